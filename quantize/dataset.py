@@ -1,0 +1,162 @@
+"""The examples that students are distilled and quantised on: student windows, teacher embeddings, ECG labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from models.student import HEART_RATE_CENTRE, HEART_RATE_SPAN
+from quantize.augment import watch_version
+from signals.clean import WINDOW_S
+from signals.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, prepare, silent
+from signals.errors import ConfigError
+from signals.frontend import STUDENT_RATE_HZ
+from signals.people import check_disjoint, role
+from signals.readers import read_recording
+
+# Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
+DROWNED, FOLLOWED = 0.4, 0.7
+TEACHER_BATCH = 256
+
+
+@dataclass
+class Examples:
+    """Training material.
+
+    Attributes:
+        x: float32 (n, window), student input with its context.
+        embedding: float32 (n, 256), standardised teacher embedding.
+        labels: float32 (n, 3) heart rate (standardised), quality, irregular; NaN where unknown.
+        weight: float32 (n,) 1 where the teacher is to be imitated, 0 where the pulse was drowned.
+        records: name of each window's record.
+    """
+
+    x: np.ndarray
+    embedding: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    records: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Mean and spread of the teacher's embedding over the training people; students learn the standardised one."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    def apply(self, embedding: np.ndarray) -> np.ndarray:
+        """(n, 256) to (n, 256), zero mean and unit spread over the training people."""
+        return ((embedding - self.mean) / self.std).astype(np.float32)
+
+
+@torch.no_grad()
+def embed_teacher(encoder: nn.Module, windows: np.ndarray, progress: Progress = silent) -> np.ndarray:
+    """Teacher embeddings (n, 256) of min-max windows (n, 1000)."""
+    parts = [
+        encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy()
+        for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher")
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 256), np.float32)
+
+
+def answer_labels(cohort: Cohort) -> np.ndarray:
+    """(n, 3) labels of `models.student.ANSWERS` from a cohort's ECG labels."""
+    hr = (cohort.labels["hr"] - HEART_RATE_CENTRE) / HEART_RATE_SPAN
+    return np.stack([hr, cohort.labels["quality"], cohort.labels["irregular"]], axis=1).astype(np.float32)
+
+
+def open_files(root: Path | None = None) -> list[tuple[str, Path]]:
+    """(set, file) of every training recording of the sets whose licence reaches into shipped weights.
+
+    Raises:
+        ConfigError: none is there.
+    """
+    base = root or data_root()
+    files = [(s, f) for s in OPEN_SETS for f in sorted((base / s).glob("*.npz")) if role(f.stem) == "train"]
+    if not files:
+        raise ConfigError("no open recordings", where=base, cure="Set ONWRIST_DATA to the folder of the sets")
+    return files
+
+
+def build(
+    encoder: nn.Module,
+    context: int,
+    *,
+    versions: int = 3,
+    hop_s: float = 8.0,
+    seed: int = 0,
+    root: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Examples, Standard]:
+    """Examples of every training person, `versions` watch-like versions of each recording.
+
+    Args:
+        encoder: the teacher, eval mode.
+        context: student samples before the 10 s.
+        versions: augmented versions per recording.
+        hop_s: between windows of one version.
+
+    Raises:
+        ConfigError: the sets are not there. SplitError: a test person would be trained on.
+    """
+    rng = np.random.default_rng(seed)
+    files = open_files(root)
+    check_disjoint([f.stem for _, f in files], _test_names(root))
+    recordings = [(s, f.stem, read_recording(f)) for s, f in progress(files, "read")]
+    motion = [prepare(r, n, s).student for s, n, r in recordings if s == "stress_predict"]
+    parts, embeddings = [], []
+    for _ in range(versions):
+        tracks, clean = [], []
+        for s, name, recording in progress(recordings, "disturb"):
+            track, undisturbed = watch_version(recording, name, s, rng, motion)
+            tracks.append(track)
+            clean.append(undisturbed)
+        cohort = cut(tracks, hop_s)
+        embeddings.append(embed_teacher(encoder, cohort.teacher_windows(), progress))
+        parts.append(_examples(cohort, tracks, clean, context))
+    raw = np.concatenate(embeddings)
+    standard = Standard(raw.mean(axis=0), raw.std(axis=0) + 1e-6)
+    joined = Examples(
+        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("x",)),
+        embedding=standard.apply(raw),
+        labels=np.concatenate([p.labels for p in parts]),
+        weight=np.concatenate([p.weight for p in parts]),
+        records=np.concatenate([p.records for p in parts]),
+    )
+    return joined, standard
+
+
+def _test_names(root: Path | None) -> list[str]:
+    base = root or data_root()
+    return [f.stem for f in base.glob("*/*.npz") if role(f.stem) == "test"]
+
+
+def _examples(cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int) -> Examples:
+    follow = np.empty(len(cohort), np.float32)
+    for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
+        a, b = (int(round(t * STUDENT_RATE_HZ)) for t in (start, start + WINDOW_S))
+        x, y = tracks[i].student[a:b], clean[i][a:b]
+        n = min(len(x), len(y))
+        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
+    labels = answer_labels(cohort)
+    lost = follow < DROWNED
+    labels[lost] = np.nan
+    labels[lost, 1] = 0.0
+    # Between drowned and followed, good is no longer sure.
+    unsure = (follow < FOLLOWED) & ~lost & (labels[:, 1] == 1.0)
+    labels[unsure, 1] = np.nan
+    return Examples(
+        cohort.student_windows(context),
+        np.zeros((0, 256), np.float32),
+        labels,
+        (follow >= DROWNED).astype(np.float32),
+        cohort.records,
+    )

@@ -1,0 +1,112 @@
+"""The student with Brevitas quantisers, placed so that every one of them exists in TFLite int8 too.
+
+| here                                    | TFLite                                              |
+|-----------------------------------------|-----------------------------------------------------|
+| input: int8, scale 1/32, fixed          | input tensor int8, zero point 0                     |
+| weights: int8, symmetric, per channel   | CONV_2D / DEPTHWISE_CONV_2D filter                  |
+| pool and embedding weights: per tensor  | the same with one scale (saves 8 bytes a channel)   |
+| bias: int32, scale = input x weight     | the same                                            |
+| after ReLU: uint8                       | int8 with zero point -128, fused RELU               |
+| embedding, answers: int8                | int8, zero point 0                                  |
+"""
+
+from __future__ import annotations
+
+import brevitas.nn as qnn
+import torch
+from brevitas.core.scaling import ScalingImplType
+from brevitas.graph.calibrate import calibration_mode
+from brevitas.quant import (
+    Int8ActPerTensorFloat,
+    Int8WeightPerChannelFloat,
+    Int8WeightPerTensorFloat,
+    Int32Bias,
+    Uint8ActPerTensorFloat,
+)
+from torch import Tensor, nn
+
+from models.student import Student, StudentConfig, fold
+from signals.frontend import FrontEndConfig
+
+INPUT_SCALE = FrontEndConfig().clip / 128
+
+
+class InputQuant(Int8ActPerTensorFloat):
+    """Fixed scale: the front end's clip is the range, nothing is left to calibrate."""
+
+    scaling_impl_type = ScalingImplType.CONST
+    scaling_init = FrontEndConfig().clip
+
+
+class QuantStudent(nn.Module):
+    """A folded student under fake quantisation; same call and outputs as `Student`."""
+
+    def __init__(self, config: StudentConfig):
+        super().__init__()
+        self.config = config
+        plain = Student(config)
+        self.input = qnn.QuantIdentity(act_quant=InputQuant, return_quant_tensor=True)
+        self.features = nn.Sequential()
+        for layer in plain.features:
+            self.features.append(
+                nn.Sequential(
+                    _conv(layer[0], Int8WeightPerChannelFloat),
+                    qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True),
+                )
+            )
+        self.pool = _conv(plain.pool, Int8WeightPerTensorFloat, bias=False)
+        self.pooled = qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True)
+        self.embed = _conv(plain.embed, Int8WeightPerTensorFloat)
+        self.embedded = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
+        self.head = _conv(plain.head, Int8WeightPerChannelFloat)
+        self.answered = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, window) to (B, 256), (B, 3)."""
+        embedding = self.embedded(self.embed(self.pooled(self.pool(self.features(self.input(x.unsqueeze(1)))))))
+        answers = self.answered(self.head(embedding))
+        return _value(embedding)[..., -1], _value(answers)[..., -1]
+
+
+def _value(x) -> Tensor:
+    # While Brevitas calibrates, its quantisers hand on plain tensors.
+    return x if isinstance(x, Tensor) and not hasattr(x, "value") else x.value
+
+
+def _conv(like: nn.Conv1d, weight_quant: type, bias: bool = True) -> qnn.QuantConv1d:
+    return qnn.QuantConv1d(
+        like.in_channels,
+        like.out_channels,
+        like.kernel_size[0],
+        stride=like.stride[0],
+        dilation=like.dilation[0],
+        groups=like.groups,
+        bias=bias,
+        weight_quant=weight_quant,
+        bias_quant=Int32Bias if bias else None,
+        return_quant_tensor=True,
+    )
+
+
+def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
+    """Post-training quantisation: fold, wrap, calibrate the activation ranges on `batches` of (B, window).
+
+    Returns the student in eval mode; it is the start of QAT and the baseline that QAT has to beat.
+    """
+    folded = fold(student)
+    quantised = QuantStudent(student.config)
+    with torch.no_grad():
+        for source, target in zip(folded.features, quantised.features, strict=True):
+            target[0].weight.copy_(source[0].weight)
+            target[0].bias.copy_(source[0].bias)
+        for name in ("pool", "embed", "head"):
+            source, target = getattr(folded, name), getattr(quantised, name)
+            target.weight.copy_(source.weight)
+            if target.bias is not None:
+                target.bias.copy_(source.bias)
+    quantised.pool.weight.requires_grad_(False)
+    quantised.eval()
+    with torch.no_grad(), calibration_mode(quantised):
+        for batch in batches:
+            quantised(batch)
+    return quantised

@@ -1,0 +1,1 @@
+"""Ground floor: recordings of people, read, cleaned, cut and split."""
