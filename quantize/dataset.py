@@ -125,7 +125,7 @@ def build(
     raw = np.concatenate(embeddings)
     standard = Standard(raw.mean(axis=0), raw.std(axis=0) + 1e-6)
     joined = Examples(
-        *(np.concatenate([getattr(p, f) for p in parts]) for f in ("x",)),
+        x=np.concatenate([p.x for p in parts]),
         embedding=standard.apply(raw),
         labels=np.concatenate([p.labels for p in parts]),
         weight=np.concatenate([p.weight for p in parts]),

@@ -1,0 +1,84 @@
+"""A student in every form at once: float, fake-quantised, integers, TFLite bytes, ONNX bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+from export.onnx_writer import write_onnx
+from export.tflite_writer import check_integer_only, write_tflite
+from models.student import Student
+from quantize.distill import load_student
+from quantize.fake_quant import QuantStudent
+from quantize.integers import IntegerModel, read_integers
+from quantize.qat import float_weights, int8_weights, load_quantised
+from signals.frontend import STUDENT_RATE_HZ, FrontEndConfig
+
+SIZES = ("watch", "band")
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """One student, ready to be compared and handed over.
+
+    Attributes:
+        size: name in the ladder.
+        student: the float parent, the reference of every parity figure.
+        quantised: the QAT student.
+        model: its integers.
+        tflite, onnx: files.
+    """
+
+    size: str
+    student: Student
+    quantised: QuantStudent
+    model: IntegerModel
+    tflite: bytes
+    onnx: bytes
+
+
+def load_artifacts(size: str, quantised: Path | None = None, student: Path | None = None) -> Artifacts:
+    """Load the weights of a size (default: the shipped ones) and export them.
+
+    Raises:
+        CheckpointError, ExportError.
+    """
+    parent, _ = load_student(student or float_weights(size))
+    child = load_quantised(quantised or int8_weights(size))
+    model = read_integers(child)
+    tflite = write_tflite(model)
+    check_integer_only(tflite)
+    return Artifacts(size, parent, child, model, tflite, write_onnx(child))
+
+
+def contract(artifacts: Artifacts) -> dict:
+    """What firmware has to know to feed the model: rates, front end, scales, shapes, meaning of the outputs."""
+    from dataclasses import asdict
+
+    from models.student import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
+
+    model, config = artifacts.model, artifacts.student.config
+    return {
+        "model": artifacts.size,
+        "digest": model.digest(),
+        "rounding": "gemmlowp double rounding (TFLM and LiteRT reference kernels)",
+        "rate_hz": STUDENT_RATE_HZ,
+        "window_samples": model.window,
+        "hop_multiple_samples": config.stride,
+        "front_end": asdict(FrontEndConfig()),
+        "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
+        "embedding": {"type": "int8", "shape": [1, 1, 1, 256], "scale": float(model.embedding_scale), "zero_point": 0},
+        "answers": {
+            "type": "int8", "shape": [1, 1, 1, len(ANSWERS)], "scale": float(model.answers_scale), "zero_point": 0,
+            "names": list(ANSWERS),
+            "heart_rate_bpm": f"{HEART_RATE_CENTRE:g} + {HEART_RATE_SPAN:g} * value",
+            "quality": "logit: good above 0", "irregular": "logit: irregular above 0",
+        },
+    }  # fmt: skip
+
+
+def contract_text(artifacts: Artifacts) -> str:
+    """`contract` as JSON."""
+    return json.dumps(contract(artifacts), indent=1)

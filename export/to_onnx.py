@@ -1,0 +1,57 @@
+"""Export to quantised ONNX (QCDQ).
+
+    python export/to_onnx.py                    # the shipped watch student
+    python export/to_onnx.py --size hub         # the xMAE encoder itself, static INT8
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from export.to_tflite import write_whole
+
+
+@dataclass(frozen=True)
+class ONNXConfig:
+    """Export of one model to ONNX."""
+
+    size: Literal["watch", "band", "hub"] = "watch"
+    """watch and band: the students. hub: the encoder itself, for an application processor."""
+    model: Path | None = None
+    """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
+    out: Path | None = None
+    """File to write (default: build/SIZE.onnx)."""
+
+
+def export_onnx(config: ONNXConfig) -> bytes:
+    """The file as bytes.
+
+    Raises:
+        CheckpointError: the weights do not fit.
+    """
+    if config.size == "hub":
+        from export.hub import hub_onnx
+
+        return hub_onnx(config.model)
+    from export.onnx_writer import write_onnx
+    from quantize.qat import int8_weights, load_quantised
+
+    return write_onnx(load_quantised(config.model or int8_weights(config.size)))
+
+
+def main(config: ONNXConfig) -> None:
+    """Export a model to quantised ONNX."""
+    from signals.cli import say
+
+    path = config.out or Path("build") / f"{config.size}.onnx"
+    data = export_onnx(config)
+    write_whole(path, data)
+    say(f"{path}: {len(data):,} bytes")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, ONNXConfig)

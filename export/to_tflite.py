@@ -1,0 +1,81 @@
+"""Export to full-integer TFLite.
+
+    python export/to_tflite.py                          # the shipped watch student
+    python export/to_tflite.py --size band --out band.tflite
+    python export/to_tflite.py --size hub               # the xMAE encoder itself (needs the `hub` extra)
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from signals.errors import ExportError
+
+
+@dataclass(frozen=True)
+class TFLiteConfig:
+    """Export of one model to TFLite."""
+
+    size: Literal["watch", "band", "hub"] = "watch"
+    """watch and band: the students, exact integers. hub: the encoder itself, for an application processor."""
+    model: Path | None = None
+    """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
+    out: Path | None = None
+    """File to write (default: build/SIZE.tflite)."""
+
+
+def export_tflite(config: TFLiteConfig) -> bytes:
+    """The file as bytes.
+
+    Raises:
+        CheckpointError: the weights do not fit. ExportError: a float operator would be left in a student.
+    """
+    if config.size == "hub":
+        from export.hub import hub_tflite
+
+        return hub_tflite(config.model)
+    from export.tflite_writer import check_integer_only, write_tflite
+    from quantize.qat import load_integers
+
+    data = write_tflite(load_integers(config.model or config.size))
+    check_integer_only(data)
+    return data
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ExportError: the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        raise ExportError(f"cannot be written ({error.strerror})", where=path, cure="Choose another --out") from error
+
+
+def main(config: TFLiteConfig) -> None:
+    """Export a model to full-integer TFLite."""
+    from signals.cli import say
+
+    path = config.out or Path("build") / f"{config.size}.tflite"
+    data = export_tflite(config)
+    write_whole(path, data)
+    if config.size == "hub":
+        say(f"{path}: {len(data):,} bytes, INT8 convolutions and products; LayerNorm, GELU and softmax stay float")
+        return
+    from export.tflite_writer import check_integer_only
+
+    say(f"{path}: {len(data):,} bytes, int8 in and out, {len(check_integer_only(data))} integer operators, no float")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, TFLiteConfig)
