@@ -1,0 +1,1 @@
+"""Fourth floor: ONNX, TFLite and the contract that goes with them."""

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from export.onnx_writer import write_onnx
 from export.tflite_writer import check_integer_only, write_tflite
 from models.student import Student

@@ -1,7 +1,7 @@
 """Export to quantised ONNX (QCDQ).
 
-    python export/to_onnx.py                    # the shipped watch student
-    python export/to_onnx.py --size hub         # the xMAE encoder itself, static INT8
+python export/to_onnx.py                    # the shipped watch student
+python export/to_onnx.py --size hub         # the xMAE encoder itself, static INT8
 """
 
 from __future__ import annotations

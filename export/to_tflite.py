@@ -1,8 +1,8 @@
 """Export to full-integer TFLite.
 
-    python export/to_tflite.py                          # the shipped watch student
-    python export/to_tflite.py --size band --out band.tflite
-    python export/to_tflite.py --size hub               # the xMAE encoder itself (needs the `hub` extra)
+python export/to_tflite.py                          # the shipped watch student
+python export/to_tflite.py --size band --out band.tflite
+python export/to_tflite.py --size hub               # the xMAE encoder itself (needs the `hub` extra)
 """
 
 from __future__ import annotations

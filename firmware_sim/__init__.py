@@ -1,0 +1,1 @@
+"""Top floor: the simulated watch, its runtimes, parity gates and report."""

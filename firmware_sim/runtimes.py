@@ -69,7 +69,9 @@ class Brevitas:
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         real = windows.astype(np.float32) * self.model.input_scale
         embedding, answers = self.student(torch.from_numpy(real))
-        return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(answers.numpy(), self.model.answers_scale)
+        return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(
+            answers.numpy(), self.model.answers_scale
+        )
 
 
 class Numpy:
@@ -132,7 +134,7 @@ class LiteRT:
             self.interpreter.set_tensor(self.source["index"], row.reshape(self.source["shape"]))
             self.interpreter.invoke()
             rows.append([self.interpreter.get_tensor(o["index"]).reshape(-1) for o in self.outputs])
-        return tuple(np.stack([r[k] for r in rows]) for k in (0, 1))
+        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
 
 
 class TFLM:
@@ -152,7 +154,7 @@ class TFLM:
             self.interpreter.set_input(row.reshape(1, 1, self.window, 1), 0)
             self.interpreter.invoke()
             rows.append([self.interpreter.get_output(k).reshape(-1).copy() for k in (0, 1)])
-        return tuple(np.stack([r[k] for r in rows]) for k in (0, 1))
+        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
 
     def activation_bytes(self) -> int:
         """Head of the arena: the activation plan. The tail holds host pointers and is not what a device needs.

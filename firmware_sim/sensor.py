@@ -30,7 +30,9 @@ class SensorConfig:
 
     def __post_init__(self) -> None:
         if self.rate_hz not in WATCH_RATES_HZ:
-            raise ConfigError(f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=f"Use one of {WATCH_RATES_HZ}")
+            raise ConfigError(
+                f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=f"Use one of {WATCH_RATES_HZ}"
+            )
         if not 1 <= self.fifo <= self.rate_hz:
             raise ConfigError(f"{self.fifo} samples", field="fifo", cure="Use 1 to one second of samples")
         if not 8 <= self.bits <= 24:

@@ -39,7 +39,7 @@ class WatchConfig:
         if samples < stride or abs(samples / stride - round(samples / stride)) > 1e-9:
             step = stride / STUDENT_RATE_HZ
             raise ConfigError(f"hop {self.hop_s:g} s", field="hop_s", cure=f"Use a multiple of {step:g} s")
-        return int(round(samples))
+        return round(samples)
 
 
 @dataclass

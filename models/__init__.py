@@ -1,0 +1,1 @@
+"""Second floor: float encoders, their pretraining, probes and shipped weights."""

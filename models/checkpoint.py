@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models.xmae import XMAE, Path as PpgPath, XMAEConfig
+from models.xmae import XMAE, XMAEConfig
+from models.xmae import Path as PpgPath
 from signals.errors import CheckpointError
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
@@ -105,5 +106,9 @@ def save_weights(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
     """Write safetensors whole or not at all; `metadata` values are stored as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    save_file({n: v.detach().contiguous().cpu() for n, v in state.items()}, part, {k: json.dumps(v) for k, v in metadata.items()})
+    save_file(
+        {n: v.detach().contiguous().cpu() for n, v in state.items()},
+        part,
+        {k: json.dumps(v) for k, v in metadata.items()},
+    )
     os.replace(part, path)

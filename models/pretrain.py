@@ -14,7 +14,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -33,7 +33,7 @@ from signals.errors import ConfigError
 from signals.people import challenge_number
 
 SAMPLES = int(WINDOW_S * TEACHER_RATE_HZ)
-BINS = int(round(WINDOW_S / BIN_S))
+BINS = round(WINDOW_S / BIN_S)
 # Validation people, inside the training role: one block of record numbers, with the neighbour gap around it.
 VALIDATION_NUMBERS = range(400, 450)
 VALIDATION_GAP = 8
@@ -99,7 +99,7 @@ class Sampler:
         motion: 100 Hz wrist PPG without a usable pulse, added as artefact; may be empty.
     """
 
-    def __init__(self, tracks: list[Track], config: PretrainConfig, motion: list[np.ndarray] = ()):
+    def __init__(self, tracks: list[Track], config: PretrainConfig, motion: Sequence[np.ndarray] = ()):
         if not tracks:
             raise ConfigError("no training recordings", field="data", cure="Point --data at the sets")
         self.tracks, self.config, self.motion = tracks, config, list(motion)
@@ -178,9 +178,11 @@ class Sampler:
 
 def anchor(rng: np.random.Generator, count: int, patches: int, mask_ratio: float) -> Tensor:
     """Visible patch indices (count, K): one contiguous run at a random place (the paper's mode "anchor")."""
-    keep = patches - int(round(mask_ratio * patches))
+    keep = patches - round(mask_ratio * patches)
     if not 0 < keep < patches:
-        raise ConfigError(f"mask ratio {mask_ratio} leaves {keep} of {patches} patches", field="mask_ratio", cure="Use 0.8")
+        raise ConfigError(
+            f"mask ratio {mask_ratio} leaves {keep} of {patches} patches", field="mask_ratio", cure="Use 0.8"
+        )
     starts = rng.integers(0, patches - keep + 1, size=count)
     return torch.from_numpy(starts[:, None] + np.arange(keep))
 
@@ -232,7 +234,7 @@ class Step:
     validation: dict[str, float] | None = None
 
 
-def pretrain(config: PretrainConfig, tracks: list[Track], motion: list[np.ndarray] = ()) -> Iterator[Step]:
+def pretrain(config: PretrainConfig, tracks: list[Track], motion: Sequence[np.ndarray] = ()) -> Iterator[Step]:
     """Train; yields a `Step` after every optimiser step and leaves `out`/last.pt, log.jsonl, teacher.safetensors.
 
     Args:
@@ -244,7 +246,9 @@ def pretrain(config: PretrainConfig, tracks: list[Track], motion: list[np.ndarra
         ConfigError: nothing to train on, or `resume` with another config.
     """
     torch.manual_seed(config.seed)
-    shape = XMAEConfig(sinusoidal_start=config.recipe != "published", dropout=0.1 if config.recipe == "published" else 0.0)
+    shape = XMAEConfig(
+        sinusoidal_start=config.recipe != "published", dropout=0.1 if config.recipe == "published" else 0.0
+    )
     model = XMAE(shape)
     head = RhythmHead(shape.embedding, shape.width, BINS // shape.patches)
     parameters = [*model.parameters(), *head.parameters()]
@@ -299,7 +303,9 @@ def _loss(model: XMAE, head: RhythmHead, batch: tuple, rng: np.random.Generator,
 
 
 @torch.no_grad()
-def validate(model: XMAE, head: RhythmHead, tracks: list[Track], config: PretrainConfig, batches: int = 4) -> dict[str, float]:
+def validate(
+    model: XMAE, head: RhythmHead, tracks: list[Track], config: PretrainConfig, batches: int = 4
+) -> dict[str, float]:
     """Losses on the validation people, always the same windows."""
     model.eval()
     rows = []
@@ -338,7 +344,9 @@ def _resume(path: Path, config: PretrainConfig, model, head, optimiser) -> int:
     state = torch.load(path, weights_only=True)
     differs = [k for k, v in _identity(config).items() if state["config"].get(k) != v]
     if differs:
-        raise ConfigError(f"other settings: {', '.join(differs)}", where=path, cure="Resume with the run's own settings")
+        raise ConfigError(
+            f"other settings: {', '.join(differs)}", where=path, cure="Resume with the run's own settings"
+        )
     model.load_state_dict(state["model"])
     head.load_state_dict(state["head"])
     optimiser.load_state_dict(state["optimiser"])

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from models.checkpoint import load_encoder
-from models.xmae import Path as Encoder, XMAEConfig
+from models.xmae import Path as Encoder
+from models.xmae import XMAEConfig
 from signals.beats import upslopes
 from signals.clean import TEACHER_RATE_HZ, WINDOW_S, clean_ppg, min_max
 from signals.cohort import Cohort, Progress, cut, data_root, load_tracks, one_hertz, silent
@@ -199,7 +200,9 @@ def token_features(encoder: Encoder, windows: np.ndarray, batch: int = 256) -> n
 @torch.no_grad()
 def embedding_features(encoder: nn.Module, windows: np.ndarray, batch: int = 256) -> np.ndarray:
     """The deployable embedding, (n, 256)."""
-    return np.concatenate([encoder(torch.from_numpy(windows[i : i + batch])).numpy() for i in range(0, len(windows), batch)])
+    return np.concatenate(
+        [encoder(torch.from_numpy(windows[i : i + batch])).numpy() for i in range(0, len(windows), batch)]
+    )
 
 
 def interval_features(windows: np.ndarray) -> np.ndarray:
@@ -291,7 +294,15 @@ def probe(task: Task, windows: Windows, features: np.ndarray, encoder: str, *, f
     truth, predicted, person = y[done], predicted[done], windows.person[done]
     mae = float(np.mean(np.abs(truth - predicted))) if task.kind == "value" else None
     return Result(
-        task.name, encoder, score(task.kind, truth, predicted), mae, len(np.unique(person)), len(truth), predicted, truth, person
+        task.name,
+        encoder,
+        score(task.kind, truth, predicted),
+        mae,
+        len(np.unique(person)),
+        len(truth),
+        predicted,
+        truth,
+        person,
     )
 
 
@@ -306,9 +317,7 @@ def paired(
     return interval(lambda rows: score(kind, truth[rows], a[rows]) - score(kind, truth[rows], b[rows]), person, seed)
 
 
-def interval(
-    statistic: Callable[[np.ndarray], float], person: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
+def interval(statistic: Callable[[np.ndarray], float], person: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
     """A statistic of window indices, with the 95 % interval over resampled people: (value, low, high)."""
     rng = np.random.default_rng(seed)
     names, inverse = np.unique(person, return_inverse=True)
@@ -348,9 +357,7 @@ def run_probes(
         windows = load_windows(name, config.data, context, progress)
         features = {encoder: make(windows) for encoder, make in progress(list(encoders.items()), f"features {name}")}
         for task in progress([t for t in TASKS if t.data == name], f"probe {name}"):
-            results = [
-                probe(task, windows, f, e, forest=e.startswith("hand-made")) for e, f in features.items()
-            ]
+            results = [probe(task, windows, f, e, forest=e.startswith("hand-made")) for e, f in features.items()]
             for result in results:
                 row = {
                     "task": task.name, "data": task.data, "kind": task.kind, "encoder": result.encoder,

@@ -30,9 +30,7 @@ def stretched(recording: Recording, factor: float) -> Recording:
     labels = {k: v for k, v in recording.labels.items() if k == "rpeaks"}
     if "delay_s" in recording.labels:
         labels["delay_s"] = np.float32(recording.labels["delay_s"] / factor)
-    return replace(
-        recording, ppg=faster(recording.ppg), ecg=faster(recording.ecg), acc=None, resp=None, labels=labels
-    )
+    return replace(recording, ppg=faster(recording.ppg), ecg=faster(recording.ecg), acc=None, resp=None, labels=labels)
 
 
 def disturb(x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: list[np.ndarray]) -> np.ndarray:

@@ -142,7 +142,7 @@ def _test_names(root: Path | None) -> list[str]:
 def _examples(cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int) -> Examples:
     follow = np.empty(len(cohort), np.float32)
     for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
-        a, b = (int(round(t * STUDENT_RATE_HZ)) for t in (start, start + WINDOW_S))
+        a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0

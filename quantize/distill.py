@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -164,7 +164,7 @@ def student_config(metadata: dict[str, str], where) -> StudentConfig:
     """The config that a student file carries."""
     if "student" not in metadata:
         raise CheckpointError("is not a student", where=where, cure="Make one with quantize/distill.py")
-    values = json.loads(metadata["student"])
+    values: dict[str, Any] = json.loads(metadata["student"])
     return StudentConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

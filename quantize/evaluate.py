@@ -91,8 +91,8 @@ def compare(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
     similarity = cosine(reference.embedding, other.embedding)
     out: dict = {
         "data": data.name,
-        "people": int(len(np.unique(data.person))),
-        "windows": int(len(data.x)),
+        "people": len(np.unique(data.person)),
+        "windows": len(data.x),
         "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
         "heart_rate": _heart_rate(reference, other, data),
     }
@@ -100,7 +100,12 @@ def compare(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
         known = np.isfinite(data.labels[:, column])
         y, a, b = data.labels[known, column], reference.answers[known, column], other.answers[known, column]
         difference = interval(_difference(auroc, y, b, a), data.person[known])
-        out[name] = {"reference": auroc(y, a), "other": auroc(y, b), "difference": difference, "windows": int(known.sum())}
+        out[name] = {
+            "reference": auroc(y, a),
+            "other": auroc(y, b),
+            "difference": difference,
+            "windows": int(known.sum()),
+        }
     return out
 
 

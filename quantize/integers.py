@@ -64,7 +64,9 @@ class IntegerLayer:
         """int8 (B, in, n) to int8 (B, out, m), by the reference kernels' arithmetic."""
         m = (x.shape[-1] - self.reach - 1) // self.stride + 1
         if m < 1:
-            raise ExportError(f"{x.shape[-1]} frames are fewer than its {self.reach + 1}", field=self.name, cure="Give more")
+            raise ExportError(
+                f"{x.shape[-1]} frames are fewer than its {self.reach + 1}", field=self.name, cure="Give more"
+            )
         shifted = x.astype(np.int32) - self.input_zero
         total = np.zeros((x.shape[0], len(self.bias), m), np.int64)
         for k in range(self.weight.shape[-1]):
@@ -72,7 +74,9 @@ class IntegerLayer:
             part = shifted[..., first : first + (m - 1) * self.stride + 1 : self.stride]
             tap = self.weight[..., k].astype(np.int32)
             # float64 holds these sums exactly (products < 2^15, far fewer than 2^38 of them) and has a fast matmul.
-            total += part * tap if self.depthwise else (tap.astype(np.float64) @ part.astype(np.float64)).astype(np.int64)
+            total += (
+                part * tap if self.depthwise else (tap.astype(np.float64) @ part.astype(np.float64)).astype(np.int64)
+            )
         total += self.bias[:, None]
         multiplier, shift = self.multipliers()
         out = requantise(total, multiplier[:, None], shift[:, None]) + self.output_zero
@@ -129,7 +133,7 @@ def quantised_multiplier(real: float) -> tuple[int, int]:
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
-    multiplier = int(math.floor(fraction * (1 << 31) + 0.5))
+    multiplier = math.floor(fraction * (1 << 31) + 0.5)
     if multiplier == 1 << 31:
         multiplier //= 2
         shift += 1

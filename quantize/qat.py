@@ -123,11 +123,15 @@ def load_quantised(path: Path | str) -> QuantStudent:
     try:
         student.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"does not fit ({error})"[:300], where=path, cure="Make it anew with quantize/qat.py") from None
+        raise CheckpointError(
+            f"does not fit ({error})"[:300], where=path, cure="Make it anew with quantize/qat.py"
+        ) from None
     student.pool.weight.requires_grad_(False)
     student.eval()
     if read_integers(student).digest() != json.loads(metadata["digest"]):
-        raise CheckpointError("holds other integers than were saved", where=path, cure="Make it anew with quantize/qat.py")
+        raise CheckpointError(
+            "holds other integers than were saved", where=path, cure="Make it anew with quantize/qat.py"
+        )
     return student
 
 
@@ -165,7 +169,10 @@ def main(config: QATConfig) -> None:
 
 def table(found: dict[str, dict]) -> str:
     """PTQ and QAT side by side, Markdown."""
-    lines = ["| | cosine median | cosine worst | heart rate MAE (BPM) | quality AUROC | irregular AUROC |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| | cosine median | cosine worst | heart rate MAE (BPM) | quality AUROC | irregular AUROC |",
+        "|---|---|---|---|---|---|",
+    ]
     first = next(iter(found.values()))
     lines.append(
         f"| float | 1 | 1 | {first['heart_rate']['reference']:.2f} | {first['quality']['reference']:.4f} "
@@ -176,9 +183,10 @@ def table(found: dict[str, dict]) -> str:
         for key, digits in (("heart_rate", 2), ("quality", 4), ("irregular", 4)):
             d, low, high = c[key]["difference"]
             cells.append(f"{c[key]['other']:.{digits}f} ({d:+.4f} [{low:+.4f}, {high:+.4f}])")
-        lines.append(f"| {name.upper()} | {c['cosine']['median']:.5f} | {c['cosine']['worst']:.5f} | {' | '.join(cells)} |")
+        lines.append(
+            f"| {name.upper()} | {c['cosine']['median']:.5f} | {c['cosine']['worst']:.5f} | {' | '.join(cells)} |"
+        )
     return "\n".join(lines)
-
 
 
 if __name__ == "__main__":

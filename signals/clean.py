@@ -54,9 +54,7 @@ def clean_ecg(x: np.ndarray, rate_hz: float, powerline_hz: float = POWERLINE_HZ)
 
     Shape (..., n) in, same out. `powerline_hz` is 50 or 60.
     """
-    y = sosfiltfilt(
-        _sos(5, ECG_HIGHPASS_HZ, "highpass", rate_hz), x, axis=-1, padlen=_padlen(x, rate_hz)
-    )
+    y = sosfiltfilt(_sos(5, ECG_HIGHPASS_HZ, "highpass", rate_hz), x, axis=-1, padlen=_padlen(x, rate_hz))
     width = max(1, int(rate_hz / powerline_hz))
     if width > 1:
         kernel = np.ones(width) / width

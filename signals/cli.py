@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from signals.errors import OnwristError
 
@@ -35,7 +35,7 @@ def _first_paragraph(main: Callable, config: type) -> str:
     return (main.__doc__ or config.__doc__ or "").split("\n\n")[0].strip()
 
 
-def bar(items: Iterable, what: str, **more) -> Iterable:
+def bar(items: Iterable, what: str, **more) -> Any:
     """Progress bar on standard error."""
     from tqdm import tqdm
 

@@ -31,11 +31,11 @@ COMMON_DELAY_S = 0.25
 # What shipped weights may be trained on; the other sets evaluate and stay out of the repository.
 OPEN_SETS = ("cinc2015_125hz", "stress_predict", "welltory")
 
-Progress = Callable[[Iterable, str], Iterable]
+Progress = Callable[..., Iterable]
 
 
-def silent(items: Iterable, what: str) -> Iterable:
-    """The progress reporter of a library: none."""
+def silent(items: Iterable, what: str, *, total: int | None = None) -> Iterable:
+    """The progress reporter of a library: none. The command line passes `signals.cli.bar`."""
     return items
 
 
@@ -114,7 +114,7 @@ class Cohort:
         length = int(WINDOW_S * TEACHER_RATE_HZ)
         out = np.empty((len(self), length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
-            first = int(round(start * TEACHER_RATE_HZ))
+            first = round(start * TEACHER_RATE_HZ)
             out[row] = self.tracks[i].teacher[first : first + length]
         return min_max(out)
 
@@ -128,7 +128,7 @@ class Cohort:
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             track = self.tracks[i]
             shift = track.beats.delay_s - COMMON_DELAY_S if align else 0.0
-            first = int(round((start - shift) * TEACHER_RATE_HZ))
+            first = round((start - shift) * TEACHER_RATE_HZ)
             low, high = max(0, first), min(len(track.ecg), first + length)
             piece = track.ecg[low:high]
             out[row, low - first : low - first + len(piece)] = piece
@@ -144,7 +144,7 @@ class Cohort:
         out = np.empty((len(self), context + length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             signal = self.tracks[i].student
-            end = int(round((start + WINDOW_S) * STUDENT_RATE_HZ))
+            end = round((start + WINDOW_S) * STUDENT_RATE_HZ)
             index = np.abs(np.arange(end - length - context, end))
             out[row] = signal[np.minimum(index, len(signal) - 1)]
         return out
@@ -195,7 +195,7 @@ def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
     for i, track in enumerate(tracks):
         end = min(len(track.teacher) / TEACHER_RATE_HZ, len(track.student) / STUDENT_RATE_HZ)
         for start in np.arange(0.0, end - WINDOW_S + 1e-6, hop_s):
-            first = int(round(start * TEACHER_RATE_HZ))
+            first = round(start * TEACHER_RATE_HZ)
             if first + length > len(track.teacher):
                 continue
             if track.missing is not None and track.missing[first : first + length].mean() > MAX_MISSING:

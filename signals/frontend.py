@@ -61,7 +61,7 @@ def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tupl
             field="rate_hz",
             cure="Resample to 25 Hz first (signals.resample); content above 8 Hz is not needed",
         )
-    taps = max(3, int(round(config.filter_s * rate_hz)))
+    taps = max(3, round(config.filter_s * rate_hz))
     kernel = firwin(taps * up, config.lowpass_hz, fs=rate_hz * up, window=("kaiser", 4.0)) * up
     phases = kernel.reshape(taps, up).T[:, ::-1]
     # Every phase passes DC with gain 1, or a constant would come out as a ripple at the phase rate.

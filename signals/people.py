@@ -86,7 +86,7 @@ def check_disjoint(train: Iterable[str], test: Iterable[str]) -> None:
                 )
 
 
-def person_folds(groups: Sequence[str], folds: int, seed: int = 0) -> list[np.ndarray]:
+def person_folds(groups: Sequence[str] | np.ndarray, folds: int, seed: int = 0) -> list[np.ndarray]:
     """Test indices of each fold; every group is in exactly one fold, folds are balanced by window count.
 
     Raises:

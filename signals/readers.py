@@ -61,7 +61,9 @@ def read_recording(
         raise
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError, IndexError) as error:
         raise RecordingError(
-            f"cannot be read ({type(error).__name__}: {error})", where=path, cure="The file is damaged or of another kind"
+            f"cannot be read ({type(error).__name__}: {error})",
+            where=path,
+            cure="The file is damaged or of another kind",
         ) from error
     raise RecordingError(
         f"unknown kind of file '{suffix}'", where=path, cure="Use .npz, .csv, .hea (WFDB), .edf, .h5 or an E4 folder"
@@ -189,9 +191,7 @@ def _read_wfdb(path: Path, channel: str | None, subject: str | None) -> Recordin
     def take(at: int | None) -> Channel | None:
         if at is None:
             return None
-        return Channel(
-            record.e_p_signal[at].astype(np.float32), record.fs * per_frame[at], names[at], record.units[at]
-        )
+        return Channel(record.e_p_signal[at].astype(np.float32), record.fs * per_frame[at], names[at], record.units[at])
 
     ppg = take(_need_ppg(names, path, channel))
     start = record.base_datetime.timestamp() if getattr(record, "base_datetime", None) else None

@@ -1,0 +1,40 @@
+# Two commands for a stranger: `make deploy` and `make test`. Both install what they need into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+WITNESS := $(VENV)/.witness
+
+.PHONY: deploy test witness test-witness lint bench clean
+
+deploy: $(INSTALLED)
+	$(PY) firmware_sim/deploy.py
+
+test: $(INSTALLED)
+	$(PY) -m pytest --ignore tests/test_witness.py
+
+# Google's converter as an independent witness, and for the encoder's own TFLite (about 1 GB more).
+witness: $(WITNESS)
+
+test-witness: $(WITNESS)
+	$(PY) -m pytest tests/test_witness.py
+
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+bench: $(INSTALLED)
+	$(PY) firmware_sim/bench.py
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(WITNESS): $(INSTALLED) requirements-witness.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.lock
+	touch $@
+
+clean:
+	rm -rf build runs .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,254 @@
+"""Parity and its gates: does the firmware's runtime compute what training computed, and does the task survive?
+
+    python firmware_sim/parity.py --size watch                # gates on the labelled cohort
+    python firmware_sim/parity.py --size watch --store True   # and keep them beside the weights
+
+A gate that needs the labelled cohort is computed where the cohort is; elsewhere its stored result is shown, marked
+as stored, and it fails if it belongs to other integers than the model's.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from export.artifacts import Artifacts, load_artifacts
+from firmware_sim.memory import BUDGETS, Memory
+from firmware_sim.runtimes import EXACT, Runtime
+from models.checkpoint import WEIGHTS
+from quantize.evaluate import EVALUATION_SETS, Evaluation, compare, cosine, evaluation, run_integers, run_torch
+from signals.cohort import Progress, data_root, silent
+
+# An embedding that turns by more than this is another embedding to a linear probe (0.999 is 2.6 degrees).
+COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
+# The paired interval of the AUROC difference has to lie inside half a point.
+AUROC_POINTS = 0.005
+HEART_RATE_BPM = 0.1
+LSB_BINS = tuple(range(0, 9))
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One criterion.
+
+    Attributes:
+        name: what is asked. limit, value: as text for people.
+        passed: whether it holds.
+        source: 'measured', or 'stored' with data set, date and model digest in `detail`.
+    """
+
+    name: str
+    limit: str
+    value: str
+    passed: bool
+    source: str = "measured"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One runtime against the reference for firmware, over the bytes of embedding and answers.
+
+    Attributes:
+        runtime: name. equal: share of equal bytes. largest: max difference in LSB.
+        counts: bytes with difference 0, 1, ... 8 and more.
+        cosine_median, cosine_worst: of the embedding.
+    """
+
+    runtime: str
+    equal: float
+    largest: int
+    counts: tuple[int, ...]
+    cosine_median: float
+    cosine_worst: float
+
+
+def agreement(reference: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], name: str) -> Agreement:
+    """Compare int8 (embedding, answers) of two runtimes over the same windows."""
+    a, b = (np.concatenate(pair, axis=1).astype(np.int16) for pair in (reference, other))
+    difference = np.abs(a - b)
+    counts = np.bincount(np.minimum(difference, LSB_BINS[-1]).ravel(), minlength=len(LSB_BINS))
+    similarity = cosine(reference[0].astype(np.float64), other[0].astype(np.float64))
+    return Agreement(
+        name,
+        float(np.mean(difference == 0)),
+        int(difference.max(initial=0)),
+        tuple(int(c) for c in counts),
+        float(np.median(similarity)),
+        float(similarity.min()),
+    )
+
+
+def compare_runtimes(runtimes: list[Runtime], windows: np.ndarray, progress: Progress = silent) -> list[Agreement]:
+    """Every integer runtime against the first, over int8 windows (n, window)."""
+    reference = None
+    rows = []
+    for runtime in runtimes:
+        parts = [runtime.run(windows[i : i + 64]) for i in progress(range(0, len(windows), 64), runtime.name)]
+        outputs = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        reference = reference or outputs
+        rows.append(agreement(reference, outputs, runtime.name))
+    return rows
+
+
+def byte_gate(rows: list[Agreement], windows: int) -> Gate:
+    """TFLM = LiteRT reference = numpy model, on every byte."""
+    exact = [r for r in rows if r.runtime in EXACT]
+    passed = len(exact) == len(EXACT) and windows > 0 and all(r.equal == 1.0 for r in exact)
+    value = ", ".join(f"{r.runtime} {100 * r.equal:.4f} %" for r in exact)
+    return Gate(
+        "firmware runtimes agree on every byte", "100 %", value, passed, detail=f"{windows} windows, 259 bytes each"
+    )
+
+
+def cosine_gates(similarity: np.ndarray, what: str) -> list[Gate]:
+    """INT8 against float: median and worst."""
+    if len(similarity) == 0:
+        return [Gate(f"cosine INT8 to float, {what}", f">= {COSINE_MEDIAN}", "no valid window", False)]
+    median, worst = float(np.median(similarity)), float(similarity.min())
+    return [
+        Gate(f"cosine INT8 to float, median, {what}", f">= {COSINE_MEDIAN}", f"{median:.5f}", median >= COSINE_MEDIAN),
+        Gate(f"cosine INT8 to float, worst, {what}", f">= {COSINE_WORST}", f"{worst:.5f}", worst >= COSINE_WORST),
+    ]
+
+
+def budget_gates(size: str, memory: Memory) -> list[Gate]:
+    """Flash, activations and streamed work against the size's budget."""
+    budget = BUDGETS.get(size)
+    if budget is None:
+        return []
+    gates = [
+        Gate("flash", f"<= {budget.flash:,} B", f"{memory.model:,} B", memory.model <= budget.flash),
+        Gate(
+            "activations",
+            f"<= {budget.activations:,} B",
+            f"{memory.activations:,} B",
+            memory.activations <= budget.activations,
+        ),
+    ]
+    if budget.streamed_macs:
+        macs = memory.work.streamed
+        gates.append(
+            Gate(
+                "work per 10 s if streamed",
+                f"<= {budget.streamed_macs / 1e6:g} MMAC",
+                f"{macs / 1e6:.2f} MMAC",
+                macs <= budget.streamed_macs,
+            )
+        )
+    return gates
+
+
+def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True) -> list[Gate]:
+    """Task differences INT8 minus float on the labelled cohort.
+
+    Args:
+        found: of `quantize.evaluate.compare`.
+        current: False if `found` belongs to other integers; every gate then fails.
+    """
+    gates = []
+    for gate in (
+        cosine_gates(np.array([found["cosine"]["median"]]), "cohort")[:1]
+        + cosine_gates(np.array([found["cosine"]["worst"]]), "cohort")[1:]
+    ):
+        gates.append(Gate(gate.name, gate.limit, gate.value, gate.passed and current, source, detail))
+    for name in ("quality", "irregular"):
+        d, low, high = found[name]["difference"]
+        gates.append(
+            Gate(
+                f"AUROC difference, {name}",
+                f"interval inside +-{100 * AUROC_POINTS:g} point",
+                f"{100 * d:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]",
+                current and low >= -AUROC_POINTS and high <= AUROC_POINTS,
+                source,
+                detail,
+            )
+        )
+    d, low, high = found["heart_rate"]["difference"]
+    gates.append(
+        Gate(
+            "heart-rate MAE difference",
+            f"<= {HEART_RATE_BPM} BPM",
+            f"{d:+.3f} [{low:+.3f}, {high:+.3f}]",
+            current and d <= HEART_RATE_BPM,
+            source,
+            detail,
+        )
+    )
+    return gates
+
+
+def stored_path(size: str) -> Path:
+    """Where the cohort's result is kept beside the weights."""
+    return WEIGHTS / f"{size}.cohort.json"
+
+
+def cohort_present(root: Path | None = None) -> bool:
+    """Whether the larger labelled sets are on this machine."""
+    return all((root or data_root()).joinpath(s).is_dir() for s in EVALUATION_SETS)
+
+
+def judge_cohort(artifacts: Artifacts, progress: Progress = silent) -> list[Gate]:
+    """Cohort gates: measured where the cohort is, else stored."""
+    if cohort_present():
+        data = evaluation(artifacts.student.config.context, progress=progress)
+        found = cohort_comparison(artifacts, data)
+        return cohort_gates(found, "measured", f"{found['data']}, {found['people']} people, {found['windows']} windows")
+    path = stored_path(artifacts.size)
+    if not path.exists():
+        return [Gate("labelled cohort", "present or stored", "neither", False, "stored")]
+    stored = json.loads(path.read_text())
+    same = stored["digest"] == artifacts.model.digest()
+    detail = f"{stored['result']['data']}, {stored['date']}, model {stored['digest'][:12]}" + (
+        "" if same else ", OTHER MODEL"
+    )
+    return cohort_gates(stored["result"], "stored", detail, current=same)
+
+
+def cohort_comparison(artifacts: Artifacts, data: Evaluation) -> dict:
+    """INT8 (numpy model of the firmware's arithmetic) against the float student on labelled people."""
+    return compare(run_torch(artifacts.student, data.x), run_integers(artifacts.model, data.x), data)
+
+
+@dataclass(frozen=True)
+class ParityConfig:
+    """Cohort gates of one shipped student."""
+
+    size: Literal["watch", "band"] = "watch"
+    """Which student."""
+    store: bool = False
+    """Keep the result beside the weights, for machines without the cohort."""
+
+
+def main(config: ParityConfig) -> int:
+    """INT8 against float on the labelled cohort; exit status 1 if a gate fails."""
+    from signals.cli import GATE_FAILED, bar, say
+
+    artifacts = load_artifacts(config.size)
+    if config.store:
+        found = cohort_comparison(artifacts, evaluation(artifacts.student.config.context, progress=bar))
+        stored = {"digest": artifacts.model.digest(), "date": datetime.date.today().isoformat(), "result": found}
+        stored_path(config.size).write_text(json.dumps(stored, indent=1) + "\n")
+        say(f"stored: {stored_path(config.size).name}")
+    gates = judge_cohort(artifacts, bar)
+    for gate in gates:
+        print(
+            f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value} (limit {gate.limit}; {gate.source}, {gate.detail})"
+        )
+    return 0 if all(g.passed for g in gates) else GATE_FAILED
+
+
+def gates_as_json(gates: list[Gate]) -> list[dict]:
+    """Plain values."""
+    return [asdict(g) for g in gates]
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, ParityConfig)

@@ -1,0 +1,272 @@
+"""One self-contained HTML page about runs, and the JSON beside it."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from firmware_sim import pictures
+from firmware_sim.stream import LATENCY_QUANTILES, summary, write_json
+
+if TYPE_CHECKING:
+    from firmware_sim.stream import Streamed
+
+REPORT_HTML, REPORT_JSON = "report.html", "report.json"
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
+h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
+table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+.pass{background:#e4f4ea}.fail{background:#fae1de}
+.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
+.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
+img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:1 1 45%;min-width:300px}
+"""
+
+
+def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
+    """The short table of a run, for the terminal: one column a student."""
+    rows = [["", *[r.size for r in results]]]
+    found = [summary(r) for r in results]
+
+    def row(name: str, cells) -> None:
+        rows.append([name, *cells])
+
+    row("TFLite file", [f"{s['memory']['model']:,} B" for s in found])
+    row(
+        "RAM (activations + buffers)",
+        [f"{s['memory']['activations']:,} + {s['memory']['ram'] - s['memory']['activations']:,} B" for s in found],
+    )
+    row(
+        "MAC / 10 s, windowed | streamed",
+        [f"{s['memory']['work']['windowed'] / 1e6:.1f} | {s['memory']['work']['streamed'] / 1e6:.2f} M" for s in found],
+    )
+    row(
+        "host latency p50 / p95 / max",
+        [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found],
+    )
+    row("real-time factor", [f"{s['real_time_factor']:,.0f}x" for s in found])
+    row("cosine to float, median / worst", [f"{s['cosine']['median']:.5f} / {s['cosine']['worst']:.5f}" for s in found])
+    for i, agreement in enumerate(found[0]["runtimes"]):
+        if i:
+            row(f"bytes equal to TFLM: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
+    row("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found])
+    for r in results[:1]:
+        for gate in r.gates:
+            if gate.name.startswith(("AUROC", "heart-rate")):
+                values = [next((g.value for g in o.gates if g.name == gate.name), "-") for o in results]
+                row(f"{gate.name} ({gate.source})", values)
+    for entry in hub or []:
+        rows.append(
+            [
+                f"hub {entry['format']} ({entry['source']})",
+                f"{entry['bytes']:,} B, cosine {entry['cosine_median']:.4f} / {entry['cosine_worst']:.4f}",
+                *[""] * (len(results) - 1),
+            ]
+        )
+    row("gates failed", [", ".join(g.name for g in r.gates if not g.passed) or "none" for r in results])
+    row("verdict", ["PASS" if r.passed else "FAIL" for r in results])
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _bytes(agreement: dict) -> str:
+    return f"{100 * agreement['equal']:.2f} %, max {agreement['largest']} LSB"
+
+
+def _rate(rate: dict | None) -> str:
+    if rate is None:
+        return "no reference"
+    return f"{rate['int8_mae']:.2f} - {rate['float_mae']:.2f} = {rate['difference']:+.3f} BPM"
+
+
+def write_report(results: list[Streamed], folder: Path, hub: list[dict] | None = None) -> Path:
+    """Write report.html and report.json into `folder`; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(results, folder / REPORT_JSON, {"hub": hub or []})
+    path = folder / REPORT_HTML
+    path.write_text(page(results, hub), encoding="utf-8")
+    return path
+
+
+def page(results: list[Streamed], hub: list[dict] | None = None) -> str:
+    """The report as HTML, pictures inside."""
+    passed = all(r.passed for r in results)
+    first = results[0]
+    body = [
+        f"<h1>Parity report: {_text(first.recording)}</h1>",
+        f"<p><span class='badge {_class(passed)}'>{'PASS' if passed else 'FAIL'}</span> "
+        f"{first.seconds / 60:.1f} minutes at {first.rate_hz} Hz, an output every {first.hop_s:g} s. "
+        "Sensor counts, ring buffer, causal front end, INT8 model in TensorFlow Lite Micro.</p>",
+        f"<p class='small'>Models: {', '.join(_text(r.size + ' ' + str(r.contract.get('digest', ''))[:12]) for r in results)}. "
+        "Latencies are of this host and rank runtimes; they are not a device's. Numbers are measured in this run unless "
+        "marked as stored.</p>",
+        "<h2>Gates</h2>",
+        *[_gates(r) for r in results],
+        "<h2>What the watch says</h2>",
+        *[
+            f"<h3>{_text(r.size)}</h3>{_image(pictures.overview(r), 'heart rate, quality and irregularity over time')}"
+            for r in results
+        ],
+        _image(pictures.wave(first), "model input"),
+        _rates(results),
+        "<h2>INT8 against float</h2>",
+        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.similarity(r), 'cosine over time')}" for r in results],
+        "<h2>Runtime against runtime</h2>",
+        "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>",
+        *[_agreements(r) for r in results],
+        "<h2>Memory</h2>",
+        _image(pictures.memory(results), "memory by component"),
+        _memory(results),
+        "<h2>Time on this host</h2>",
+        _image(pictures.latency(results), "latency histogram"),
+        _latency(results),
+        _samples(results),
+        _hub(hub or []),
+    ]
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Parity report</title>"
+        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
+    )
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _class(passed: bool) -> str:
+    return "pass" if passed else "fail"
+
+
+def _image(uri: str, alt: str) -> str:
+    return f"<img alt='{_text(alt)}' src='{uri}'>"
+
+
+def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -> str:
+    cells = "".join(f"<th{'' if i == 0 else ' class=n'}>{_text(h)}</th>" for i, h in enumerate(head))
+    lines = []
+    for k, row in enumerate(rows):
+        kind = f" class='{classes[k]}'" if classes else ""
+        lines.append(
+            f"<tr{kind}>"
+            + "".join(f"<td{'' if i == 0 else ' class=n'}>{_text(c)}</td>" for i, c in enumerate(row))
+            + "</tr>"
+        )
+    return f"<table><tr>{cells}</tr>{''.join(lines)}</table>"
+
+
+def _gates(r: Streamed) -> str:
+    head = [f"{r.size}: gate", "limit", "value", "", "where from"]
+    rows = [
+        [g.name, g.limit, g.value, "pass" if g.passed else "FAIL", f"{g.source} {g.detail}".strip()] for g in r.gates
+    ]
+    return _rows(head, rows, [_class(g.passed) for g in r.gates])
+
+
+def _rates(results: list[Streamed]) -> str:
+    rows = []
+    for r in results:
+        rate = summary(r)["heart_rate"]
+        if rate:
+            rows.append(
+                [
+                    r.size,
+                    rate["reference"],
+                    f"{100 * rate['share']:.0f} %",
+                    f"{rate['float_mae']:.2f}",
+                    f"{rate['int8_mae']:.2f}",
+                    f"{rate['difference']:+.3f}",
+                ]
+            )
+    if not rows:
+        return "<p class='small'>The recording has no heart-rate reference.</p>"
+    return _rows(["heart rate", "reference", "hops called good", "float MAE, BPM", "INT8 MAE, BPM", "difference"], rows)
+
+
+def _agreements(r: Streamed) -> str:
+    head = [f"{r.size}: runtime", "bytes equal to TFLM", "largest difference, LSB", "cosine, median", "cosine, worst"]
+    rows = [
+        [a.runtime, f"{100 * a.equal:.4f} %", a.largest, f"{a.cosine_median:.6f}", f"{a.cosine_worst:.6f}"]
+        for a in r.agreements
+    ]
+    return _rows(head, rows)
+
+
+def _memory(results: list[Streamed]) -> str:
+    names = {
+        "model": "TFLite file (flash)", "weights": "of which integers", "activations": "activation plan, TFLM",
+        "planned": "the same from tensor lifetimes", "ring": "sensor ring", "front_end": "front-end state", "window": "model input",
+    }  # fmt: skip
+    rows = [[text, *[f"{getattr(r.memory, key):,} B" for r in results]] for key, text in names.items()]
+    rows.append(["MAC per 10 s, whole window at each hop", *[f"{r.memory.work.windowed / 1e6:.2f} M" for r in results]])
+    rows.append(["MAC per 10 s, if streamed", *[f"{r.memory.work.streamed / 1e6:.2f} M" for r in results]])
+    return _rows(["", *[r.size for r in results]], rows)
+
+
+def _latency(results: list[Streamed]) -> str:
+    rows = []
+    for r in results:
+        s = summary(r)
+        rows.append(
+            [
+                r.size,
+                *[f"{s['host_latency_ms'][k]:.2f}" for k in LATENCY_QUANTILES],
+                f"{s['real_time_factor']:,.0f}",
+                s["deadline_misses"],
+            ]
+        )
+    return _rows(["ms per hop", *LATENCY_QUANTILES, "real-time factor", "deadlines missed"], rows)
+
+
+def _samples(results: list[Streamed]) -> str:
+    rows = []
+    for r in results:
+        c = r.counters
+        rows.append(
+            [
+                r.size,
+                f"{c.received:,}",
+                c.dropped,
+                c.held,
+                c.resets,
+                f"{r.high_water} of {r.ring_capacity}",
+                f"{int(np.sum(~r.valid))} of {len(r.valid)}",
+            ]
+        )
+    return _rows(
+        [
+            "samples",
+            "received",
+            "dropped in ring",
+            "held over gaps",
+            "restarts",
+            "ring high water",
+            "outputs not valid",
+        ],
+        rows,
+    )
+
+
+def _hub(hub: list[dict]) -> str:
+    if not hub:
+        return ""
+    rows = [
+        [
+            h["format"],
+            f"{h['bytes']:,} B",
+            f"{h['cosine_median']:.5f}",
+            f"{h['cosine_worst']:.5f}",
+            h["windows"],
+            h["source"],
+        ]
+        for h in hub
+    ]
+    return "<h2>The encoder itself (hub, application processor)</h2>" + _rows(
+        ["format", "size", "cosine to float, median", "worst", "windows", "where from"], rows
+    )

@@ -1,0 +1,47 @@
+"""What the tests share: the shipped recordings and students, and the larger sets where they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from signals.cohort import ROOT, SHIPPED, data_root
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    return SHIPPED
+
+
+@pytest.fixture(scope="session")
+def cohort_root() -> Path:
+    root = data_root()
+    if not (root / "cinc2015_125hz").is_dir():
+        pytest.skip(f"the larger sets are not at {root} (set ONWRIST_DATA)")
+    return root
+
+
+@pytest.fixture(scope="session", params=["watch", "band"])
+def artifacts(request):
+    from export.artifacts import load_artifacts
+
+    return load_artifacts(request.param)
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """Run a script of the repository as a user would; returns the finished process."""
+
+    def call(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+        words = [str(a) for a in arguments]
+        words[0] = str(ROOT / words[0])
+        return subprocess.run(
+            [sys.executable, *words], cwd=cwd, capture_output=True, text=True, env={**os.environ, **environment}
+        )
+
+    return call

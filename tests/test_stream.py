@@ -1,0 +1,226 @@
+"""The scripts as a stranger uses them: own files in, parity and a report out, a failed gate is a failed exit."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from firmware_sim.parity import (
+    Agreement,
+    agreement,
+    budget_gates,
+    byte_gate,
+    cohort_gates,
+    cosine_gates,
+    judge_cohort,
+    stored_path,
+)
+from firmware_sim.report import page, table
+from firmware_sim.sensor import SensorConfig
+from firmware_sim.stream import reference_rate, stream, summary
+from firmware_sim.watch import WatchConfig
+from signals.errors import RecordingError
+from signals.readers import read_recording
+from signals.recording import Channel, Recording
+
+SCRIPTS = (
+    "models/pretrain.py", "models/probe.py", "quantize/distill.py", "quantize/qat.py", "export/to_onnx.py",
+    "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/parity.py",
+    "firmware_sim/bench.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_describes_every_option(run_script, script):
+    done = run_script(script, "--help")
+    assert done.returncode == 0, done.stderr
+    options = re.findall(r"^│ (--[a-z0-9-]+)", done.stdout, re.MULTILINE)
+    assert options
+    text = re.sub(r"[│╭╰─╮╯]", " ", done.stdout)
+    for a, b in zip(options, [*options[1:], None], strict=True):
+        start = text.index(a + " ") if a + " " in text else text.index(a)
+        body = text[start : text.index(b, start) if b and b in text[start:] else None]
+        assert len(body.replace(a, "").split()) > 4, f"{script} {a} has no description"
+
+
+@pytest.fixture(scope="module")
+def streamed(artifacts, recordings):
+    return stream(read_recording(recordings / "bidmc_13.npz"), artifacts, WatchConfig(hop_s=4.0))
+
+
+def test_stream_of_a_real_recording(streamed):
+    found = summary(streamed)
+    assert found["hops"] == pytest.approx(120, abs=1)
+    assert found["valid_hops"] == found["hops"] - 3
+    assert {g.name for g in streamed.gates} >= {"firmware runtimes agree on every byte", "flash", "activations"}
+    by_name = {a["runtime"]: a for a in found["runtimes"]}
+    for name in ("TFLM", "LiteRT reference", "numpy model"):
+        assert by_name[name]["equal"] == 1.0
+    assert by_name["ONNX Runtime"]["equal"] > 0.5
+    assert found["heart_rate"]["reference"] == "ECG"
+    assert found["heart_rate"]["int8_mae"] < 10
+    assert found["counters"]["received"] == streamed.rate_hz * 480
+    json.dumps(found)
+
+
+def test_report_is_one_page_with_everything_inside(streamed):
+    html = page([streamed])
+    assert html.count("data:image/png;base64,") == 6
+    assert not re.search(r"(src|href)='(?!data:)", html)
+    for gate in streamed.gates:
+        assert gate.name in html
+    text = table([streamed])
+    assert "verdict" in text
+    assert ("PASS" in text) == streamed.passed
+
+
+def test_a_hostile_name_is_escaped(streamed):
+    streamed.recording, before = "<script>alert(1)</script>", streamed.recording
+    try:
+        assert "<script>" not in page([streamed])
+    finally:
+        streamed.recording = before
+
+
+def test_own_csv_through_the_script(run_script, tmp_path, recordings):
+    source = read_recording(recordings / "bidmc_05.npz").ppg
+    rows = "\n".join(
+        f"{i / source.rate_hz:.4f},{v:.6f}" for i, v in enumerate(source.samples[: int(90 * source.rate_hz)])
+    )
+    (tmp_path / "mine.csv").write_text("time,ppg\n" + rows)
+    out = tmp_path / "out"
+    done = run_script(
+        "firmware_sim/stream.py",
+        tmp_path / "mine.csv",
+        "--size",
+        "band",
+        "--watch-rate",
+        50,
+        "--out",
+        out,
+        "--cohort",
+        "False",
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads((out / "report.json").read_text())["runs"][0]
+    assert done.returncode == (0 if found["passed"] else 1)
+    assert found["rate_hz"] == 50
+    assert found["recording"] == "mine.csv"
+    assert "bytes equal to TFLM" in done.stdout
+    assert (out / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_own_e4_folder_through_the_script(run_script, tmp_path, recordings):
+    source = read_recording(recordings / "S34.npz")
+    folder = tmp_path / "e4"
+    folder.mkdir()
+    body = "\n".join(f"{v:.2f}" for v in source.ppg.samples[: 64 * 60])
+    (folder / "BVP.csv").write_text(f"{source.start_unix:.6f}\n64.000000\n{body}\n")
+    done = run_script(
+        "firmware_sim/stream.py", folder, "--size", "band", "--out", tmp_path / "out", "--cohort", "False"
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["runs"][0]["seconds"] == pytest.approx(60)
+
+
+def test_bad_recordings_end_in_one_line(run_script, tmp_path):
+    (tmp_path / "short.csv").write_text("ppg\n" + "\n".join(str(np.sin(i / 8)) for i in range(300)))
+    for words in (("none.csv",), ("short.csv",), ("short.csv", "--rate-hz", "50")):
+        done = run_script(
+            "firmware_sim/stream.py", tmp_path / words[0], *words[1:], "--out", tmp_path / "out", "--cohort", "False"
+        )
+        assert done.returncode == 2
+        assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_short_says_how_long(artifacts):
+    t = np.arange(64 * 10) / 64
+    with pytest.raises(RecordingError, match="at least"):
+        stream(Recording(Channel(np.sin(8 * t).astype(np.float32), 64), "p", "short"), artifacts)
+
+
+def test_every_watch_rate_streams_exactly(artifacts, recordings):
+    recording = read_recording(recordings / "v200s.npz")
+    for rate in (25, 32, 100):
+        result = stream(recording, artifacts, WatchConfig(10.0, SensorConfig(rate, fifo=8)))
+        assert [a.equal for a in result.agreements[:3]] == [1.0, 1.0, 1.0]
+
+
+def test_device_heart_rate_is_read_where_there_is_no_ecg(recordings):
+    recording = read_recording(recordings / "S34.npz")
+    bpm, name = reference_rate(recording, np.array([100.0, 1000.0, 1e6]))
+    assert "no ECG" in name
+    assert np.isfinite(bpm[:2]).all()
+    assert np.isnan(bpm[2])
+
+
+# --- gates can fail ---
+
+
+def test_one_wrong_byte_fails_the_gate():
+    rng = np.random.default_rng(0)
+    good = rng.integers(-128, 128, (10, 256)).astype(np.int8), rng.integers(-128, 128, (10, 3)).astype(np.int8)
+    wrong = (good[0].copy(), good[1])
+    wrong[0][3, 7] ^= 1
+    rows = [agreement(good, good, n) for n in ("TFLM", "LiteRT reference")]
+    assert byte_gate([*rows, agreement(good, good, "numpy model")], 10).passed
+    broken = agreement(good, wrong, "numpy model")
+    assert broken.largest == 1
+    assert not byte_gate([*rows, broken], 10).passed
+    assert not byte_gate(rows, 10).passed  # a runtime that was not run proves nothing
+
+
+def test_largest_difference_is_seen_across_the_sign():
+    a = np.full((1, 256), -128, np.int8), np.zeros((1, 3), np.int8)
+    b = np.full((1, 256), 127, np.int8), np.zeros((1, 3), np.int8)
+    assert agreement(a, b, "x").largest == 255
+
+
+def test_cosine_and_budget_gates_fail(streamed):
+    assert [g.passed for g in cosine_gates(np.array([0.9995, 0.9999, 0.98]), "x")] == [True, False]
+    assert [g.passed for g in cosine_gates(np.array([]), "x")] == [False]
+    from dataclasses import replace
+
+    fat = replace(streamed.memory, model=10**6, activations=10**6)
+    assert not any(g.passed for g in budget_gates(streamed.size, fat)[:2])
+
+
+def cohort_result(low: float = -0.001, high: float = 0.001, bpm: float = 0.05) -> dict:
+    auroc = {"reference": 0.9, "other": 0.9, "difference": (0.0, low, high), "windows": 10}
+    rate = {"reference": 3.0, "other": 3.05, "difference": (bpm, 0.0, 0.1), "windows": 10}
+    return {"cosine": {"median": 0.9999, "worst": 0.999}, "quality": auroc, "irregular": auroc, "heart_rate": rate}
+
+
+def test_cohort_gates_need_the_whole_interval_and_the_same_model():
+    assert all(g.passed for g in cohort_gates(cohort_result(), "measured", ""))
+    assert not all(g.passed for g in cohort_gates(cohort_result(high=0.006), "measured", ""))
+    assert not all(g.passed for g in cohort_gates(cohort_result(bpm=0.2), "measured", ""))
+    assert not any(g.passed for g in cohort_gates(cohort_result(), "stored", "", current=False))
+
+
+def test_stored_results_are_of_the_shipped_integers(artifacts, monkeypatch, tmp_path):
+    stored = json.loads(stored_path(artifacts.size).read_text())
+    assert stored["digest"] == artifacts.model.digest()
+    monkeypatch.setenv("ONWRIST_DATA", str(tmp_path))
+    gates = judge_cohort(artifacts)
+    assert {g.source for g in gates} == {"stored"}
+    assert stored["date"] in gates[0].detail
+
+
+def test_cohort_gates_are_measured_where_the_cohort_is(artifacts, cohort_root):
+    from firmware_sim.parity import cohort_comparison
+    from quantize.evaluate import evaluation
+
+    found = cohort_comparison(artifacts, evaluation(artifacts.student.config.context, cohort_root))
+    stored = json.loads(stored_path(artifacts.size).read_text())["result"]
+    assert found["windows"] == stored["windows"]
+    assert found["cosine"]["median"] == pytest.approx(stored["cosine"]["median"], abs=1e-5)
+    for name in ("quality", "irregular", "heart_rate"):
+        assert found[name]["other"] == pytest.approx(stored[name]["other"], abs=2e-3)
+
+
+def test_agreement_is_plain_data():
+    assert Agreement("a", 1.0, 0, (1,), 1.0, 1.0).runtime == "a"

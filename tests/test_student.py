@@ -1,0 +1,221 @@
+"""Students are causal, equal their stream, fit their budgets, and become integers exactly."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.student import LADDER, Student, StudentConfig, fold, layers_of, work
+from quantize.augment import disturb, stretched, watch_version
+from quantize.dataset import Examples, Standard
+from quantize.distill import DistillConfig, answer_loss, distill, load_student, save_student
+from quantize.evaluate import Evaluation, Outputs, compare, cosine
+from quantize.fake_quant import quantise
+from quantize.integers import quantised_multiplier, read_integers, requantise
+from quantize.qat import QATConfig, load_quantised, save_quantised, train_quantised
+from signals.errors import CheckpointError, ConfigError
+from signals.readers import read_recording
+
+
+@pytest.fixture(scope="module", params=["watch", "band"])
+def student(request) -> Student:
+    torch.manual_seed(0)
+    net = Student(LADDER[request.param])
+    with torch.no_grad():
+        for layer in net.features:
+            layer[1].weight.uniform_(0.5, 2.0)
+            layer[1].bias.uniform_(-0.5, 1.0)
+    net.train()
+    for _ in range(10):
+        net(torch.randn(16, net.config.window))
+    return net.eval()
+
+
+def test_window_is_ten_seconds_and_the_context_of_its_first_frame():
+    for config in LADDER.values():
+        assert config.window == 400
+        assert config.pool == 50
+        assert config.context == 150
+    with pytest.raises(ConfigError, match="widths"):
+        StudentConfig(widths=(64,))
+
+
+def test_a_stream_of_windows_equals_the_whole_recording(student):
+    x = torch.randn(2, 600)
+    whole, answers = student.sequence(x)
+    stride, window = student.config.stride, student.config.window
+    for i in range(whole.shape[-1]):
+        embedding, answer = student(x[:, i * stride : i * stride + window])
+        torch.testing.assert_close(embedding, whole[..., i], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(answer, answers[..., i], atol=1e-5, rtol=1e-5)
+
+
+def test_the_future_does_not_reach_the_past(student):
+    x = torch.randn(1, 600)
+    changed = x.clone()
+    changed[:, 500:] = 4.0
+    a, b = student.sequence(x)[0], student.sequence(changed)[0]
+    untouched = (500 - student.config.window) // student.config.stride + 1
+    torch.testing.assert_close(a[..., :untouched], b[..., :untouched])
+    assert (a[..., untouched:] - b[..., untouched:]).abs().max() > 1e-3
+
+
+def test_folding_changes_nothing_and_leaves_only_convolutions(student):
+    x = torch.randn(4, student.config.window)
+    folded = fold(student)
+    torch.testing.assert_close(folded(x)[0], student(x)[0], atol=1e-5, rtol=1e-4)
+    kinds = {type(m).__name__ for m in folded.modules() if not list(m.children())}
+    assert kinds == {"Conv1d", "ReLU", "Identity"}
+
+
+def test_work_is_counted_right(student):
+    """Against a count by hooks on a real forward pass."""
+    total = []
+    hooks = [
+        m.register_forward_hook(lambda m, _, y: total.append(m.weight.numel() * y.shape[-1]))
+        for _, m in layers_of(student)
+    ]
+    student(torch.zeros(1, student.config.window))
+    for hook in hooks:
+        hook.remove()
+    counted = work(student.config, hop_s=1.0)
+    assert counted.windowed == 10 * sum(total)
+    assert counted.streamed < counted.windowed / 5
+    assert work(student.config, hop_s=2.0).windowed * 2 == counted.windowed
+
+
+def test_a_student_file_carries_its_shape(tmp_path, student):
+    path = tmp_path / "s.safetensors"
+    save_student(path, student, Standard(np.arange(256), np.ones(256)), {"note": 1})
+    again, standard = load_student(path)
+    x = torch.randn(2, student.config.window)
+    torch.testing.assert_close(again(x)[0], student(x)[0])
+    assert again.config == student.config
+    assert standard.mean[5] == 5
+    with pytest.raises(CheckpointError, match="not a student"):
+        load_student("models/weights/teacher.safetensors")
+
+
+# --- augmentation and distillation ---
+
+
+def test_a_stretched_recording_beats_faster(recordings):
+    recording = read_recording(recordings / "t477l.npz")
+    fast = stretched(recording, 1.25)
+    assert fast.seconds == pytest.approx(recording.seconds / 1.25)
+    assert fast.labels["delay_s"] == pytest.approx(recording.labels["delay_s"] / 1.25)
+    assert fast.ecg.rate_hz == recording.ecg.rate_hz * 1.25
+
+
+def test_disturbance_spares_the_teacher_and_the_labels(recordings):
+    recording = read_recording(recordings / "bidmc_13.npz")
+    motion = [np.random.default_rng(1).normal(size=4000).astype(np.float32)]
+    track, clean = watch_version(recording, "bidmc_13", "bidmc", np.random.default_rng(0), motion)
+    other, _ = watch_version(recording, "bidmc_13", "bidmc", np.random.default_rng(0), [])
+    np.testing.assert_array_equal(track.teacher, other.teacher)
+    assert len(track.student) == len(clean)
+    assert 0.2 < np.corrcoef(track.student, clean)[0, 1] < 0.999
+    assert np.isfinite(disturb(np.ones(5000, np.float32), 64, np.random.default_rng(0), motion)).all()
+
+
+def test_distillation_learns(student):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, student.config.window)).astype(np.float32)
+    target = np.tanh(x[:, -256:] * 0 + x[:, -1:])  # something that the last samples tell
+    labels = np.full((256, 3), np.nan, np.float32)
+    examples = Examples(x, target.astype(np.float32), labels, np.ones(256, np.float32), np.array(["a"] * 256))
+    torch.manual_seed(0)
+    net = Student(LADDER["band"])
+    rows = list(distill(DistillConfig("band", steps=25, batch=64, bf16=False), examples, net))
+    assert rows[-1]["imitation"] < 0.8 * rows[0]["imitation"]
+    assert not net.training
+
+
+def test_unknown_answers_do_not_train():
+    predicted = torch.zeros(2, 3, requires_grad=True)
+    labels = torch.tensor([[float("nan"), 1.0, float("nan")], [float("nan")] * 3])
+    answer_loss(predicted, labels).backward()
+    assert predicted.grad.nonzero().tolist() == [[0, 1]]
+
+
+# --- integers ---
+
+
+def exact_requantise(x: int, multiplier: int, shift: int) -> int:
+    """gemmlowp's two steps with Python's unbounded integers, written from its definition."""
+    product = (x << max(shift, 0)) * multiplier
+    nudge = (1 << 30) if product >= 0 else 1 - (1 << 30)
+    total = product + nudge
+    high = total // (1 << 31) if total >= 0 else -(-total // (1 << 31))  # C++ truncates
+    right = max(-shift, 0)
+    if right == 0:
+        return high
+    # Round half away from zero.
+    half = 1 << (right - 1)
+    return (high + half) >> right if high >= 0 else -((-high + half) >> right)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(-(2**27), 2**27), st.floats(1e-6, 0.9999))
+def test_requantisation_is_the_reference_kernels(x, real):
+    multiplier, shift = quantised_multiplier(real)
+    assert multiplier / 2**31 * 2.0**shift == pytest.approx(real, rel=1e-9)
+    got = int(requantise(np.array([x]), np.array([multiplier]), np.array([shift]))[0])
+    assert got == exact_requantise(x, multiplier, shift)
+    assert abs(got - x * real) <= 1.0
+
+
+def test_integers_compute_what_brevitas_computes(student):
+    batches = [torch.randn(64, student.config.window).clamp(-4, 4) for _ in range(3)]
+    quantised = quantise(student, batches)
+    model = read_integers(quantised)
+    x = batches[0][:16].numpy()
+    embedding, answers = model.run(model.quantise_input(x))
+    with torch.no_grad():
+        fake, fake_answers = quantised(torch.from_numpy(x))
+    steps = np.abs(np.rint(fake.numpy() / model.embedding_scale) - embedding)
+    # The reference kernels round twice, Brevitas once: a last bit may move now and then, and travels.
+    assert np.mean(steps <= 1) > 0.9
+    assert cosine(fake.numpy(), embedding.astype(float)).min() > 0.995
+    assert np.abs(fake_answers.numpy() / model.answers_scale - answers).max() < 12
+    assert all(np.abs(layer.weight.astype(int)).max() == 127 for layer in model.layers if not layer.depthwise)
+
+
+def test_a_saved_quantised_student_is_the_same_integers(tmp_path, student):
+    quantised = quantise(student, [torch.randn(32, student.config.window)])
+    path = tmp_path / "q.safetensors"
+    save_quantised(path, quantised, {})
+    assert read_integers(load_quantised(path)).digest() == read_integers(quantised).digest()
+    damaged = bytearray(path.read_bytes())
+    damaged[-2000] ^= 0x3F
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(CheckpointError):
+        load_quantised(path)
+
+
+def test_qat_comes_closer_to_its_parent_than_it_started(student):
+    torch.manual_seed(0)
+    x = torch.randn(512, student.config.window).clamp(-4, 4)
+    quantised = quantise(student, [x[:64]])
+    rows = list(train_quantised(quantised, student, x.numpy(), QATConfig(steps=20, batch=64)))
+    first, last = (np.mean([r["distance"] for r in part]) for part in (rows[:4], rows[-4:]))
+    assert last < first
+
+
+def test_comparison_is_paired_and_sees_damage():
+    rng = np.random.default_rng(0)
+    n = 400
+    person = np.repeat([f"p{i}" for i in range(20)], 20)
+    labels = np.stack([rng.normal(size=n), np.ones(n), np.zeros(n)], axis=1).astype(np.float32)
+    labels[:, 1:] = rng.integers(0, 2, (n, 2))
+    embedding = rng.normal(size=(n, 256))
+    answers = labels + rng.normal(0, 0.6, (n, 3))
+    data = Evaluation("made up", np.zeros((n, 1)), labels, person)
+    same = compare(Outputs(embedding, answers), Outputs(embedding, answers), data)
+    assert same["quality"]["difference"] == (0, 0, 0)
+    assert same["cosine"] == {"median": pytest.approx(1), "worst": pytest.approx(1)}
+    worse = compare(Outputs(embedding, answers), Outputs(-embedding, answers + rng.normal(0, 3, (n, 3))), data)
+    assert worse["cosine"]["worst"] == pytest.approx(-1)
+    assert worse["irregular"]["difference"][2] < 0
+    assert worse["heart_rate"]["difference"][1] > 0
