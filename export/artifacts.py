@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from export.onnx_writer import write_onnx
 from export.tflite_writer import check_integer_only, write_tflite
-from models.student import Student
+from models.student import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, Student
 from quantize.distill import load_student
 from quantize.fake_quant import QuantStudent
 from quantize.integers import IntegerModel, read_integers
@@ -54,10 +54,6 @@ def load_artifacts(size: str, quantised: Path | None = None, student: Path | Non
 
 def contract(artifacts: Artifacts) -> dict:
     """What firmware has to know to feed the model: rates, front end, scales, shapes, meaning of the outputs."""
-    from dataclasses import asdict
-
-    from models.student import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
-
     model, config = artifacts.model, artifacts.student.config
     return {
         "model": artifacts.size,
@@ -68,7 +64,7 @@ def contract(artifacts: Artifacts) -> dict:
         "hop_multiple_samples": config.stride,
         "front_end": asdict(FrontEndConfig()),
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
-        "embedding": {"type": "int8", "shape": [1, 1, 1, 256], "scale": float(model.embedding_scale), "zero_point": 0},
+        "embedding": {"type": "int8", "shape": [1, 1, 1, EMBEDDING], "scale": float(model.embedding_scale), "zero_point": 0},
         "answers": {
             "type": "int8", "shape": [1, 1, 1, len(ANSWERS)], "scale": float(model.answers_scale), "zero_point": 0,
             "names": list(ANSWERS),

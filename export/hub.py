@@ -43,9 +43,14 @@ def float_onnx(encoder: nn.Module) -> bytes:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            encoder, (torch.zeros(1, 1000),), sink, dynamo=False, opset_version=OPSET,
-            input_names=["ppg"], output_names=["embedding"],
-        )  # fmt: skip
+            encoder,
+            (torch.zeros(1, 1000),),
+            sink,  # type: ignore[arg-type]  # a file object is taken too
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["ppg"],
+            output_names=["embedding"],
+        )
     return sink.getvalue()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING
 
 import matplotlib
 
@@ -14,10 +13,8 @@ import numpy as np
 
 from firmware_sim.memory import BUDGETS
 from firmware_sim.parity import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
+from firmware_sim.streamed import Streamed, beats_per_minute
 from models.student import ANSWERS
-
-if TYPE_CHECKING:
-    from firmware_sim.stream import Streamed
 
 INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
 WAVE_S = 60.0
@@ -41,8 +38,6 @@ def _uri(figure) -> str:
 
 def overview(result: Streamed) -> str:
     """The whole recording: heart rate with its reference, quality, irregularity; invalid stretches shaded."""
-    from firmware_sim.stream import beats_per_minute
-
     t = result.time_s / 60
     answers = result.real_answers
     good = result.valid & (answers[:, ANSWERS.index("quality")] > 0)
@@ -127,7 +122,11 @@ def latency(results: list[Streamed]) -> str:
     for result, colour in zip(results, (BLUE, AMBER, GREEN), strict=False):
         ms = result.latency_s * 1e3
         axis.hist(
-            ms, bins=np.linspace(0, np.percentile(ms, 99.5) * 1.1, 50).tolist(), color=colour, alpha=0.7, label=result.size
+            ms,
+            bins=np.linspace(0, np.percentile(ms, 99.5) * 1.1, 50).tolist(),
+            color=colour,
+            alpha=0.7,
+            label=result.size,
         )
     axis.set_xlabel("ms per hop on this host (TFLM reference kernels)")
     axis.set_ylabel("hops")

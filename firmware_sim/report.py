@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import html
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from firmware_sim import pictures
-from firmware_sim.stream import LATENCY_QUANTILES, summary, write_json
-
-if TYPE_CHECKING:
-    from firmware_sim.stream import Streamed
+from firmware_sim.streamed import LATENCY_QUANTILES, Streamed, summary
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
@@ -89,7 +86,8 @@ def _rate(rate: dict | None) -> str:
 def write_report(results: list[Streamed], folder: Path, hub: list[dict] | None = None) -> Path:
     """Write report.html and report.json into `folder`; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(results, folder / REPORT_JSON, {"hub": hub or []})
+    found = {"runs": [summary(r) for r in results], "hub": hub or []}
+    (folder / REPORT_JSON).write_text(json.dumps(found, indent=1) + "\n")
     path = folder / REPORT_HTML
     path.write_text(page(results, hub), encoding="utf-8")
     return path

@@ -170,10 +170,9 @@ class TFLM:
         return int(found.group(1))
 
 
-def integer_runtimes(quantised: QuantStudent, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:
-    """Every integer runtime; the first is the reference for firmware."""
+def other_runtimes(quantised: QuantStudent, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:
+    """Every integer runtime but TFLM, which is the reference."""
     return [
-        TFLM(tflite, model.window),
         LiteRT(tflite, "reference"),
         Numpy(model),
         Brevitas(quantised, model),

@@ -27,9 +27,9 @@ def stretched(recording: Recording, factor: float) -> Recording:
     def faster(channel):
         return None if channel is None else replace(channel, rate_hz=channel.rate_hz * factor)
 
-    labels = {k: v for k, v in recording.labels.items() if k == "rpeaks"}
+    labels: dict[str, np.ndarray] = {k: v for k, v in recording.labels.items() if k == "rpeaks"}
     if "delay_s" in recording.labels:
-        labels["delay_s"] = np.float32(recording.labels["delay_s"] / factor)
+        labels["delay_s"] = np.asarray(recording.labels["delay_s"] / factor)
     return replace(recording, ppg=faster(recording.ppg), ecg=faster(recording.ecg), acc=None, resp=None, labels=labels)
 
 
@@ -40,9 +40,9 @@ def disturb(x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: lis
         motion: 25 Hz stretches of wrist PPG, used as artefact.
     """
     n = len(x)
-    level = np.median(x)
+    level = float(np.median(x))
     pulse = float(np.std(clean_ppg(x - level, rate_hz))) + 1e-9
-    y = x - level
+    y: np.ndarray = x - level
     # LED driver steps: a few an hour.
     for at in rng.integers(0, n, size=rng.poisson(n / rate_hz / 400)):
         y[at:] = y[at:] * float(np.exp(rng.uniform(-0.7, 0.7)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from models.student import HEART_RATE_CENTRE, HEART_RATE_SPAN
+from models.student import EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from quantize.augment import watch_version
 from signals.clean import WINDOW_S
 from signals.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, prepare, silent
@@ -58,12 +58,14 @@ class Standard:
 
 
 @torch.no_grad()
-def embed_teacher(encoder: nn.Module, windows: np.ndarray, progress: Progress = silent) -> np.ndarray:
-    """Teacher embeddings (n, 256) of min-max windows (n, 1000)."""
-    parts = [
-        encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy()
-        for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher")
-    ]
+def embed_teacher(
+    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False
+) -> np.ndarray:
+    """Teacher embeddings (n, 256) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
+    parts = []
+    for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            parts.append(encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, 256), np.float32)
 
 
@@ -87,7 +89,7 @@ def open_files(root: Path | None = None) -> list[tuple[str, Path]]:
 
 
 def build(
-    encoder: nn.Module,
+    encoder: nn.Module | None,
     context: int,
     *,
     versions: int = 3,
@@ -99,7 +101,7 @@ def build(
     """Examples of every training person, `versions` watch-like versions of each recording.
 
     Args:
-        encoder: the teacher, eval mode.
+        encoder: the teacher, eval mode; None leaves the embeddings zero, for whoever needs only the windows.
         context: student samples before the 10 s.
         versions: augmented versions per recording.
         hop_s: between windows of one version.
@@ -112,26 +114,19 @@ def build(
     check_disjoint([f.stem for _, f in files], _test_names(root))
     recordings = [(s, f.stem, read_recording(f)) for s, f in progress(files, "read")]
     motion = [prepare(r, n, s).student for s, n, r in recordings if s == "stress_predict"]
-    parts, embeddings = [], []
+    parts = []
     for _ in range(versions):
-        tracks, clean = [], []
-        for s, name, recording in progress(recordings, "disturb"):
-            track, undisturbed = watch_version(recording, name, s, rng, motion)
-            tracks.append(track)
-            clean.append(undisturbed)
+        versioned = [watch_version(r, name, s, rng, motion) for s, name, r in progress(recordings, "disturb")]
+        tracks, clean = [v[0] for v in versioned], [v[1] for v in versioned]
         cohort = cut(tracks, hop_s)
-        embeddings.append(embed_teacher(encoder, cohort.teacher_windows(), progress))
-        parts.append(_examples(cohort, tracks, clean, context))
-    raw = np.concatenate(embeddings)
-    standard = Standard(raw.mean(axis=0), raw.std(axis=0) + 1e-6)
-    joined = Examples(
-        x=np.concatenate([p.x for p in parts]),
-        embedding=standard.apply(raw),
-        labels=np.concatenate([p.labels for p in parts]),
-        weight=np.concatenate([p.weight for p in parts]),
-        records=np.concatenate([p.records for p in parts]),
-    )
-    return joined, standard
+        raw = np.zeros((len(cohort), EMBEDDING), np.float32)
+        if encoder is not None:
+            raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
+        parts.append(_examples(cohort, tracks, clean, context, raw))
+    whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
+    standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
+    whole.embedding = standard.apply(whole.embedding)
+    return whole, standard
 
 
 def _test_names(root: Path | None) -> list[str]:
@@ -139,7 +134,9 @@ def _test_names(root: Path | None) -> list[str]:
     return [f.stem for f in base.glob("*/*.npz") if role(f.stem) == "test"]
 
 
-def _examples(cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int) -> Examples:
+def _examples(
+    cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int, embedding: np.ndarray
+) -> Examples:
     follow = np.empty(len(cohort), np.float32)
     for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
         a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
@@ -155,7 +152,7 @@ def _examples(cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], cont
     labels[unsure, 1] = np.nan
     return Examples(
         cohort.student_windows(context),
-        np.zeros((0, 256), np.float32),
+        embedding,
         labels,
         (follow >= DROWNED).astype(np.float32),
         cohort.records,

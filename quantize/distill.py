@@ -147,16 +147,9 @@ def load_student(path: Path | str) -> tuple[Student, Standard]:
         CheckpointError: not a student, or not its shape.
     """
     state, metadata = read_state(path)
-    return load_student_state(state, metadata, path)
-
-
-def load_student_state(state: dict[str, Tensor], metadata: dict[str, str], where) -> tuple[Student, Standard]:
-    """As `load_student`, from a state dict and metadata that are already read."""
-    config = student_config(metadata, where)
-    state = dict(state)
+    student = Student(student_config(metadata, path))
     standard = Standard(state.pop("standard.mean").numpy(), state.pop("standard.std").numpy())
-    student = Student(config)
-    load_strict(student, state, where)
+    load_strict(student, state, path)
     return student.eval(), standard
 
 
@@ -165,7 +158,8 @@ def student_config(metadata: dict[str, str], where) -> StudentConfig:
     if "student" not in metadata:
         raise CheckpointError("is not a student", where=where, cure="Make one with quantize/distill.py")
     values: dict[str, Any] = json.loads(metadata["student"])
-    return StudentConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return StudentConfig(**fields)
 
 
 def main(config: DistillConfig) -> None:

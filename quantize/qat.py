@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.checkpoint import WEIGHTS, load_encoder, read_state, save_weights
+from models.checkpoint import WEIGHTS, read_state, save_weights
 from models.student import Student, describe
 from quantize.dataset import build
 from quantize.distill import load_student, student_config
@@ -40,8 +40,6 @@ class QATConfig:
     """Which student of the ladder."""
     student: Path | None = None
     """Float student (default: the shipped one of that size)."""
-    teacher: Path | None = None
-    """Its teacher (default: the shipped one); only used to build the training windows."""
     out: Path | None = None
     """File to write (default: runs/qat/SIZE.int8.safetensors)."""
     steps: int = 1200
@@ -147,9 +145,14 @@ def main(config: QATConfig) -> None:
 
     parent, _ = load_student(config.student or float_weights(config.size))
     examples, _ = build(
-        load_encoder(config.teacher), parent.config.context, versions=1, hop_s=config.hop_s, seed=config.seed + 1,
-        root=config.data, progress=bar,
-    )  # fmt: skip
+        None,
+        parent.config.context,
+        versions=1,
+        hop_s=config.hop_s,
+        seed=config.seed + 1,
+        root=config.data,
+        progress=bar,
+    )
     batches = calibration_batches(examples.x, config.seed)
     data = evaluation(parent.config.context, config.data, bar)
     reference = run_torch(parent, data.x)

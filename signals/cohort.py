@@ -164,13 +164,14 @@ def prepare(recording: Recording, name: str | None = None, source: str = "") -> 
     if recording.ecg is not None:
         raw = fill_gaps(recording.ecg.samples)
         ecg = resample(clean_ecg(raw, recording.ecg.rate_hz), recording.ecg.rate_hz, TEACHER_RATE_HZ)[: len(teacher)]
+        rise = upslopes(teacher, TEACHER_RATE_HZ)
         if "rpeaks" in recording.labels:
             r = recording.labels["rpeaks"] / recording.ecg.rate_hz
+            delay = float(recording.labels.get("delay_s", np.nan))
         else:
-            r = detect_r_peaks(raw, recording.ecg.rate_hz)
-        rise = upslopes(teacher, TEACHER_RATE_HZ)
-        known = recording.labels.get("delay_s")
-        delay = float(known) if known is not None and np.isfinite(known) else pulse_delay(r, rise)
+            r, delay = detect_r_peaks(raw, recording.ecg.rate_hz), float("nan")
+        # A delay belongs to the detector that it was measured with.
+        delay = delay if np.isfinite(delay) else pulse_delay(r, rise)
         beats = Beats(r, rise, delay)
         ecg = _upright(ecg, r)
     return Track(name, person_of(name), role(name), source, teacher, student, ecg, beats, missing, recording.labels)

@@ -15,11 +15,11 @@ from models.probe import (
     Task,
     Windows,
     auroc,
+    encode,
     interval_features,
     paired,
     probe,
     random_encoder,
-    token_features,
     windows_of,
 )
 from models.rhythm import TARGETS, beat_map, rhythm_loss, targets
@@ -298,4 +298,4 @@ def test_hand_made_features_know_the_heart_rate(recordings):
 def test_random_weights_give_features(recordings):
     encoder = random_encoder()
     assert isinstance(encoder, Path)
-    assert token_features(encoder, np.zeros((3, 1000), np.float32)).shape == (3, 512)
+    assert [f.shape for f in encode(encoder, np.zeros((3, 1000), np.float32))] == [(3, 512), (3, 256)]

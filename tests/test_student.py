@@ -119,16 +119,18 @@ def test_disturbance_spares_the_teacher_and_the_labels(recordings):
     assert np.isfinite(disturb(np.ones(5000, np.float32), 64, np.random.default_rng(0), motion)).all()
 
 
-def test_distillation_learns(student):
+def test_distillation_learns():
+    """Loud or quiet: something that any convolution can tell, taught as an embedding."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(256, student.config.window)).astype(np.float32)
-    target = np.tanh(x[:, -256:] * 0 + x[:, -1:])  # something that the last samples tell
+    gain = rng.choice([0.2, 1.5], size=(256, 1))
+    x = (gain * rng.normal(size=(256, LADDER["band"].window))).astype(np.float32)
+    target = np.where(gain > 1, 1.0, -1.0) * rng.choice([-1.0, 1.0], size=(1, 256))
     labels = np.full((256, 3), np.nan, np.float32)
     examples = Examples(x, target.astype(np.float32), labels, np.ones(256, np.float32), np.array(["a"] * 256))
     torch.manual_seed(0)
     net = Student(LADDER["band"])
-    rows = list(distill(DistillConfig("band", steps=25, batch=64, bf16=False), examples, net))
-    assert rows[-1]["imitation"] < 0.8 * rows[0]["imitation"]
+    rows = list(distill(DistillConfig("band", steps=40, batch=64, bf16=False), examples, net))
+    assert rows[-1]["imitation"] < 0.3 * rows[0]["imitation"]
     assert not net.training
 
 

@@ -1,0 +1,70 @@
+"""How much of the teacher's skill a student keeps, float and INT8: the teacher's probes on the student's embedding.
+
+    python quantize/skill.py
+
+Skill is AUROC above chance, or R2; the share kept is paired by person, with an interval.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.checkpoint import load_encoder
+from models.probe import Windows, encode, run_probes, table
+from models.student import LADDER
+from quantize.distill import load_student
+from quantize.evaluate import run_integers, run_torch
+from quantize.qat import float_weights, load_integers
+
+
+@dataclass(frozen=True)
+class SkillConfig:
+    """Probes of the shipped students beside their teacher."""
+
+    weights: Path | None = None
+    """Folder with SIZE.safetensors and SIZE.int8.safetensors (default: the shipped weights)."""
+    int8: bool = True
+    """Also the INT8 students, in the firmware's arithmetic."""
+    out: Path = Path("runs/skill.json")
+    """Where the results are written."""
+    only: tuple[str, ...] = ()
+    """Names of sets to probe (default: all): ppg_arrhythmia, icu, bidmc, stress_predict."""
+    bf16: bool = True
+    """bfloat16 features of the teacher."""
+    data: Path | None = None
+    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
+
+
+def main(config: SkillConfig) -> None:
+    """Probe the students' embeddings beside the teacher's: share of skill kept, paired by person."""
+    from signals.cli import bar, say
+
+    encoder = load_encoder()
+    folder = config.weights
+    students = {s: load_student(folder / f"{s}.safetensors" if folder else float_weights(s))[0] for s in LADDER}
+    integers = {s: load_integers(folder / f"{s}.int8.safetensors" if folder else s) for s in LADDER if config.int8}
+
+    def featurise(windows: Windows) -> dict[str, np.ndarray]:
+        found = {"teacher embedding": encode(encoder, windows.teacher, bf16=config.bf16)[1]}
+        for size, student in students.items():
+            found[size] = run_torch(student, windows.student).embedding
+            if size in integers:
+                found[f"{size} INT8"] = run_integers(integers[size], windows.student).embedding
+        return found
+
+    context = LADDER["watch"].context
+    rows = run_probes(featurise, config.only, root=config.data, context=context, skill=True, progress=bar)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps(rows, indent=1))
+    print(table(rows))
+    say(f"results: {config.out}")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, SkillConfig)
