@@ -24,8 +24,10 @@ from firmware_sim.parity import (
     cosine_gates,
     judge_cohort,
 )
+from firmware_sim.report import table, write_report
 from firmware_sim.runtimes import TFLM, TorchFloat, other_runtimes
 from firmware_sim.sensor import Sensor, SensorConfig
+from firmware_sim.streamed import Streamed
 from firmware_sim.watch import Watch, WatchConfig
 from signals.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
 from signals.clean import WINDOW_S, fill_gaps
