@@ -230,6 +230,7 @@ def _samples(results: list[Streamed]) -> str:
             [
                 r.size,
                 f"{c.received:,}",
+                r.saturated,
                 c.dropped,
                 c.held,
                 c.resets,
@@ -241,6 +242,7 @@ def _samples(results: list[Streamed]) -> str:
         [
             "samples",
             "received",
+            "clipped by the ADC",
             "dropped in ring",
             "held over gaps",
             "restarts",

@@ -96,7 +96,7 @@ def stream(
         embedding=np.stack([h.embedding for h in hops]), answers=np.stack([h.answers for h in hops]),
         float_embedding=float_embedding, float_answers=float_answers, answer_scale=float(model.answers_scale),
         reference_bpm=bpm, reference_name=name, counters=watch.counters, ring_capacity=watch.ring.capacity,
-        high_water=watch.ring.high_water, memory=measure(artifacts, config.sensor, config.hop_s),
+        high_water=watch.ring.high_water, saturated=sensor.saturated, memory=measure(artifacts, config.sensor, config.hop_s),
         contract=contract(artifacts),
     )  # fmt: skip
     others = other_runtimes(artifacts.quantised, model, artifacts.tflite, artifacts.onnx)

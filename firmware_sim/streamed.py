@@ -27,6 +27,7 @@ class Streamed:
         float_embedding, float_answers: of the float student on the unquantised windows.
         answer_scale: answer units per step. reference_bpm: (n,) from the ECG or the device, NaN where none.
         counters: where the samples went. high_water: most samples in the ring.
+        saturated: samples that the ADC clipped.
     """
 
     size: str
@@ -50,6 +51,7 @@ class Streamed:
     counters: Counters
     ring_capacity: int
     high_water: int
+    saturated: int
     memory: Memory
     agreements: list[Agreement] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
@@ -95,7 +97,7 @@ def summary(result: Streamed) -> dict:
         "seconds": result.seconds,
         "hops": len(result.time_s),
         "valid_hops": int(result.valid.sum()),
-        "counters": asdict(result.counters),
+        "counters": {**asdict(result.counters), "saturated": result.saturated},
         "ring": {"capacity": result.ring_capacity, "high_water": result.high_water},
         "host_latency_ms": latency,
         "real_time_factor": float(len(result.latency_s) * result.hop_s / max(result.latency_s.sum(), 1e-9)),

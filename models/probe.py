@@ -410,8 +410,16 @@ def main(config: ProbeConfig) -> None:
     say(f"results: {config.out}")
 
 
-def table(rows: list[dict]) -> str:
-    """Results as a Markdown table: one line a task, one column an encoder, paired differences in brackets."""
+def difference(row: dict) -> str:
+    """Paired difference of a result for a table, empty for the first encoder."""
+    if "first_minus_this" not in row:
+        return ""
+    d, low, high = row["first_minus_this"]
+    return f" ({d:+.3f} [{low:+.3f}, {high:+.3f}])"
+
+
+def table(rows: list[dict], remark: Callable[[dict], str] = difference) -> str:
+    """Results as a Markdown table: one line a task, one column an encoder, the remark after each score."""
     encoders = list(dict.fromkeys(r["encoder"] for r in rows))
     lines = ["| task | people | " + " | ".join(encoders) + " |", "|---|---|" + "---|" * len(encoders)]
     for task in dict.fromkeys(r["task"] for r in rows):
@@ -419,14 +427,8 @@ def table(rows: list[dict]) -> str:
         for encoder in encoders:
             row = next(r for r in rows if r["task"] == task and r["encoder"] == encoder)
             people = row["people"]
-            text = f"{row['score']:.3f}" + (f", MAE {row['mae']:.2f}" if row["mae"] is not None else "")
-            if "first_minus_this" in row:
-                d, low, high = row["first_minus_this"]
-                text += f" ({d:+.3f} [{low:+.3f}, {high:+.3f}])"
-            if "skill_kept" in row:
-                kept, low, high = (100 * v for v in row["skill_kept"])
-                text += f", keeps {kept:.1f} % [{low:.1f}, {high:.1f}]"
-            cells.append(text)
+            error = f", MAE {row['mae']:.2f}" if row["mae"] is not None else ""
+            cells.append(f"{row['score']:.3f}{error}{remark(row)}")
         lines.append(f"| {task} | {people} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

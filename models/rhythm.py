@@ -103,8 +103,3 @@ def beat_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Cross-entropy of the beat map over the windows with weight 1, (B, bins), (B, bins), (B,)."""
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)
     return (each * weight).sum() / weight.sum().clamp(min=1)
-
-
-def beats_per_minute(z: np.ndarray | float) -> np.ndarray:
-    """Standardised rate target back to beats per minute."""
-    return np.exp(np.asarray(z) * RATE_BPM[1] + RATE_BPM[0])

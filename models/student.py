@@ -172,11 +172,6 @@ def fold(student: Student) -> Student:
     return folded
 
 
-def heart_rate(z: Tensor) -> Tensor:
-    """Output of the heart-rate answer to beats per minute."""
-    return HEART_RATE_CENTRE + HEART_RATE_SPAN * z
-
-
 def describe(config: StudentConfig) -> dict:
     """The config as plain values, for metadata."""
     return asdict(config)

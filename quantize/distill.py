@@ -26,8 +26,9 @@ from models.student import LADDER, Student, StudentConfig, describe, layers_of
 from quantize.dataset import Examples, Standard, build
 from signals.errors import CheckpointError
 
-# Answers are few numbers beside 256; this makes them count about as much.
-ANSWER_WEIGHT = 1.0
+# Quality and rhythm are few labels of few people: at weight 1 the student learns the people by heart (AUROC on
+# training people 0.99, on others 0.87). At 0.1 they shape their head and hardly the embedding.
+CLASS_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ class DistillConfig:
     """Checkpoint of the teacher, the authors' format or this project's (default: the shipped teacher)."""
     out: Path | None = None
     """File to write (default: runs/distill/SIZE.safetensors)."""
-    steps: int = 5000
+    steps: int = 4000
     """Optimiser steps."""
     batch: int = 256
     """Windows per step."""
     lr: float = 2e-3
     """Peak learning rate; warm-up over 5 %, then cosine."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     """AdamW weight decay."""
     versions: int = 3
     """Watch-like versions of each recording."""
@@ -66,11 +67,11 @@ class DistillConfig:
 
 
 def answer_loss(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Heart rate by smooth L1, quality and rhythm by cross-entropy; (B, 3) both, NaN labels left out."""
+    """Heart rate by smooth L1, quality and rhythm by weighted cross-entropy; (B, 3) both, NaN labels left out."""
     known = torch.isfinite(labels)
     safe = torch.where(known, labels, torch.zeros_like(labels))
     rate = F.smooth_l1_loss(predicted[:, :1], safe[:, :1], reduction="none", beta=0.1)
-    classes = F.binary_cross_entropy_with_logits(predicted[:, 1:], safe[:, 1:], reduction="none")
+    classes = CLASS_WEIGHT * F.binary_cross_entropy_with_logits(predicted[:, 1:], safe[:, 1:], reduction="none")
     each = torch.cat([rate, classes], dim=1) * known
     return (each.sum(0) / known.sum(0).clamp(min=1)).sum()
 
@@ -110,7 +111,7 @@ def train(
         imitation = imitation_loss(embedding.float(), target[rows], weight[rows])
         answer = answer_loss(answers.float(), labels[rows])
         optimiser.zero_grad(set_to_none=True)
-        (imitation + ANSWER_WEIGHT * answer).backward()
+        (imitation + answer).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         yield {"imitation": float(imitation.detach()), "answers": float(answer.detach())}

@@ -39,6 +39,14 @@ class SkillConfig:
     """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
 
 
+def kept(row: dict) -> str:
+    """Share of skill kept for a table, empty for the teacher; a teacher without skill leaves nothing to keep."""
+    if "skill_kept" not in row:
+        return ""
+    share, low, high = (100 * v for v in row["skill_kept"])
+    return f", {share:.1f} % [{low:.1f}, {high:.1f}]" if np.isfinite(share) else ", teacher has none"
+
+
 def main(config: SkillConfig) -> None:
     """Probe the students' embeddings beside the teacher's: share of skill kept, paired by person."""
     from signals.cli import bar, say
@@ -60,7 +68,7 @@ def main(config: SkillConfig) -> None:
     rows = run_probes(featurise, config.only, root=config.data, context=context, skill=True, progress=bar)
     config.out.parent.mkdir(parents=True, exist_ok=True)
     config.out.write_text(json.dumps(rows, indent=1))
-    print(table(rows))
+    print(table(rows, kept))
     say(f"results: {config.out}")
 
 

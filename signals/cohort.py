@@ -105,10 +105,6 @@ class Cohort:
         """Split role of each window."""
         return np.array([self.tracks[i].role for i in self.at])
 
-    def select(self, keep: np.ndarray) -> Cohort:
-        """The windows where `keep` (bool or indices)."""
-        return Cohort(self.tracks, self.at[keep], self.start_s[keep], {k: v[keep] for k, v in self.labels.items()})
-
     def teacher_windows(self) -> np.ndarray:
         """(n, 1000) float32, each window min-max scaled: what xMAE takes."""
         length = int(WINDOW_S * TEACHER_RATE_HZ)
@@ -117,22 +113,6 @@ class Cohort:
             first = round(start * TEACHER_RATE_HZ)
             out[row] = self.tracks[i].teacher[first : first + length]
         return min_max(out)
-
-    def ecg_windows(self, *, align: bool = True) -> np.ndarray:
-        """(n, 1000) float32 ECG of each window, scaled by the window's spread, R-peaks upward.
-
-        With `align`, the ECG is moved so that every record's pulse delay is `COMMON_DELAY_S`.
-        """
-        length = int(WINDOW_S * TEACHER_RATE_HZ)
-        out = np.zeros((len(self), length), np.float32)
-        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
-            track = self.tracks[i]
-            shift = track.beats.delay_s - COMMON_DELAY_S if align else 0.0
-            first = round((start - shift) * TEACHER_RATE_HZ)
-            low, high = max(0, first), min(len(track.ecg), first + length)
-            piece = track.ecg[low:high]
-            out[row, low - first : low - first + len(piece)] = piece
-        return out
 
     def student_windows(self, context: int) -> np.ndarray:
         """(n, context + 250) float32: the window at 25 Hz after `context` samples of its past.
