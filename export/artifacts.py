@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.onnx_writer import write_onnx
 from export.tflite_writer import check_integer_only, write_tflite
-from models.student import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, Student
+from models.student import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN, Student
 from quantize.distill import load_student
 from quantize.fake_quant import QuantStudent
 from quantize.integers import IntegerModel, read_integers
@@ -69,7 +69,7 @@ def contract(artifacts: Artifacts) -> dict:
             "type": "int8", "shape": [1, 1, 1, len(ANSWERS)], "scale": float(model.answers_scale), "zero_point": 0,
             "names": list(ANSWERS),
             "heart_rate_bpm": f"{HEART_RATE_CENTRE:g} + {HEART_RATE_SPAN:g} * value",
-            "quality": "logit: good above 0", "irregular": "logit: irregular above 0",
+            "quality": f"logit = {LOGIT_SPAN:g} * value: good above 0", "irregular": f"logit = {LOGIT_SPAN:g} * value: irregular above 0",
         },
     }  # fmt: skip
 

@@ -14,7 +14,7 @@ import numpy as np
 from firmware_sim.memory import BUDGETS
 from firmware_sim.parity import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
 from firmware_sim.streamed import Streamed, beats_per_minute
-from models.student import ANSWERS
+from models.student import ANSWERS, LOGIT_SPAN
 
 INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
 WAVE_S = 60.0
@@ -54,7 +54,7 @@ def overview(result: Streamed) -> str:
     top.legend(loc="upper right", ncols=3, markerscale=3)
     top.set_title(f"{result.recording}: what the watch says over {result.seconds / 60:.0f} minutes")
     for name, colour in (("quality", GREEN), ("irregular", RED)):
-        p = 1 / (1 + np.exp(-answers[:, ANSWERS.index(name)]))
+        p = 1 / (1 + np.exp(-LOGIT_SPAN * answers[:, ANSWERS.index(name)]))
         bottom.plot(t, np.where(result.valid, p, np.nan), color=colour, lw=0.7, label=name)
     bottom.set_ylim(-0.02, 1.02)
     bottom.set_ylabel("probability")

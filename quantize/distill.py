@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.checkpoint import load_encoder, load_strict, read_state, save_weights
-from models.student import LADDER, Student, StudentConfig, describe, layers_of
+from models.student import LADDER, LOGIT_SPAN, Student, StudentConfig, describe, layers_of
 from quantize.dataset import Examples, Standard, build
 from signals.errors import CheckpointError
 
@@ -71,7 +71,9 @@ def answer_loss(predicted: Tensor, labels: Tensor) -> Tensor:
     known = torch.isfinite(labels)
     safe = torch.where(known, labels, torch.zeros_like(labels))
     rate = F.smooth_l1_loss(predicted[:, :1], safe[:, :1], reduction="none", beta=0.1)
-    classes = CLASS_WEIGHT * F.binary_cross_entropy_with_logits(predicted[:, 1:], safe[:, 1:], reduction="none")
+    classes = CLASS_WEIGHT * F.binary_cross_entropy_with_logits(
+        LOGIT_SPAN * predicted[:, 1:], safe[:, 1:], reduction="none"
+    )
     each = torch.cat([rate, classes], dim=1) * known
     return (each.sum(0) / known.sum(0).clamp(min=1)).sum()
 

@@ -29,6 +29,8 @@ from models.student import Student, StudentConfig, fold
 from signals.frontend import FrontEndConfig
 
 INPUT_SCALE = FrontEndConfig().clip / 128
+# A channel that hardly ever speaks is not blown up beyond this share of the loudest.
+DEAD_CHANNEL = 0.02
 
 
 class InputQuant(Int8ActPerTensorFloat):
@@ -36,6 +38,12 @@ class InputQuant(Int8ActPerTensorFloat):
 
     scaling_impl_type = ScalingImplType.CONST
     scaling_init = FrontEndConfig().clip
+
+
+class ReLUQuant(Uint8ActPerTensorFloat):
+    """Range from the largest value seen: what clips is a motion spike, and a clipped spike turns the embedding."""
+
+    high_percentile_q = 100.0
 
 
 class QuantStudent(nn.Module):
@@ -51,11 +59,11 @@ class QuantStudent(nn.Module):
             self.features.append(
                 nn.Sequential(
                     _conv(layer[0], Int8WeightPerChannelFloat),
-                    qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True),
+                    qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True),
                 )
             )
         self.pool = _conv(plain.pool, Int8WeightPerTensorFloat, bias=False)
-        self.pooled = qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, return_quant_tensor=True)
+        self.pooled = qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True)
         self.embed = _conv(plain.embed, Int8WeightPerTensorFloat)
         self.embedded = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
         self.head = _conv(plain.head, Int8WeightPerChannelFloat)
@@ -88,12 +96,40 @@ def _conv(like: nn.Conv1d, weight_quant: type, bias: bool = True) -> qnn.QuantCo
     )
 
 
+@torch.no_grad()
+def equalise(folded: Student, batches: list[Tensor]) -> None:
+    """Give the channels of each layer like ranges, in place, without changing what the student computes.
+
+    A ReLU's output channel may be divided by s if the next layer's weights for it are multiplied by s (cross-layer
+    equalisation, Nagel et al. 2019, arXiv 1906.04721). One activation scale per layer then serves every channel,
+    where before the loudest channel set it. Before a depthwise layer, whose weights have a scale per channel, the
+    ranges become equal; before a full one, range and weights meet half way.
+    """
+    layers = [layer[0] for layer in folded.features]
+    peaks = [torch.zeros(layer.out_channels) for layer in layers]
+    for batch in batches:
+        x = batch.unsqueeze(1)
+        for i, layer in enumerate(folded.features):
+            x = layer(x)
+            peaks[i] = torch.maximum(peaks[i], x.amax(dim=(0, 2)))
+    # Pooling treats every channel alike, so that the last layer's channels are scaled back in the embedding.
+    for layer, following, peak in zip(layers, [*layers[1:], folded.embed], peaks, strict=True):
+        peak = peak.clamp(min=DEAD_CHANNEL * float(peak.max()))
+        depthwise = following.groups > 1
+        share = peak if depthwise else (peak / following.weight.abs().amax(dim=(0, 2)).clamp(min=1e-6)).sqrt()
+        share = share / share.log().mean().exp()
+        layer.weight /= share[:, None, None]
+        layer.bias /= share
+        following.weight *= share[:, None, None] if depthwise else share[None, :, None]
+
+
 def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
-    """Post-training quantisation: fold, wrap, calibrate the activation ranges on `batches` of (B, window).
+    """Post-training quantisation: fold, equalise, wrap, calibrate the ranges on `batches` of (B, window).
 
     Returns the student in eval mode; it is the start of QAT and the baseline that QAT has to beat.
     """
     folded = fold(student)
+    equalise(folded, batches)
     quantised = QuantStudent(student.config)
     with torch.no_grad():
         for source, target in zip(folded.features, quantised.features, strict=True):
@@ -109,4 +145,7 @@ def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
     with torch.no_grad(), calibration_mode(quantised):
         for batch in batches:
             quantised(batch)
+    # The ranges stay: QAT would narrow them for its median window, and the spikes that then clip are its worst ones.
+    for relu in [*(layer[1] for layer in quantised.features), quantised.pooled]:
+        relu.act_quant.requires_grad_(False)
     return quantised
