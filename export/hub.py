@@ -7,6 +7,7 @@ not fit a microcontroller; it is here because a phone or a watch's application p
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import tempfile
@@ -40,6 +41,8 @@ def people_windows() -> tuple[np.ndarray, np.ndarray]:
 def float_onnx(encoder: nn.Module) -> bytes:
     """The encoder as float ONNX, (1, 1000) to (1, 256)."""
     sink = io.BytesIO()
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # its fused operator does not exist in ONNX
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -51,6 +54,7 @@ def float_onnx(encoder: nn.Module) -> bytes:
             input_names=["ppg"],
             output_names=["embedding"],
         )
+    torch.backends.mha.set_fastpath_enabled(fast)
     return sink.getvalue()
 
 
@@ -102,7 +106,8 @@ def hub_tflite(checkpoint: Path | None = None) -> bytes:
     calibration, _ = people_windows()
     example = (torch.zeros(1, 1000),)
     quantizer = PT2EQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=False))
-    with warnings.catch_warnings():
+    # The converter prints its progress to standard output, which is the caller's.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         graph = torch.export.export(load_encoder(checkpoint), example).module()
         graph = prepare_pt2e(graph, quantizer)
@@ -111,7 +116,7 @@ def hub_tflite(checkpoint: Path | None = None) -> bytes:
                 graph(torch.from_numpy(row[None]))
         graph = convert_pt2e(graph, fold_quantize=False)
         edge = litert_torch.convert(graph, example, quant_config=QuantConfig(pt2e_quantizer=quantizer))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = Path(folder) / "hub.tflite"
         edge.export(str(path))
         return path.read_bytes()
@@ -134,10 +139,24 @@ def run_tflite(data: bytes, windows: np.ndarray) -> np.ndarray:
 
     interpreter = Interpreter(model_content=data, num_threads=1)
     interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     rows = []
     for row in windows:
-        interpreter.set_tensor(source, row[None])
+        interpreter.set_tensor(source["index"], _to_kind(row[None], source))
         interpreter.invoke()
-        rows.append(interpreter.get_tensor(target).copy())
+        rows.append(_to_real(interpreter.get_tensor(target["index"]), target))
     return np.concatenate(rows)
+
+
+def _to_kind(x: np.ndarray, detail: dict) -> np.ndarray:
+    if detail["dtype"] != np.int8:
+        return x
+    scale, zero = detail["quantization"]
+    return np.clip(np.rint(x / scale) + zero, -128, 127).astype(np.int8)
+
+
+def _to_real(x: np.ndarray, detail: dict) -> np.ndarray:
+    if detail["dtype"] != np.int8:
+        return x.copy()
+    scale, zero = detail["quantization"]
+    return (x.astype(np.float32) - zero) * scale

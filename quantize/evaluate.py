@@ -93,7 +93,11 @@ def compare(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
         "data": data.name,
         "people": len(np.unique(data.person)),
         "windows": len(data.x),
-        "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
+        "cosine": {
+            "median": float(np.median(similarity)),
+            "worst": float(similarity.min()),
+            "below_0.99": int(np.sum(similarity < 0.99)),
+        },
         "heart_rate": _heart_rate(reference, other, data),
     }
     for column, name in ((1, "quality"), (2, "irregular")):

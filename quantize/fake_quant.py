@@ -46,6 +46,12 @@ class ReLUQuant(Uint8ActPerTensorFloat):
     high_percentile_q = 100.0
 
 
+class EmbeddingQuant(Int8ActPerTensorFloat):
+    """Range from the largest value seen: a clipped coordinate turns the embedding."""
+
+    high_percentile_q = 100.0
+
+
 class QuantStudent(nn.Module):
     """A folded student under fake quantisation; same call and outputs as `Student`."""
 
@@ -65,7 +71,7 @@ class QuantStudent(nn.Module):
         self.pool = _conv(plain.pool, Int8WeightPerTensorFloat, bias=False)
         self.pooled = qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True)
         self.embed = _conv(plain.embed, Int8WeightPerTensorFloat)
-        self.embedded = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
+        self.embedded = qnn.QuantIdentity(act_quant=EmbeddingQuant, return_quant_tensor=True)
         self.head = _conv(plain.head, Int8WeightPerChannelFloat)
         self.answered = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
 
@@ -146,6 +152,6 @@ def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
         for batch in batches:
             quantised(batch)
     # The ranges stay: QAT would narrow them for its median window, and the spikes that then clip are its worst ones.
-    for relu in [*(layer[1] for layer in quantised.features), quantised.pooled]:
-        relu.act_quant.requires_grad_(False)
+    for layer in [*(pair[1] for pair in quantised.features), quantised.pooled, quantised.embedded]:
+        layer.act_quant.requires_grad_(False)
     return quantised

@@ -192,7 +192,12 @@ def test_cosine_and_budget_gates_fail(streamed):
 def cohort_result(low: float = -0.001, high: float = 0.001, bpm: float = 0.05) -> dict:
     auroc = {"reference": 0.9, "other": 0.9, "difference": (0.0, low, high), "windows": 10}
     rate = {"reference": 3.0, "other": 3.05, "difference": (bpm, 0.0, 0.1), "windows": 10}
-    return {"cosine": {"median": 0.9999, "worst": 0.999}, "quality": auroc, "irregular": auroc, "heart_rate": rate}
+    return {
+        "cosine": {"median": 0.9999, "worst": 0.999, "below_0.99": 0},
+        "quality": auroc,
+        "irregular": auroc,
+        "heart_rate": rate,
+    }
 
 
 def test_cohort_gates_need_the_whole_interval_and_the_same_model():

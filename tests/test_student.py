@@ -216,7 +216,7 @@ def test_comparison_is_paired_and_sees_damage():
     data = Evaluation("made up", np.zeros((n, 1)), labels, person)
     same = compare(Outputs(embedding, answers), Outputs(embedding, answers), data)
     assert same["quality"]["difference"] == (0, 0, 0)
-    assert same["cosine"] == {"median": pytest.approx(1), "worst": pytest.approx(1)}
+    assert same["cosine"] == {"median": pytest.approx(1), "worst": pytest.approx(1), "below_0.99": 0}
     worse = compare(Outputs(embedding, answers), Outputs(-embedding, answers + rng.normal(0, 3, (n, 3))), data)
     assert worse["cosine"]["worst"] == pytest.approx(-1)
     assert worse["irregular"]["difference"][2] < 0
