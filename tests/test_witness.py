@@ -22,14 +22,16 @@ class Witness(nn.Module):
         super().__init__()
         self.model = model
         for i, layer in enumerate(model.layers):
-            self.register_buffer(f"w{i}", torch.from_numpy(layer.weight))
             self.register_buffer(f"b{i}", torch.from_numpy(layer.bias))
             scale = np.broadcast_to(layer.weight_scale, len(layer.bias)).astype(np.float32)
             self.register_buffer(f"s{i}", torch.from_numpy(scale.copy()))
+            self.register_buffer(f"w{i}", torch.from_numpy(layer.weight * scale[:, None, None]))
+            self.register_buffer(f"z{i}", torch.zeros(len(layer.bias), dtype=torch.int64))
 
     def _layer(self, i: int, layer: IntegerLayer, x: torch.Tensor) -> torch.Tensor:
-        scale, zero = getattr(self, f"s{i}"), torch.zeros(len(layer.bias), dtype=torch.int64)
-        w = ops.dequantize_per_channel(getattr(self, f"w{i}"), scale, zero, 0, -127, 127, torch.int8)
+        scale, zero = getattr(self, f"s{i}"), getattr(self, f"z{i}")
+        w = ops.quantize_per_channel(getattr(self, f"w{i}"), scale, zero, 0, -127, 127, torch.int8)
+        w = ops.dequantize_per_channel(w, scale, zero, 0, -127, 127, torch.int8)
         b = getattr(self, f"b{i}").float() * (float(layer.input_scale) * scale)
         groups = x.shape[1] if layer.depthwise else 1
         y = nn.functional.conv1d(x, w, b, layer.stride, dilation=layer.dilation, groups=groups)
