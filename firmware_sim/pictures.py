@@ -15,6 +15,8 @@ from firmware_sim.memory import BUDGETS
 from firmware_sim.parity import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
 from firmware_sim.streamed import Streamed, beats_per_minute
 from models.student import ANSWERS, LOGIT_SPAN
+from quantize.fake_quant import INPUT_SCALE
+from signals.frontend import STUDENT_RATE_HZ
 
 INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
 WAVE_S = 60.0
@@ -74,8 +76,8 @@ def _shade_invalid(result: Streamed, axes) -> None:
 
 def wave(result: Streamed) -> str:
     """A minute of what the model is fed, at the best and the worst stretch by the watch's own quality."""
-    per_hop = round(result.hop_s * 25)
-    line = np.concatenate([w[-per_hop:] for w in result.windows.astype(np.float32)]) / 32.0
+    per_hop = round(result.hop_s * STUDENT_RATE_HZ)
+    line = np.concatenate([w[-per_hop:] for w in result.windows.astype(np.float32)]) * INPUT_SCALE
     t0 = result.time_s[0] - result.hop_s
     quality = np.where(result.valid, result.real_answers[:, ANSWERS.index("quality")], 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
@@ -87,7 +89,7 @@ def wave(result: Streamed) -> str:
     figure, axes = plt.subplots(len(picks), 1, figsize=(10.5, 1.9 * len(picks)), squeeze=False)
     for axis, (name, first) in zip(axes[:, 0], picks, strict=True):
         piece = line[first * per_hop : (first + width) * per_hop]
-        t = t0 + first * result.hop_s + np.arange(len(piece)) / 25
+        t = t0 + first * result.hop_s + np.arange(len(piece)) / STUDENT_RATE_HZ
         axis.plot(t, piece, color=BLUE, lw=0.8)
         bad = ~result.valid[first : first + width]
         for i in np.flatnonzero(bad):

@@ -33,6 +33,7 @@ from signals.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
 from signals.clean import WINDOW_S, fill_gaps
 from signals.cohort import Progress, silent
 from signals.errors import RecordingError
+from signals.frontend import STUDENT_RATE_HZ
 from signals.readers import read_recording
 from signals.recording import Recording
 
@@ -82,7 +83,7 @@ def stream(
     if valid.sum() < MIN_HOPS:
         raise RecordingError(
             f"{recording.seconds:.0f} s give {int(valid.sum())} valid outputs", where=recording.source,
-            cure=f"Give at least {model.window / 25 + MIN_HOPS * config.hop_s:.0f} s",
+            cure=f"Give at least {model.window / STUDENT_RATE_HZ + MIN_HOPS * config.hop_s:.0f} s",
         )  # fmt: skip
     real = np.stack([h.real for h in hops])
     windows = np.stack([h.window for h in hops])
