@@ -123,7 +123,15 @@ class Student(nn.Module):
 
     def sequence(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, n) to (B, 256, m) and (B, 3, m), m = (n - window) // stride + 1: one output per frame."""
-        embedding = self.embed(self.pool(self.features(x.unsqueeze(1))))
+        return self.answer(self.pool(self.features(x.unsqueeze(1))))
+
+    def stages(self) -> list[nn.Module]:
+        """The layers with an extent in time, the pool last (see `models.step`)."""
+        return [*self.features, self.pool]
+
+    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
+        embedding = self.embed(pooled)
         return embedding, self.head(embedding)
 
 

@@ -77,9 +77,34 @@ class QuantStudent(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to (B, 256), (B, 3)."""
-        embedding = self.embedded(self.embed(self.pooled(self.pool(self.features(self.input(x.unsqueeze(1)))))))
-        answers = self.answered(self.head(embedding))
-        return _value(embedding)[..., -1], _value(answers)[..., -1]
+        pooled = self.pooled(self.pool(self.features(self.input(x.unsqueeze(1)))))
+        embedding, answers = self._answer(pooled)
+        return embedding[..., -1], answers[..., -1]
+
+    def _answer(self, pooled) -> tuple[Tensor, Tensor]:
+        embedding = self.embedded(self.embed(pooled))
+        return _value(embedding), _value(self.answered(self.head(embedding)))
+
+    def stages(self) -> list[nn.Module]:
+        """The layers with an extent in time, the pool last, on plain tensors (see `models.step`)."""
+        pairs = [*self.features, (self.pool, self.pooled)]
+        sources = [self.input, *(pair[1] for pair in pairs[:-1])]
+        return [_Stage(source, *pair) for source, pair in zip(sources, pairs, strict=True)]
+
+    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
+        return self._answer(self.pooled(pooled))
+
+
+class _Stage(nn.Module):
+    """A layer between plain tensors: its source's quantiser, which finds values on its own grid and leaves them."""
+
+    def __init__(self, source: nn.Module, conv: nn.Module, act: nn.Module):
+        super().__init__()
+        self.source, self.conv, self.act = source, conv, act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _value(self.act(self.conv(self.source(x))))
 
 
 def _value(x) -> Tensor:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from quantize.fake_quant import INPUT_SCALE, QuantStudent
-from signals.errors import ExportError
+from signals.errors import ConfigError, ExportError
 
 INT8_MIN, INT8_MAX = -128, 127
 
@@ -53,33 +54,51 @@ class IntegerLayer:
         """Input samples of one output, less one."""
         return self.dilation * (self.weight.shape[-1] - 1)
 
+    @property
+    def channels(self) -> int:
+        """Input channels."""
+        return len(self.weight) if self.depthwise else self.weight.shape[1]
+
+    @property
+    def context(self) -> int:
+        """Input frames that a stream keeps between steps: its reach, less the stride by which it moves on."""
+        return max(0, self.reach + 1 - self.stride)
+
+    def frames(self, length: int) -> int:
+        """Output frames of `length` input frames."""
+        return (length - self.reach - 1) // self.stride + 1
+
+    @cached_property
     def multipliers(self) -> tuple[np.ndarray, np.ndarray]:
-        """(multiplier int32 in Q31, left shift) per output channel, as TFLite's `QuantizeMultiplier` makes them."""
+        """(multiplier int64 in Q31, left shift) per output channel, as TFLite's `QuantizeMultiplier` makes them."""
         scale = np.broadcast_to(self.weight_scale, len(self.bias)).astype(np.float64)
         real = np.float64(self.input_scale) * scale / np.float64(self.output_scale)
         pairs = [quantised_multiplier(float(r)) for r in real]
         return np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs], np.int64)
 
+    @cached_property
+    def _taps(self) -> np.ndarray:
+        # Sums in float32 are exact below 2^24, in float64 always (products < 2^16, far fewer than 2^37 of them).
+        largest = np.abs(self.weight.astype(np.int64)).sum(axis=(1, 2)).max() * (INT8_MAX - INT8_MIN)
+        kind = np.float32 if largest < 1 << 24 else np.float64
+        return np.ascontiguousarray(self.weight.transpose(2, 0, 1), dtype=kind)
+
     def run(self, x: np.ndarray) -> np.ndarray:
         """int8 (B, in, n) to int8 (B, out, m), by the reference kernels' arithmetic."""
-        m = (x.shape[-1] - self.reach - 1) // self.stride + 1
+        m = self.frames(x.shape[-1])
         if m < 1:
             raise ExportError(
                 f"{x.shape[-1]} frames are fewer than its {self.reach + 1}", field=self.name, cure="Give more"
             )
-        shifted = x.astype(np.int32) - self.input_zero
-        total = np.zeros((x.shape[0], len(self.bias), m), np.int64)
-        for k in range(self.weight.shape[-1]):
+        shifted = x.astype(self._taps.dtype) - self.input_zero
+        total = np.zeros((x.shape[0], len(self.bias), m), self._taps.dtype)
+        for k, tap in enumerate(self._taps):
             first = k * self.dilation
             part = shifted[..., first : first + (m - 1) * self.stride + 1 : self.stride]
-            tap = self.weight[..., k].astype(np.int32)
-            # float64 holds these sums exactly (products < 2^15, far fewer than 2^38 of them) and has a fast matmul.
-            total += (
-                part * tap if self.depthwise else (tap.astype(np.float64) @ part.astype(np.float64)).astype(np.int64)
-            )
-        total += self.bias[:, None]
-        multiplier, shift = self.multipliers()
-        out = requantise(total, multiplier[:, None], shift[:, None]) + self.output_zero
+            total += part * tap if self.depthwise else tap @ part
+        multiplier, shift = self.multipliers
+        out = requantise(total.astype(np.int64) + self.bias[:, None], multiplier[:, None], shift[:, None])
+        out += self.output_zero
         return np.clip(out, self.output_zero if self.relu else INT8_MIN, INT8_MAX).astype(np.int8)
 
 
@@ -106,16 +125,54 @@ class IntegerModel:
         """Answer units per output step."""
         return self.layers[-1].output_scale
 
+    @property
+    def stride(self) -> int:
+        """Input samples per frame of the features."""
+        return math.prod(layer.stride for layer in self.layers[:-3])
+
+    def at_hop(self, hop: int) -> IntegerModel:
+        """The same integers with the pool moving on by `hop` input samples, so that there is one output a hop.
+
+        Raises:
+            ConfigError: not a whole number of strides, or longer than the pool (samples would go unseen).
+        """
+        *features, pool, embed, head = self.layers
+        most = (pool.reach + 1) * self.stride
+        if not 1 <= hop <= most or hop % self.stride:
+            cure = f"Use a multiple of {self.stride} samples (the total stride) up to {most}"
+            raise ConfigError(f"hop of {hop} samples", field="hop", cure=cure)
+        return replace(self, layers=(*features, replace(pool, stride=hop // self.stride), embed, head))
+
+    @cached_property
+    def rest(self) -> tuple[np.ndarray, ...]:
+        """int8 (in,) per layer: what each is fed when the input has been 0 for ever. A stream starts from it."""
+        held, column = [], np.zeros(1, np.int8)
+        for layer in self.layers:
+            held.append(column)
+            column = layer.run(np.repeat(column[None, :, None], layer.reach + 1, axis=2))[0, :, 0]
+        return tuple(held)
+
+    def start(self) -> list[np.ndarray]:
+        """int8 (in, context) per layer: the state of a stream that begins in silence; empty where nothing is kept."""
+        return [
+            np.repeat(rest[:, None], layer.context, axis=1) for rest, layer in zip(self.rest, self.layers, strict=True)
+        ]
+
     def quantise_input(self, x: np.ndarray) -> np.ndarray:
         """Front-end output (float) to int8, half to even."""
         return np.clip(np.rint(x / self.input_scale), INT8_MIN, INT8_MAX).astype(np.int8)
 
     def run(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 (B, window) to int8 embedding (B, 256) and answers (B, 3): the numpy model of the firmware."""
+        embedding, answers = self.whole(x)
+        return embedding[:, -1], answers[:, -1]
+
+    def whole(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int8 (B, n >= window) to every embedding (B, m, 256) and answers (B, m, 3): the first at the window's end."""
         frames = x[:, None, :]
         for layer in self.layers[:-1]:
             frames = layer.run(frames)
-        return frames[..., -1], self.layers[-1].run(frames)[..., -1]
+        return frames.swapaxes(1, 2), self.layers[-1].run(frames).swapaxes(1, 2)
 
     def digest(self) -> str:
         """SHA-256 over every integer and scale, in order: the identity of the model."""
@@ -149,11 +206,8 @@ def requantise(x: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.n
     of TFLM and LiteRT's reference do exactly this.
     """
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    product = (x << left) * multiplier
-    nudge = np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    # C++ division truncates toward zero; numpy's shift floors.
-    nudged = product + nudge
-    high = np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31))
+    # The C++ nudges by sign and truncates toward zero; both together are this floor.
+    high = ((x << left) * multiplier + (1 << 30)) >> 31
     mask = (np.int64(1) << right) - 1
     threshold = (mask >> 1) + (high < 0)
     return (high >> right) + ((high & mask) > threshold)
