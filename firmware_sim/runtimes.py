@@ -118,13 +118,8 @@ class LiteRT:
     integer = True
 
     def __init__(self, tflite: bytes, kernels: str = "reference"):
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        resolver = {"reference": OpResolverType.BUILTIN_REF, "xnnpack": OpResolverType.AUTO}[kernels]
         self.name = f"LiteRT {kernels}"
-        with _quiet():
-            self.interpreter = Interpreter(model_content=tflite, experimental_op_resolver_type=resolver, num_threads=1)
-            self.interpreter.allocate_tensors()
+        self.interpreter = litert_interpreter(tflite, kernels)
         self.source = self.interpreter.get_input_details()[0]
         self.outputs = self.interpreter.get_output_details()
 
@@ -157,17 +152,33 @@ class TFLM:
         return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
 
     def activation_bytes(self) -> int:
-        """Head of the arena: the activation plan. The tail holds host pointers and is not what a device needs.
+        """Head of the arena: the activation plan."""
+        return activation_bytes(self.interpreter)
 
-        Raises:
-            ExportError: TFLM printed no allocation record.
-        """
-        with _captured_stderr() as text:
-            self.interpreter.print_allocations()
-        found = re.search(r"head (\d+) bytes", text[0] if text else "")
-        if not found:
-            raise ExportError("printed no allocation record", field="TFLM", cure="Use the pinned tflite-micro")
-        return int(found.group(1))
+
+def litert_interpreter(tflite: bytes, kernels: str):
+    """LiteRT's interpreter with the 'reference' or the 'xnnpack' kernels, one thread, ready to be fed."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = {"reference": OpResolverType.BUILTIN_REF, "xnnpack": OpResolverType.AUTO}[kernels]
+    with _quiet():
+        interpreter = Interpreter(model_content=tflite, experimental_op_resolver_type=resolver, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def activation_bytes(interpreter) -> int:
+    """Head of a TFLM arena: the activation plan. The tail holds host pointers and is not what a device needs.
+
+    Raises:
+        ExportError: TFLM printed no allocation record.
+    """
+    with _captured_stderr() as text:
+        interpreter.print_allocations()
+    found = re.search(r"head (\d+) bytes", text[0] if text else "")
+    if not found:
+        raise ExportError("printed no allocation record", field="TFLM", cure="Use the pinned tflite-micro")
+    return int(found.group(1))
 
 
 def other_runtimes(quantised: QuantStudent, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
-from signals.clean import fill_gaps, resample
+from firmware_sim.faults import Burst, Faults, Scene
+from signals.clean import clean_ppg, fill_gaps, resample
 from signals.errors import ConfigError
 from signals.frontend import WATCH_RATES_HZ
 from signals.recording import Recording
@@ -39,21 +42,6 @@ class SensorConfig:
             raise ConfigError(f"{self.bits} bits", field="bits", cure="Use 8 to 24")
 
 
-@dataclass(frozen=True)
-class Burst:
-    """One FIFO read-out.
-
-    Attributes:
-        sequence: number of the first sample since power-up.
-        counts: int32 (n,).
-        time_s: when the burst is complete, seconds since power-up.
-    """
-
-    sequence: int
-    counts: np.ndarray
-    time_s: float
-
-
 class Sensor:
     """Plays a recording as a sensor would.
 
@@ -62,35 +50,74 @@ class Sensor:
     Args:
         recording: any rate.
         config: rate, FIFO depth, resolution.
+        faults: what goes wrong on the way; nothing by default.
+        repeat: how often the recording is played, one after the other; memory does not grow with it.
+
+    Attributes:
+        sent: samples of all bursts so far, `saturated` of them at a rail of the ADC.
     """
 
-    def __init__(self, recording: Recording, config: SensorConfig = SensorConfig()):
-        self.config = config
+    def __init__(
+        self, recording: Recording, config: SensorConfig = SensorConfig(), faults: Faults = Faults(), repeat: int = 1
+    ):
+        self.config, self.faults, self.repeat = config, faults, repeat
         raw = recording.ppg.samples
         wave = resample(fill_gaps(raw), recording.ppg.rate_hz, config.rate_hz)
         source = np.minimum((np.arange(len(wave)) * recording.ppg.rate_hz / config.rate_hz).astype(int), len(raw) - 1)
         self.present = np.isfinite(raw)[source]
-        full = 2**config.bits - 1
+        self.full = 2**config.bits - 1
         low, high = np.percentile(wave, SPREAD_QUANTILES)
-        gain = PULSE_SHARE * full / (high - low) if high > low else 1.0
-        counts = np.rint((wave - np.median(wave)) * gain + full / 2)
-        self.saturated = int(np.sum((counts < 0) | (counts > full)))
-        self.counts = np.clip(counts, 0, full).astype(np.int32)
+        gain = PULSE_SHARE * self.full / (high - low) if high > low else 1.0
+        self.wave = (wave - np.median(wave)) * gain + self.full / 2
+        pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
+        self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)
+        self.sent = self.saturated = 0
 
     def __len__(self) -> int:
-        return len(self.counts)
+        return len(self.wave) * self.repeat
 
     @property
     def seconds(self) -> float:
-        """Length of the recording."""
-        return len(self.counts) / self.config.rate_hz
+        """Length of all that is played."""
+        return len(self) / self.config.rate_hz
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int32 (n,): the converter's output in the first round."""
+        return self._convert(0)
+
+    def _convert(self, cycle: int) -> np.ndarray:
+        t = np.arange(len(self.wave)) / self.config.rate_hz
+        x = self.wave
+        instants = self.faults.instants(t, self.scene, cycle)
+        if instants is not t:
+            x = CubicSpline(t, x)(np.clip(instants, 0, t[-1]))
+        x = self.faults.wave(t, x, self.scene, cycle)
+        return np.clip(np.rint(x), 0, self.full).astype(np.int32)
 
     def bursts(self) -> Iterator[Burst]:
-        """FIFO read-outs in order of time; the last may be short."""
+        """FIFO read-outs in order of their arrival; the last of a round may be short."""
+        pending: list[tuple[float, int, Burst]] = []
+        for order, (clock, burst) in enumerate(self.faults.deliver(self._read_outs(), self.scene)):
+            heapq.heappush(pending, (burst.time_s, order, burst))
+            # What arrives from now on arrives at `clock` or later.
+            while pending and pending[0][0] <= clock:
+                yield self._counted(heapq.heappop(pending)[2])
+        while pending:
+            yield self._counted(heapq.heappop(pending)[2])
+
+    def _counted(self, burst: Burst) -> Burst:
+        self.sent += len(burst.counts)
+        return burst
+
+    def _read_outs(self) -> Iterator[Burst]:
         size, rate = self.config.fifo, self.config.rate_hz
-        for first in range(0, len(self.counts), size):
-            last = min(first + size, len(self.counts))
-            present = self.present[first:last]
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], present.astype(np.int8), [0]])))
-            for a, b in zip(edges[::2], edges[1::2], strict=True):
-                yield Burst(first + int(a), self.counts[first + a : first + b], last / rate)
+        for cycle in range(self.repeat):
+            counts, offset = self._convert(cycle), cycle * len(self.wave)
+            self.saturated += int(np.sum(((counts == 0) | (counts == self.full)) & self.present))
+            for first in range(0, len(counts), size):
+                last = min(first + size, len(counts))
+                edges = np.flatnonzero(np.diff(self.present[first:last].astype(np.int8), prepend=0, append=0))
+                for a, b in zip(edges[::2], edges[1::2], strict=True):
+                    start = first + int(a)
+                    yield Burst(offset + start, counts[start : first + int(b)], (offset + last) / rate)

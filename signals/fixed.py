@@ -132,6 +132,11 @@ class FixedFrontEnd:
         """Whether the running magnitude is at its floor: there is nothing to see."""
         return self.started and self.magnitude <= self.design.floor
 
+    def inputs_for(self, outputs: int) -> int:
+        """Samples from now until that many outputs are there."""
+        d = self.design
+        return ((outputs - 1) * d.down + self.phase) // d.up + 1
+
     def push(self, counts: np.ndarray) -> np.ndarray:
         """Counts (n,) in, int8 (m,) in steps of 1/32 mean magnitude out."""
         if len(counts) == 0:

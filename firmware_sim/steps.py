@@ -1,0 +1,177 @@
+"""Everything that can run a student hop by hop, behind one interface: `reset`, then `step` with a hop's samples.
+
+A stepped runtime does the work of the new samples and keeps the state that the exported step hands out. `Recompute`
+turns any windowed runtime into the same interface: it keeps the last window and computes all of it again, which is
+what a stream is held against.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from firmware_sim.runtimes import ARENA_BYTES, Runtime, activation_bytes, litert_interpreter
+from models.step import Step
+from quantize.integers import IntegerModel
+from quantize.stream import IntegerStream
+
+
+class Stepped(Protocol):
+    """Runs hops.
+
+    Attributes:
+        name: for tables. integer: int8 in and out, or real units.
+    """
+
+    name: str
+    integer: bool
+
+    def reset(self) -> None:
+        """Start anew, as if the input had been 0 for ever."""
+        ...
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(hop,) to embedding (256,) and answers (3,)."""
+        ...
+
+
+class NumpyStep:
+    """The numpy model of the firmware's arithmetic, with its state."""
+
+    name, integer = "numpy model, stream", True
+
+    def __init__(self, model: IntegerModel, hop: int):
+        self.stream = IntegerStream(model, hop)
+
+    def reset(self) -> None:
+        self.stream.reset()
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, answers = self.stream.push(x)
+        return embedding[0], answers[0]
+
+
+class TFLMStep:
+    """The TFLite step in TensorFlow Lite Micro: the reference for firmware."""
+
+    name, integer = "TFLM, stream", True
+
+    def __init__(self, step: bytes, model: IntegerModel, hop: int):
+        from tflite_micro.python.tflite_micro import runtime
+
+        self.interpreter = runtime.Interpreter.from_bytes(step, arena_size=ARENA_BYTES)
+        self.first = time_major(model, hop)
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = list(self.first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call = self.interpreter
+        call.set_input(x.reshape(1, 1, -1, 1), 0)
+        for i, held in enumerate(self.state):
+            call.set_input(held, i + 1)
+        call.invoke()
+        # Copies: the interpreter's own memory is overwritten by the next call.
+        self.state = [call.get_output(i + 2).copy() for i in range(len(self.state))]
+        return call.get_output(0).reshape(-1).copy(), call.get_output(1).reshape(-1).copy()
+
+    def activation_bytes(self) -> int:
+        """Head of the arena: the activation plan, states in and out included."""
+        return activation_bytes(self.interpreter)
+
+
+class LiteRTStep:
+    """The TFLite step in LiteRT, one thread.
+
+    Args:
+        kernels: 'reference' (what firmware computes) or 'xnnpack' (what a phone computes).
+    """
+
+    integer = True
+
+    def __init__(self, step: bytes, model: IntegerModel, hop: int, kernels: str = "reference"):
+        self.name = f"LiteRT {kernels}, stream"
+        self.interpreter = litert_interpreter(step, kernels)
+        self.inputs = [d["index"] for d in self.interpreter.get_input_details()]
+        self.outputs = [d["index"] for d in self.interpreter.get_output_details()]
+        self.first = time_major(model, hop)
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = list(self.first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call = self.interpreter
+        for index, value in zip(self.inputs, [x.reshape(1, 1, -1, 1), *self.state], strict=True):
+            call.set_tensor(index, value)
+        call.invoke()
+        embedding, answers, *self.state = (call.get_tensor(index) for index in self.outputs)
+        return embedding.reshape(-1), answers.reshape(-1)
+
+
+class OnnxStep:
+    """The ONNX step in ONNX Runtime, one thread."""
+
+    name, integer = "ONNX Runtime, stream", True
+
+    def __init__(self, step: bytes, model: IntegerModel, hop: int):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+        self.names = [i.name for i in self.session.get_inputs()]
+        self.first = [s[None] for s in model.at_hop(hop).start() if s.size]
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = list(self.first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        feed = dict(zip(self.names, [x[None, None], *self.state], strict=True))
+        embedding, answers, *self.state = self.session.run(None, feed)
+        return embedding.reshape(-1), answers.reshape(-1)
+
+
+class TorchStep:
+    """The float student with its state."""
+
+    name, integer = "torch float, stream", False
+
+    def __init__(self, student: nn.Module, hop: int):
+        self.module = Step(student.eval(), hop)
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = self.module.start()
+
+    @torch.no_grad()
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
+        return embedding[0].numpy(), answers[0].numpy()
+
+
+class Recompute:
+    """A windowed runtime, hop by hop: the whole window again at each."""
+
+    def __init__(self, runtime: Runtime, window: int):
+        self.runtime, self.name, self.integer = runtime, runtime.name, runtime.integer
+        self.held = np.zeros(window, np.int8 if runtime.integer else np.float32)
+
+    def reset(self) -> None:
+        self.held[:] = 0
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.held = np.concatenate([self.held, x])[len(x) :]
+        embedding, answers = self.runtime.run(self.held[None])
+        return embedding[0], answers[0]
+
+
+def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
+    """The first state in the layout of the TFLite step, (1, 1, context, channels) each."""
+    return [np.ascontiguousarray(s.T[None, None]) for s in model.at_hop(hop).start() if s.size]
