@@ -6,13 +6,15 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from export.onnx_step import write_onnx_step
 from export.onnx_writer import write_onnx
-from export.tflite_writer import check_integer_only, write_tflite
+from export.tflite_writer import check_integer_only, write_tflite, write_tflite_step
 from models.student import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN, Student
 from quantize.distill import load_student
 from quantize.fake_quant import QuantStudent
 from quantize.integers import IntegerModel, read_integers
 from quantize.qat import float_weights, int8_weights, load_quantised
+from signals.fixed import FixedDesign
 from signals.frontend import STUDENT_RATE_HZ, FrontEndConfig
 
 SIZES = ("watch", "band")
@@ -37,6 +39,16 @@ class Artifacts:
     tflite: bytes
     onnx: bytes
 
+    def tflite_step(self, hop: int) -> bytes:
+        """The TFLite file of one hop of `hop` samples."""
+        data = write_tflite_step(self.model, hop)
+        check_integer_only(data)
+        return data
+
+    def onnx_step(self, hop: int) -> bytes:
+        """The ONNX file of one hop of `hop` samples."""
+        return write_onnx_step(self.model, hop)
+
 
 def load_artifacts(size: str, quantised: Path | None = None, student: Path | None = None) -> Artifacts:
     """Load the weights of a size (default: the shipped ones) and export them.
@@ -52,10 +64,15 @@ def load_artifacts(size: str, quantised: Path | None = None, student: Path | Non
     return Artifacts(size, parent, child, model, tflite, write_onnx(child))
 
 
-def contract(artifacts: Artifacts) -> dict:
-    """What firmware has to know to feed the model: rates, front end, scales, shapes, meaning of the outputs."""
+def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> dict:
+    """What firmware has to know to feed the model: rates, front end, scales, shapes, state, meaning of the outputs.
+
+    Args:
+        hop: input samples between outputs, for the streamed form.
+        front_end: integers of the front end at the sensor's rate.
+    """
     model, config = artifacts.model, artifacts.student.config
-    return {
+    found = {
         "model": artifacts.size,
         "digest": model.digest(),
         "rounding": "gemmlowp double rounding (TFLM and LiteRT reference kernels)",
@@ -72,8 +89,26 @@ def contract(artifacts: Artifacts) -> dict:
             "quality": f"logit = {LOGIT_SPAN:g} * value: good above 0", "irregular": f"logit = {LOGIT_SPAN:g} * value: irregular above 0",
         },
     }  # fmt: skip
+    if hop:
+        found["stream"] = {
+            "hop_samples": hop,
+            "valid_from_samples": model.window,
+            "start": "state[i] holds start[i] of its channel in every frame, as if the input had been 0 for ever",
+            "reset": "set the state to its start again, and the front end to its own; outputs are valid a window later",
+            "state": [
+                {"input": f"state{i}", "output": f"next{i}", "shape": [1, 1, s.shape[1], s.shape[0]], "start": s[:, 0].tolist()}
+                for i, s in enumerate(s for s in model.at_hop(hop).start() if s.size)
+            ],
+        }  # fmt: skip
+    if front_end:
+        found["fixed_point_front_end"] = {
+            **front_end.plain(),
+            "start": "FIR history, x1 and x2 hold the first value, everything else 0",
+            "rounding": "FIR half up; high-pass floor, its remainder fed back; magnitude floor; quotient half away from zero",
+        }
+    return found
 
 
-def contract_text(artifacts: Artifacts) -> str:
+def contract_text(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> str:
     """`contract` as JSON."""
-    return json.dumps(contract(artifacts), indent=1)
+    return json.dumps(contract(artifacts, hop, front_end), indent=1)

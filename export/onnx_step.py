@@ -6,8 +6,11 @@ tensors are int8 and the same as those of the TFLite step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
 from export.onnx_writer import OPSET
@@ -22,15 +25,15 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, name: str, values: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(values, name))
+    def constant(self, name: str, values: ArrayLike) -> str:
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
         return output
 
-    def dequantise(self, name: str, values: str, scale: np.ndarray, zero: np.ndarray, **axis: int) -> str:
+    def dequantise(self, name: str, values: str, scale: ArrayLike, zero: ArrayLike, **axis: int) -> str:
         inputs = [values, self.constant(f"{name}.scale", scale), self.constant(f"{name}.zero", zero)]
         return self.node("DequantizeLinear", inputs, f"{name}.real", **axis)
 
@@ -72,7 +75,8 @@ def write_onnx_step(model: IntegerModel, hop: int) -> bytes:
     def value(name: str, *shape: int) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, TensorProto.INT8, shape)
 
-    inputs, kept = [value("ppg", 1, 1, hop)], []
+    inputs = [value("ppg", 1, 1, hop)]
+    kept: list[onnx.ValueInfoProto] = []
     at, names = "ppg", [f"{layer.name}.out" for layer in model.layers[:-2]] + ["embedding", "answers"]
     for layer, name in zip(strided.layers, names, strict=True):
         if layer.context:

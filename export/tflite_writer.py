@@ -99,7 +99,11 @@ class _Graph:
         quantisation.quantizedDimension = dimension
         quantisation.key = quantisation.scale.tobytes() + quantisation.zeroPoint.tobytes() + bytes([dimension])
         tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = name.encode() if self.named or "/" not in name else b"", np.array(shape, np.int32), kind
+        tensor.name, tensor.shape, tensor.type = (
+            name.encode() if self.named or "/" not in name else b"",
+            np.array(shape, np.int32),
+            kind,
+        )
         tensor.quantization = quantisation
         tensor.buffer = 0
         if data is not None:
@@ -147,7 +151,6 @@ class _Graph:
             fusedActivationFunction=relu if layer.relu else none, **more,
         )  # fmt: skip
         return self.append(code, [source, weight, bias], output, options, kind), length
-
 
     def pack(self, name: str, inputs: list[int], outputs: list[int]) -> bytes:
         """The finished file."""
@@ -231,7 +234,9 @@ def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
     strided = model.at_hop(hop)
     graph = _Graph(named=False)
     at = graph.tensor(INPUT_NAME, (1, 1, hop, 1), schema.TensorType.INT8, model.input_scale, 0)
-    inputs, outputs, kept, length = [at], [], [], hop
+    inputs, length = [at], hop
+    outputs: list[int] = []
+    kept: list[int] = []
     names = [f"{layer.name}/out" for layer in model.layers[:-2]] + [EMBEDDING_NAME, ANSWERS_NAME]
     for layer, name in zip(strided.layers, names, strict=True):
         if layer.context:

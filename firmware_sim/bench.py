@@ -1,4 +1,4 @@
-"""Timings on this host: every runtime on the same windows, the front end, and the watch as a whole.
+"""Timings on this host: every runtime on the same windows and hops, the front end, and a day on the watch.
 
     python firmware_sim/bench.py
 
@@ -12,14 +12,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from export.artifacts import SIZES, load_artifacts
-from firmware_sim.runtimes import TFLM, Runtime, TorchFloat, other_runtimes
+from firmware_sim.parity import all_runtimes
+from firmware_sim.runtimes import Runtime, TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
+from firmware_sim.steps import LiteRTStep, Stepped, TFLMStep, TorchStep
 from firmware_sim.watch import Watch, WatchConfig
-from signals.frontend import FrontEnd
+from signals.fixed import FixedFrontEnd
+from signals.frontend import STUDENT_RATE_HZ, FrontEnd
 from signals.readers import read_recording
 
 
@@ -28,14 +32,23 @@ class BenchConfig:
     """How long to measure."""
 
     windows: int = 50
-    """Windows per round and runtime."""
+    """Windows, and hops, per round and runtime."""
     rounds: int = 5
     """Rounds; the runtimes take turns, so that a drifting host does not favour one."""
+    recording: Path = Path("recordings/S34.npz")
+    """What the watch as a whole is played, over and over."""
+    hours: int = 24
+    """Hours of it."""
+    hop_s: float = 1.0
+    """Seconds between outputs."""
 
 
-def _one_by_one(runtime: Runtime, windows: np.ndarray) -> None:
-    for row in windows:
-        runtime.run(row[None])
+def _one_by_one(runtime: Runtime | Stepped, rows: np.ndarray) -> None:
+    for row in rows:
+        if isinstance(runtime, Runtime):
+            runtime.run(row[None])
+        else:
+            runtime.step(row)
 
 
 def ms_each(call: Callable[[], object], count: int) -> float:
@@ -45,36 +58,46 @@ def ms_each(call: Callable[[], object], count: int) -> float:
     return (time.perf_counter() - began) / count * 1e3
 
 
-def time_runtimes(runtimes: list[Runtime], windows: np.ndarray, real: np.ndarray, rounds: int) -> dict[str, float]:
-    """Median milliseconds per window of each runtime, in turns."""
+def time_runtimes(runtimes: list[Runtime | Stepped], windows: np.ndarray, hop: int, rounds: int) -> dict[str, float]:
+    """Median milliseconds per hop of each runtime, in turns; int8 windows (n, window), of which a hop is the end."""
     found: dict[str, list[float]] = {r.name: [] for r in runtimes}
     for _ in range(rounds):
         for runtime in runtimes:
-            x = windows if runtime.integer else real
+            x = windows if isinstance(runtime, Runtime) else windows[:, -hop:]
+            x = x if runtime.integer else x.astype(np.float32) / 32
             found[runtime.name].append(ms_each(partial(_one_by_one, runtime, x), len(x)))
     return {name: float(np.median(values)) for name, values in found.items()}
 
 
 def main(config: BenchConfig) -> None:
-    """Time every runtime, the front end and the whole watch on this host."""
-    recording = read_recording("recordings/bidmc_13.npz")
+    """Time every runtime, the front end and a day on the watch on this host."""
+    recording = read_recording(config.recording)
     sensor = Sensor(recording, SensorConfig())
     rng = np.random.default_rng(0)
     windows = rng.integers(-128, 128, (config.windows, 400)).astype(np.int8)
+    hop = round(config.hop_s * STUDENT_RATE_HZ)
     for size in SIZES:
         a = load_artifacts(size)
-        others = other_runtimes(a.quantised, a.model, a.tflite, a.onnx)
-        runtimes: list[Runtime] = [TFLM(a.tflite, a.model.window), *others, TorchFloat(a.student)]
-        real = windows.astype(np.float32) * a.model.input_scale
-        found = time_runtimes(runtimes, windows, real, config.rounds)
-        print(f"\n{size}: ms per window, batch 1, and ratio to TFLM")
+        step = a.tflite_step(hop)
+        runtimes = [
+            TFLMStep(step, a.model, hop),
+            *all_runtimes(a, hop),
+            TorchFloat(a.student),
+            TorchStep(a.student, hop),
+        ]
+        found = time_runtimes(runtimes, windows, hop, config.rounds)
+        print(f"\n{size}: ms per hop of {config.hop_s:g} s, batch 1, and ratio to TFLM's stream")
         for name, ms in found.items():
-            print(f"  {name:18} {ms:8.3f}  {ms / found['TFLM']:7.3f}")
-        watch = Watch(a.model, runtimes[-2], WatchConfig())
-        ms = ms_each(partial(deque, watch.run(sensor), 0), 1)
-        print(f"  whole watch with {runtimes[-2].name}, hop 1 s: {sensor.seconds / ms * 1e3:,.0f} times real time")
-    ms = ms_each(lambda: [FrontEnd(64).push(sensor.counts) for _ in range(10)], 10)
-    print(f"\nfront end, 64 Hz: {sensor.seconds / ms * 1e3:,.0f} times real time")
+            print(f"  {name:26} {ms:8.3f}  {ms / found[TFLMStep.name]:7.3f}")
+        repeat = max(1, round(config.hours * 3600 / sensor.seconds))
+        day = Sensor(recording, SensorConfig(), repeat=repeat)
+        watch = Watch(a.model, LiteRTStep(step, a.model, hop), WatchConfig(config.hop_s))
+        took = ms_each(partial(deque, watch.run(day), 0), 1) / 1e3
+        print(f"  the whole watch, {day.seconds / 3600:.1f} h with {watch.runtime.name}: {took:.1f} s, "
+              f"{day.seconds / took:,.0f} times real time")  # fmt: skip
+    for name, front_end in (("float", FrontEnd(64)), ("fixed point", FixedFrontEnd(64, 19))):
+        ms = ms_each(partial(front_end.push, sensor.counts), 1)
+        print(f"\nfront end, {name}, 64 Hz: {sensor.seconds / ms * 1e3:,.0f} times real time")
 
 
 if __name__ == "__main__":

@@ -341,7 +341,7 @@ class Faults:
         return {"seed": self.seed, "fault": [{"kind": names[type(f)], **asdict(f)} for f in self.faults]}
 
 
-def make_fault(kind: str, settings: dict, where: object = "") -> Fault:
+def make_fault(kind: str, settings: dict, where: str | Path = "") -> Fault:
     """A fault by name.
 
     Raises:
@@ -379,7 +379,9 @@ def read_faults(path: Path) -> Faults:
         raise ConfigError(
             "is no recipe", where=path, field=next(iter(text), "fault"), cure="Give seed and [[fault]] with kind"
         )
-    return Faults(tuple(make_fault(e["kind"], {k: v for k, v in e.items() if k != "kind"}, path) for e in entries), seed)
+    return Faults(
+        tuple(make_fault(e["kind"], {k: v for k, v in e.items() if k != "kind"}, path) for e in entries), seed
+    )
 
 
 def parse_faults(words: tuple[str, ...], seed: int = 0) -> Faults:

@@ -8,9 +8,11 @@ from export.artifacts import Artifacts
 from firmware_sim.ring import RingBuffer, capacity_for
 from firmware_sim.runtimes import TFLM
 from firmware_sim.sensor import SensorConfig
+from firmware_sim.steps import TFLMStep
 from models.student import Work, work
 from quantize.integers import IntegerModel
-from signals.frontend import FrontEnd
+from signals.fixed import design
+from signals.frontend import STUDENT_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,39 @@ class Memory:
     """Bytes on the device.
 
     Attributes:
-        model: the TFLite file (flash); weights: its integers alone.
-        activations: TFLM's activation plan; planned: the same from tensor lifetimes (input and output of one layer).
-        ring, front_end, window: sensor ring, front-end state, model input ring.
+        model, step: the TFLite files of a window and of a hop (flash); weights: the integers alone.
+        activations, step_activations: TFLM's activation plans; planned: of the window, from tensor lifetimes.
+        state: what a stream keeps between hops. window: the input ring of a recomputed window.
+        ring, front_end: sensor ring, front-end state; front_end_tables: its coefficients (flash).
+        work: multiply-accumulates per 10 s.
     """
 
     model: int
+    step: int
     weights: int
     activations: int
+    step_activations: int
     planned: int
+    state: int
+    window: int
     ring: int
     front_end: int
-    window: int
+    front_end_tables: int
     work: Work
 
     @property
     def ram(self) -> int:
-        """All RAM but stack and TFLM's own bookkeeping."""
-        return self.activations + self.ring + self.front_end + self.window
+        """RAM of the stream, without stack and TFLM's own bookkeeping.
+
+        The plan holds the state twice, as input and as output; between hops the arena may be lent to others, so that
+        the state is counted once more.
+        """
+        return self.step_activations + self.state + self.ring + self.front_end
+
+    @property
+    def windowed_ram(self) -> int:
+        """RAM if each hop recomputes its window."""
+        return self.activations + self.window + self.ring + self.front_end
 
 
 def planned_activations(model: IntegerModel) -> int:
@@ -64,15 +81,20 @@ def planned_activations(model: IntegerModel) -> int:
 
 def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
     """Memory of a student behind a sensor at a hop."""
-    model = artifacts.model
-    tflm = TFLM(artifacts.tflite, model.window)
+    model, hop = artifacts.model, round(hop_s * STUDENT_RATE_HZ)
+    step = artifacts.tflite_step(hop)
+    fixed = design(sensor.rate_hz, sensor.bits)
     return Memory(
         model=len(artifacts.tflite),
+        step=len(step),
         weights=sum(layer.weight.nbytes + layer.bias.nbytes for layer in model.layers),
-        activations=tflm.activation_bytes(),
+        activations=TFLM(artifacts.tflite, model.window).activation_bytes(),
+        step_activations=TFLMStep(step, model, hop).activation_bytes(),
         planned=planned_activations(model),
-        ring=RingBuffer(capacity_for(sensor.rate_hz, sensor.fifo, hop_s)).bytes,
-        front_end=FrontEnd(sensor.rate_hz).state_bytes,
+        state=sum(state.size for state in model.at_hop(hop).start()),
         window=model.window,
+        ring=RingBuffer(capacity_for(sensor.rate_hz, sensor.fifo, hop_s)).bytes,
+        front_end=fixed.state_bytes,
+        front_end_tables=fixed.table_bytes,
         work=work(artifacts.student.config, hop_s),
     )

@@ -19,10 +19,12 @@ import numpy as np
 
 from export.artifacts import Artifacts, load_artifacts
 from firmware_sim.memory import BUDGETS, Memory
-from firmware_sim.runtimes import EXACT, TFLM, Runtime
+from firmware_sim.runtimes import TFLM, Numpy, Runtime, other_runtimes
+from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, Stepped, TFLMStep
 from models.checkpoint import WEIGHTS
 from quantize.evaluate import EVALUATION_SETS, Evaluation, compare, cosine, evaluation, run_integers, run_torch
 from signals.cohort import Progress, data_root, silent
+from signals.fixed import FrontEndParity
 
 # An embedding that turns by more than this is another embedding to a linear probe (0.999 is 2.6 degrees).
 COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
@@ -30,6 +32,8 @@ COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
 AUROC_POINTS = 0.005
 HEART_RATE_BPM = 0.1
 LSB_BINS = tuple(range(0, 9))
+# The fixed-point front end may cost next to nothing beside int8 itself, and turn a rounding, never more.
+FRONT_END_DB, FRONT_END_STEPS = 0.1, 1
 # Windows per call: progress is shown between calls.
 BATCH = 64
 
@@ -70,6 +74,24 @@ class Agreement:
     cosine_worst: float
 
 
+# What a device may run: a window or a stream of it, in the reference kernels or the numpy model of them.
+EXACT = (
+    TFLMStep.name, TFLM.name, "LiteRT reference, stream", "LiteRT reference", NumpyStep.name, Numpy.name,
+)  # fmt: skip
+
+
+def all_runtimes(artifacts: Artifacts, hop: int) -> list[Runtime | Stepped]:
+    """Every integer runtime but TFLM's stream, which is the reference."""
+    a, step = artifacts, artifacts.tflite_step(hop)
+    return [
+        LiteRTStep(step, a.model, hop),
+        NumpyStep(a.model, hop),
+        TFLM(a.tflite, a.model.window),
+        *other_runtimes(a.quantised, a.model, a.tflite, a.onnx),
+        OnnxStep(a.onnx_step(hop), a.model, hop),
+    ]
+
+
 def agreement(reference: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], name: str) -> Agreement:
     """Compare int8 (embedding, answers) of two runtimes over the same windows."""
     a, b = (np.concatenate(pair, axis=1).astype(np.int16) for pair in (reference, other))
@@ -86,26 +108,69 @@ def agreement(reference: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray,
     )
 
 
+@dataclass(frozen=True)
+class Played:
+    """What went into the model in a run, hop by hop.
+
+    Attributes:
+        chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
+        windows: int8 (n, window), the window that ends with each hop.
+    """
+
+    chunks: np.ndarray
+    first: np.ndarray
+    windows: np.ndarray
+
+
+def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
+    """int8 embedding (n, 256) and answers (n, 3) of a runtime over a run: hop by hop, or from whole windows."""
+    if isinstance(runtime, Runtime):
+        batches = progress(range(0, len(played.windows), BATCH), runtime.name)
+        parts = [runtime.run(played.windows[i : i + BATCH]) for i in batches]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    runtime.reset()
+    rows = []
+    hops = zip(played.chunks, played.first, strict=True)
+    for chunk, first in progress(hops, runtime.name, total=len(played.first)):
+        if first:
+            runtime.reset()
+        rows.append(runtime.step(chunk))
+    return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+
+
 def compare_runtimes(
-    reference: tuple[np.ndarray, np.ndarray], runtimes: list[Runtime], windows: np.ndarray, progress: Progress = silent
+    reference: tuple[np.ndarray, np.ndarray],
+    runtimes: list[Runtime | Stepped],
+    played: Played,
+    progress: Progress = silent,
 ) -> list[Agreement]:
-    """TFLM's outputs, and every other integer runtime against them, over the same int8 windows (n, window)."""
-    rows = [agreement(reference, reference, TFLM.name)]
-    for runtime in runtimes:
-        parts = [runtime.run(windows[i : i + BATCH]) for i in progress(range(0, len(windows), BATCH), runtime.name)]
-        outputs = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-        rows.append(agreement(reference, outputs, runtime.name))
-    return rows
+    """The outputs of TFLM's stream, and every other integer runtime against them, over the same run."""
+    rows = [agreement(reference, reference, TFLMStep.name)]
+    return rows + [agreement(reference, replay(r, played, progress), r.name) for r in runtimes]
 
 
-def byte_gate(rows: list[Agreement], windows: int) -> Gate:
-    """TFLM = LiteRT reference = numpy model, on every byte."""
+def byte_gate(rows: list[Agreement], hops: int) -> Gate:
+    """Stream = window, and TFLM = LiteRT reference = numpy model, on every byte."""
     exact = [r for r in rows if r.runtime in EXACT]
-    passed = len(exact) == len(EXACT) and windows > 0 and all(r.equal == 1.0 for r in exact)
+    passed = {r.runtime for r in exact} == set(EXACT) and hops > 0 and all(r.equal == 1.0 for r in exact)
     value = ", ".join(f"{r.runtime} {100 * r.equal:.4f} %" for r in exact)
-    return Gate(
-        "firmware runtimes agree on every byte", "100 %", value, passed, detail=f"{windows} windows, 259 bytes each"
-    )
+    name = "stream and window, every firmware runtime: same bytes"
+    return Gate(name, "100 %", value, passed, detail=f"{hops} hops, 259 bytes each")
+
+
+def front_end_gates(parity: FrontEndParity) -> list[Gate]:
+    """Fixed-point front end against its float design."""
+    lost = parity.float_snr_db - parity.snr_db
+    return [
+        Gate(
+            "front end, fixed point to float: SNR lost", f"<= {FRONT_END_DB:g} dB", f"{lost:.3f} dB",
+            lost <= FRONT_END_DB, detail=f"{parity.snr_db:.2f} dB, int8 alone {parity.float_snr_db:.2f} dB",
+        ),
+        Gate(
+            "front end, fixed point to float: largest difference", f"<= {FRONT_END_STEPS} input LSB",
+            f"{parity.largest} LSB", parity.largest <= FRONT_END_STEPS, detail=f"{100 * parity.equal:.3f} % equal",
+        ),
+    ]  # fmt: skip
 
 
 def cosine_gates(median: float, worst: float, what: str, source: str = "measured", detail: str = "") -> list[Gate]:
@@ -117,29 +182,20 @@ def cosine_gates(median: float, worst: float, what: str, source: str = "measured
 
 
 def budget_gates(size: str, memory: Memory) -> list[Gate]:
-    """Flash, activations and streamed work against the size's budget."""
+    """Flash, activations and streamed work against the size's budget, as a window and as a stream."""
     budget = BUDGETS.get(size)
     if budget is None:
         return []
-    gates = [
-        Gate("flash", f"<= {budget.flash:,} B", f"{memory.model:,} B", memory.model <= budget.flash),
-        Gate(
-            "activations",
-            f"<= {budget.activations:,} B",
-            f"{memory.activations:,} B",
-            memory.activations <= budget.activations,
-        ),
+    rows = [
+        ("flash, window", memory.model, budget.flash, "B"),
+        ("flash, stream", memory.step, budget.flash, "B"),
+        ("activations, window", memory.activations, budget.activations, "B"),
+        ("activations, stream", memory.step_activations, budget.activations, "B"),
     ]
+    gates = [Gate(n, f"<= {limit:,} {unit}", f"{v:,} {unit}", v <= limit) for n, v, limit, unit in rows]
     if budget.streamed_macs:
-        macs = memory.work.streamed
-        gates.append(
-            Gate(
-                "work per 10 s if streamed",
-                f"<= {budget.streamed_macs / 1e6:g} MMAC",
-                f"{macs / 1e6:.2f} MMAC",
-                macs <= budget.streamed_macs,
-            )
-        )
+        macs, limit = memory.work.streamed / 1e6, budget.streamed_macs / 1e6
+        gates.append(Gate("work per 10 s, stream", f"<= {limit:g} MMAC", f"{macs:.2f} MMAC", macs <= limit))
     return gates
 
 

@@ -13,13 +13,17 @@ import numpy as np
 
 from firmware_sim.memory import BUDGETS
 from firmware_sim.parity import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
+from firmware_sim.steps import TFLMStep
 from firmware_sim.streamed import Streamed, beats_per_minute
+from firmware_sim.watch import Why
 from models.student import ANSWERS, LOGIT_SPAN
+from models.student import work as student_work
 from quantize.fake_quant import INPUT_SCALE
 from signals.frontend import STUDENT_RATE_HZ
 
 INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
-WAVE_S = 60.0
+WAVE_S, TIMELINE_S = 60.0, 120.0
+WORK_HOPS_S = (0.2, 0.4, 1.0, 2.0, 5.0, 10.0)
 GAP_SHADE = "#f3d9d6"
 
 plt.rcParams.update(
@@ -42,7 +46,7 @@ def overview(result: Streamed) -> str:
     """The whole recording: heart rate with its reference, quality, irregularity; invalid stretches shaded."""
     t = result.time_s / 60
     answers = result.real_answers
-    good = result.valid & (answers[:, ANSWERS.index("quality")] > 0)
+    good = result.shown
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(10.5, 4.2), sharex=True, height_ratios=(2.4, 1))
     rate = beats_per_minute(answers)
     if np.isfinite(result.reference_bpm).any():
@@ -77,7 +81,7 @@ def _shade_invalid(result: Streamed, axes) -> None:
 def wave(result: Streamed) -> str:
     """A minute of what the model is fed, at the best and the worst stretch by the watch's own quality."""
     per_hop = round(result.hop_s * STUDENT_RATE_HZ)
-    line = np.concatenate([w[-per_hop:] for w in result.windows.astype(np.float32)]) * INPUT_SCALE
+    line = np.concatenate([h.chunk for h in result.hops]).astype(np.float32) * INPUT_SCALE
     t0 = result.time_s[0] - result.hop_s
     quality = np.where(result.valid, result.real_answers[:, ANSWERS.index("quality")], 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
@@ -138,38 +142,129 @@ def latency(results: list[Streamed]) -> str:
 
 
 def memory(results: list[Streamed]) -> str:
-    """RAM by component, and flash, with the budgets."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 1.2 + 0.55 * len(results)), width_ratios=(1.5, 1))
-    parts = (("activations", BLUE), ("ring", AMBER), ("front_end", GREEN), ("window", GREY))
-    for row, result in enumerate(results):
+    """RAM by component and flash, as a stream and as a recomputed window, with the budgets."""
+    rows = [(f"{r.size}, {form}", r, form) for r in results for form in ("window", "stream")]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 1.2 + 0.45 * len(rows)), width_ratios=(1.5, 1))
+    names = ("activations", "state", "input window", "ring", "front end")
+    colours = (BLUE, RED, GREY, AMBER, GREEN)
+    for row, (_, result, form) in enumerate(rows):
+        m, streams = result.memory, form == "stream"
+        values = (m.step_activations, m.state, 0) if streams else (m.activations, 0, m.window)
         start = 0.0
-        for part, colour in parts:
-            value = getattr(result.memory, part) / 1000
-            left.barh(row, value, left=start, color=colour, label=part.replace("_", " ") if row == 0 else None)
-            start += value
+        for name, colour, value in zip(names, colours, (*values, m.ring, m.front_end), strict=True):
+            left.barh(row, value / 1000, left=start, color=colour, label=name if row == 0 else None)
+            start += value / 1000
         left.text(start, row, f" {start:.1f} kB", va="center")
-        right.barh(row, result.memory.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
-        rest = (result.memory.model - result.memory.weights) / 1000
-        right.barh(
-            row, rest, left=result.memory.weights / 1000, color=GREY, label="file structure" if row == 0 else None
-        )
+        file = m.step if streams else m.model
+        right.barh(row, m.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
+        rest = (file - m.weights) / 1000
+        right.barh(row, rest, left=m.weights / 1000, color=GREY, label="file structure" if row == 0 else None)
+        right.text(file / 1000, row, f" {file / 1000:.1f}", va="center")
         budget = BUDGETS.get(result.size)
         if budget:
-            left.plot([budget.activations / 1000] * 2, [row - 0.45, row + 0.45], color=RED, lw=2)
-            right.plot([budget.flash / 1000] * 2, [row - 0.45, row + 0.45], color=RED, lw=2)
-    for axis, title in ((left, "RAM, kB (red: budget of the activations)"), (right, "flash, kB (red: budget)")):
-        axis.set_yticks(range(len(results)), [r.size for r in results])
-        axis.set_ylim(-0.6, len(results) - 0.4)
+            left.plot([budget.activations / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
+            right.plot([budget.flash / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
+    for axis, title in ((left, "RAM, kB (bar: budget of the activations)"), (right, "flash, kB (bar: budget)")):
+        axis.set_yticks(range(len(rows)), [r[0] for r in rows])
+        axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_title(title)
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4)
-    left.margins(x=0.15)
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=5, fontsize=8)
+        axis.margins(x=0.15)
+    return _uri(figure)
+
+
+def work(results: list[Streamed]) -> str:
+    """Multiply-accumulates per 10 s at each hop, streamed beside recomputed."""
+    figure, axis = plt.subplots(figsize=(5.1, 2.6))
+    for result, colour in zip(results, (BLUE, AMBER, GREEN), strict=False):
+        found = [student_work(result.config, h) for h in WORK_HOPS_S]
+        axis.loglog(
+            WORK_HOPS_S, [w.windowed / 1e6 for w in found], "--o", ms=3, color=colour, label=f"{result.size}, window"
+        )
+        axis.loglog(
+            WORK_HOPS_S, [w.streamed / 1e6 for w in found], "-o", ms=3, color=colour, label=f"{result.size}, stream"
+        )
+    axis.set_xticks(WORK_HOPS_S, [f"{h:g}" for h in WORK_HOPS_S])
+    axis.minorticks_off()
+    axis.set_xlabel("hop, s")
+    axis.set_ylabel("MMAC per 10 s")
+    axis.legend(fontsize=7)
+    axis.set_title("work")
+    return _uri(figure)
+
+
+def timeline(result: Streamed) -> str:
+    """Two minutes around the busiest stretch of trouble: model input, and under it why outputs are not shown."""
+    per_hop = round(result.hop_s * STUDENT_RATE_HZ)
+    width = min(len(result.hops), max(1, int(TIMELINE_S / result.hop_s)))
+    kinds = np.array([bin(w & ~int(Why.WARMING)).count("1") for w in result.why]) + 0.1 * (result.why > 0)
+    first = int(np.convolve(kinds, np.ones(width), mode="valid").argmax())
+    rows = range(first, first + width)
+    line = np.concatenate([result.hops[i].chunk for i in rows]).astype(np.float32) * INPUT_SCALE
+    t = result.time_s[first] - result.hop_s + np.arange(len(line)) / STUDENT_RATE_HZ
+    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(10.5, 4.6), sharex=True, height_ratios=(1.6, 1.2, 1.1))
+    top.plot(t, line, color=BLUE, lw=0.8)
+    top.set_ylabel("model input")
+    top.set_ylim(-4.2, 4.2)
+    top.set_title("a faulty stretch: what the model is fed, what the watch says, why it does not")
+    ends = t[per_hop - 1 :: per_hop][:width]
+    rate = beats_per_minute(result.real_answers)[first : first + width]
+    shown = result.shown[first : first + width]
+    middle.plot(ends, result.reference_bpm[first : first + width], color=GREY, lw=2.2, label="reference")
+    middle.plot(ends, np.where(shown, rate, np.nan), "o", color=BLUE, ms=2.5, label="shown")
+    middle.plot(ends, np.where(shown, np.nan, rate), ".", color=AMBER, ms=2, label="suppressed")
+    middle.set_ylabel("BPM")
+    middle.legend(loc="upper right", ncols=3, fontsize=7)
+    names = [str(w.name).lower() for w in Why]
+    for row, flag in enumerate(Why):
+        on = np.array([bool(result.why[i] & flag) for i in rows])
+        bottom.broken_barh(
+            [(e - result.hop_s, result.hop_s) for e, o in zip(ends, on, strict=True) if o], (row - 0.4, 0.8), color=RED
+        )
+    bottom.broken_barh(
+        [(e - result.hop_s, result.hop_s) for e, o in zip(ends, shown, strict=True) if o],
+        (len(names) - 0.4, 0.8),
+        color=GREEN,
+    )
+    bottom.set_yticks(range(len(names) + 1), [*names, "shown"])
+    bottom.set_xlabel("seconds")
+    bottom.set_xlim(t[0], t[-1])
+    return _uri(figure)
+
+
+def curves(found: dict) -> str:
+    """How the heart rate and the share of shown outputs change with the strength of each fault."""
+    kinds = found["curves"]
+    columns = 4
+    count = -(-len(kinds) // columns)
+    figure, axes = plt.subplots(count, columns, figsize=(10.5, 1.9 * count), squeeze=False)
+    for axis, (kind, curve) in zip(axes.flat, kinds.items(), strict=False):
+        points = curve["points"]
+        x = np.arange(len(points))
+        mae = [p["mae"][0] if p["mae"] else np.nan for p in points]
+        low = [p["mae"][1] if p["mae"] else np.nan for p in points]
+        high = [p["mae"][2] if p["mae"] else np.nan for p in points]
+        axis.fill_between(x, low, high, color=BLUE, alpha=0.15, lw=0)
+        axis.plot(x, mae, "-o", color=BLUE, ms=3)
+        axis.set_ylim(0, 12)
+        axis.set_xticks(x, [f"{p['strength']:g}" for p in points], fontsize=7)
+        other = axis.twinx()
+        other.plot(x, [100 * p["shown"] for p in points], "-s", color=AMBER, ms=2.5, lw=0.8)
+        other.set_ylim(0, 105)
+        other.spines["right"].set_visible(False)
+        other.tick_params(labelsize=7, colors=AMBER)
+        axis.tick_params(axis="y", labelsize=7, colors=BLUE)
+        axis.set_title(f"{kind.replace('_', ' ')}: {curve['field']}", fontsize=8)
+    for axis in axes.flat[len(kinds) :]:
+        axis.axis("off")
+    figure.tight_layout()
     return _uri(figure)
 
 
 def differences(result: Streamed) -> str:
     """Bytes that differ from TFLM, by how much, per runtime; a log scale, since equal bytes are nearly all."""
     figure, axis = plt.subplots(figsize=(5.1, 2.6))
-    rows = [a for a in result.agreements if a.runtime != "TFLM"]
+    rows = [a for a in result.agreements if a.runtime != TFLMStep.name]
     width = 0.8 / max(1, len(rows))
     for i, a in enumerate(rows):
         share = np.array(a.counts, float) / max(1, sum(a.counts)) * 100
@@ -178,7 +273,7 @@ def differences(result: Streamed) -> str:
     axis.set_yscale("log")
     axis.set_xticks(LSB_BINS[:-1], [str(b) for b in LSB_BINS[:-1]])
     axis.set_xlim(-0.6, max(2, max(a.largest for a in rows)) + 0.6)
-    axis.set_xlabel("difference from TFLM, LSB")
+    axis.set_xlabel("difference from TFLM's stream, LSB")
     axis.set_ylabel("% of bytes")
     axis.legend(fontsize=7)
     axis.set_title(f"bytes, {result.size}")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from firmware_sim import pictures
-from firmware_sim.streamed import LATENCY_QUANTILES, Streamed, summary
+from firmware_sim.parts import cells
+from firmware_sim.steps import TFLMStep
+from firmware_sim.streamed import LATENCY_QUANTILES, WORK_HOPS_S, Streamed, front_end_effect, rate_errors, summary
+from firmware_sim.watch import Why
+from models.student import work
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
@@ -30,19 +35,14 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
     """The short table of a run, for the terminal: one column a student."""
     rows = [["", *[r.size for r in results]]]
     found = [summary(r) for r in results]
+    memory = [r.memory for r in results]
 
     def row(name: str, cells) -> None:
         rows.append([name, *cells])
 
-    row("TFLite file", [f"{s['memory']['model']:,} B" for s in found])
-    row(
-        "RAM (activations + buffers)",
-        [f"{s['memory']['activations']:,} + {s['memory']['ram'] - s['memory']['activations']:,} B" for s in found],
-    )
-    row(
-        "MAC / 10 s, windowed | streamed",
-        [f"{s['memory']['work']['windowed'] / 1e6:.1f} | {s['memory']['work']['streamed'] / 1e6:.2f} M" for s in found],
-    )
+    row("TFLite file, window | stream", [f"{m.model:,} | {m.step:,} B" for m in memory])
+    row("RAM, window | stream", [f"{m.windowed_ram:,} | {m.ram:,} B" for m in memory])
+    row("MAC / 10 s, window | stream", [f"{m.work.windowed / 1e6:.1f} | {m.work.streamed / 1e6:.2f} M" for m in memory])
     row(
         "host latency p50 / p95 / max",
         [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found],
@@ -51,7 +51,12 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
     row("cosine to float, median / worst", [f"{s['cosine']['median']:.5f} / {s['cosine']['worst']:.5f}" for s in found])
     for i, agreement in enumerate(found[0]["runtimes"]):
         if i:
-            row(f"bytes equal to TFLM: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
+            row(f"bytes equal to {TFLMStep.name}: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
+    row(
+        "front end, fixed | float, SNR",
+        [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found],
+    )
+    row("outputs shown of valid", [f"{s['shown_hops']:,} of {s['valid_hops']:,}" for s in found])
     row("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found])
     for r in results[:1]:
         for gate in r.gates:
@@ -83,28 +88,36 @@ def _rate(rate: dict | None) -> str:
     return f"{rate['int8_mae']:.2f} - {rate['float_mae']:.2f} = {rate['difference']:+.3f} BPM"
 
 
-def write_report(results: list[Streamed], folder: Path, hub: list[dict] | None = None) -> Path:
-    """Write report.html and report.json into `folder`; returns the page's path."""
+def write_report(
+    results: list[Streamed], folder: Path, hub: list[dict] | None = None, curves: list[dict] | None = None
+) -> Path:
+    """Write report.html and report.json into `folder`; returns the page's path.
+
+    Args:
+        hub: figures of the encoder's own files. curves: of firmware_sim/sweep.py.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     found = {"runs": [summary(r) for r in results], "hub": hub or []}
     (folder / REPORT_JSON).write_text(json.dumps(found, indent=1) + "\n")
     path = folder / REPORT_HTML
-    path.write_text(page(results, hub), encoding="utf-8")
+    path.write_text(page(results, hub, curves), encoding="utf-8")
     return path
 
 
-def page(results: list[Streamed], hub: list[dict] | None = None) -> str:
+def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None) -> str:
     """The report as HTML, pictures inside."""
     passed = all(r.passed for r in results)
     first = results[0]
+    faulty = [r for r in results if r.faults.faults]
     body = [
         f"<h1>Parity report: {_text(first.recording)}</h1>",
         f"<p><span class='badge {_class(passed)}'>{'PASS' if passed else 'FAIL'}</span> "
         f"{first.seconds / 60:.1f} minutes at {first.rate_hz} Hz, an output every {first.hop_s:g} s. "
-        "Sensor counts, ring buffer, causal front end, INT8 model in TensorFlow Lite Micro.</p>",
+        "Sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro.</p>",
         f"<p class='small'>Models: {', '.join(_text(r.size + ' ' + str(r.contract.get('digest', ''))[:12]) for r in results)}. "
         "Latencies are of this host and rank runtimes; they are not a device's. Numbers are measured in this run unless "
-        "marked as stored.</p>",
+        "marked as stored or estimated.</p>",
+        _faults(first),
         "<h2>Gates</h2>",
         *[_gates(r) for r in results],
         "<h2>What the watch says</h2>",
@@ -114,23 +127,101 @@ def page(results: list[Streamed], hub: list[dict] | None = None) -> str:
         ],
         _image(pictures.wave(first), "model input"),
         _rates(results),
+        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty],
         "<h2>INT8 against float</h2>",
         *[f"<h3>{_text(r.size)}</h3>{_image(pictures.similarity(r), 'cosine over time')}" for r in results],
-        "<h2>Runtime against runtime</h2>",
+        "<h2>Runtime against runtime, stream against window</h2>",
         "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>",
         *[_agreements(r) for r in results],
-        "<h2>Memory</h2>",
+        "<h2>Front end: fixed point against float</h2>",
+        _front_end(results),
+        "<h2>Memory and work, streamed and recomputed</h2>",
         _image(pictures.memory(results), "memory by component"),
         _memory(results),
-        "<h2>Time on this host</h2>",
+        "<div class='pair'>" + _image(pictures.work(results), "work by hop") + "</div>",
+        _work(results),
+        "<h2>Time</h2>",
+        _parts(results),
+        "<h3>On this host</h3>",
         _image(pictures.latency(results), "latency histogram"),
         _latency(results),
+        "<h2>Where every sample went</h2>",
         _samples(results),
+        *[_curves(c) for c in curves or []],
         _hub(hub or []),
     ]
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Parity report</title>"
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
+    )
+
+
+def _faults(r: Streamed) -> str:
+    plain = r.faults.plain()
+    if not plain["fault"]:
+        return ""
+    rows = [[f.pop("kind"), ", ".join(f"{k} {v:g}" for k, v in f.items())] for f in plain["fault"]]
+    return f"<h2>Faults, seed {plain['seed']}</h2>" + _rows(["kind", "settings"], rows)
+
+
+def _front_end(results: list[Streamed]) -> str:
+    head = [
+        "",
+        "SNR, fixed point",
+        "SNR, float quantised",
+        "equal int8",
+        "largest, LSB",
+        "embedding, worst cosine",
+        "BPM, largest",
+    ]
+    rows = []
+    for r in results:
+        f, effect = r.front_end, front_end_effect(r)
+        rows.append(
+            [
+                r.size, f"{f.snr_db:.2f} dB", f"{f.float_snr_db:.2f} dB", f"{100 * f.equal:.3f} %", f.largest,
+                f"{effect['cosine_worst']:.5f}", f"{effect['bpm_largest']:.2f}",
+            ]
+        )  # fmt: skip
+    return _rows(head, rows)
+
+
+def _work(results: list[Streamed]) -> str:
+    head = ["MMAC per 10 s at hop", *[f"{h:g} s" for h in WORK_HOPS_S]]
+    rows = []
+    for r in results:
+        found = [work(r.config, h) for h in WORK_HOPS_S]
+        rows.append([f"{r.size}, window", *[f"{w.windowed / 1e6:.2f}" for w in found]])
+        rows.append([f"{r.size}, stream", *[f"{w.streamed / 1e6:.2f}" for w in found]])
+    return _rows(head, rows)
+
+
+def _parts(results: list[Streamed]) -> str:
+    head = [
+        "part (estimates)",
+        "student",
+        "fits",
+        "ms per hop",
+        "busy",
+        "smallest hop",
+        "uJ per hop",
+        "J per day",
+        "source",
+    ]
+    rows = [cells(c) for r in results for c in r.costs]
+    note = (
+        "<p class='small'>Estimates: the student's multiply-accumulates times the cycles and the energy per MAC that MLPerf "
+        "Tiny's keyword spotting took on that part. Unknown stays unknown.</p>"
+    )
+    return note + _rows(head, rows)
+
+
+def _curves(found: dict) -> str:
+    return (
+        f"<h2>Faults by strength: {_text(found['size'])}</h2>"
+        f"<p class='small'>{_text(found['source'])}; {_text(found['data'])}. Blue: heart-rate error of what is shown, "
+        "against the ECG, with the 95 % interval over people. Amber: share of outputs that are shown.</p>"
+        + _image(pictures.curves(found), "heart-rate error and share shown by strength of each fault")
     )
 
 
@@ -170,7 +261,7 @@ def _gates(r: Streamed) -> str:
 def _rates(results: list[Streamed]) -> str:
     rows = []
     for r in results:
-        rate = summary(r)["heart_rate"]
+        rate = rate_errors(r)
         if rate:
             rows.append(
                 [
@@ -188,7 +279,13 @@ def _rates(results: list[Streamed]) -> str:
 
 
 def _agreements(r: Streamed) -> str:
-    head = [f"{r.size}: runtime", "bytes equal to TFLM", "largest difference, LSB", "cosine, median", "cosine, worst"]
+    head = [
+        f"{r.size}: runtime",
+        f"bytes equal to {TFLMStep.name}",
+        "largest difference, LSB",
+        "cosine, median",
+        "cosine, worst",
+    ]
     rows = [
         [a.runtime, f"{100 * a.equal:.4f} %", a.largest, f"{a.cosine_median:.6f}", f"{a.cosine_worst:.6f}"]
         for a in r.agreements
@@ -198,58 +295,41 @@ def _agreements(r: Streamed) -> str:
 
 def _memory(results: list[Streamed]) -> str:
     names = {
-        "model": "TFLite file (flash)", "weights": "of which integers", "activations": "activation plan, TFLM",
-        "planned": "the same from tensor lifetimes", "ring": "sensor ring", "front_end": "front-end state", "window": "model input",
+        "model": "TFLite file of a window (flash)", "step": "TFLite file of a hop (flash)", "weights": "of which integers",
+        "front_end_tables": "front-end coefficients (flash)", "activations": "activation plan of a window, TFLM",
+        "planned": "the same from tensor lifetimes", "step_activations": "activation plan of a hop, TFLM",
+        "state": "state between hops", "window": "input ring of a window", "ring": "sensor ring",
+        "front_end": "front-end state", "windowed_ram": "RAM, window", "ram": "RAM, stream",
     }  # fmt: skip
     rows = [[text, *[f"{getattr(r.memory, key):,} B" for r in results]] for key, text in names.items()]
-    rows.append(["MAC per 10 s, whole window at each hop", *[f"{r.memory.work.windowed / 1e6:.2f} M" for r in results]])
-    rows.append(["MAC per 10 s, if streamed", *[f"{r.memory.work.streamed / 1e6:.2f} M" for r in results]])
     return _rows(["", *[r.size for r in results]], rows)
 
 
 def _latency(results: list[Streamed]) -> str:
     rows = []
     for r in results:
-        s = summary(r)
-        rows.append(
-            [
-                r.size,
-                *[f"{s['host_latency_ms'][k]:.2f}" for k in LATENCY_QUANTILES],
-                f"{s['real_time_factor']:,.0f}",
-                s["deadline_misses"],
-            ]
-        )
+        ms = r.latency_s * 1e3
+        factor = len(ms) * r.hop_s / (ms.sum() / 1e3)
+        quantiles = [f"{np.percentile(ms, q):.2f}" for q in LATENCY_QUANTILES.values()]
+        rows.append([r.size, *quantiles, f"{factor:,.0f}", r.deadline_misses])
     return _rows(["ms per hop", *LATENCY_QUANTILES, "real-time factor", "deadlines missed"], rows)
 
 
 def _samples(results: list[Streamed]) -> str:
+    names = [
+        "sent", "received", "used", "gated", "pending", "dropped", "discarded", "bridged", "resets", "missed", "backlog",
+    ]  # fmt: skip
+    head = ["", *names, "at a rail", "ring high water", "hops shown"]
     rows = []
     for r in results:
-        c = r.counters
-        rows.append(
-            [
-                r.size,
-                f"{c.received:,}",
-                r.saturated,
-                c.dropped,
-                c.held,
-                c.resets,
-                f"{r.high_water} of {r.ring_capacity}",
-                f"{int(np.sum(~r.valid))} of {len(r.valid)}",
-            ]
-        )
-    return _rows(
-        [
-            "samples",
-            "received",
-            "clipped by the ADC",
-            "dropped in ring",
-            "held over gaps",
-            "restarts",
-            "ring high water",
-            "outputs not valid",
-        ],
-        rows,
+        values = {**asdict(r.counters), "sent": r.sent}
+        water, shown = f"{r.high_water} of {r.ring_capacity}", f"{int(r.shown.sum())} of {len(r.hops)}"
+        rows.append([r.size, *[f"{values[n]:,}" for n in names], r.saturated, water, shown])
+    reasons = [[r.size, *[int(np.sum(r.why & w.value > 0)) for w in Why]] for r in results]
+    return (
+        _rows(head, rows)
+        + "<p class='small'>received = used + gated + pending + dropped + discarded. Bridged samples are made up.</p>"
+        + _rows(["outputs not shown, by reason", *[str(w.name).lower() for w in Why]], reasons)
     )
 
 

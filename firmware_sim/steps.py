@@ -1,8 +1,7 @@
 """Everything that can run a student hop by hop, behind one interface: `reset`, then `step` with a hop's samples.
 
-A stepped runtime does the work of the new samples and keeps the state that the exported step hands out. `Recompute`
-turns any windowed runtime into the same interface: it keeps the last window and computes all of it again, which is
-what a stream is held against.
+A stepped runtime does the work of the new samples and keeps the state that the exported step hands out; the runtimes
+of `firmware_sim.runtimes` compute whole windows, which is what a stream is held against.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import nn
 
-from firmware_sim.runtimes import ARENA_BYTES, Runtime, activation_bytes, litert_interpreter
+from firmware_sim.runtimes import ARENA_BYTES, activation_bytes, litert_interpreter
 from models.step import Step
+from models.student import Student
 from quantize.integers import IntegerModel
 from quantize.stream import IntegerStream
 
@@ -143,7 +142,7 @@ class TorchStep:
 
     name, integer = "torch float, stream", False
 
-    def __init__(self, student: nn.Module, hop: int):
+    def __init__(self, student: Student, hop: int):
         self.module = Step(student.eval(), hop)
         self.reset()
 
@@ -154,22 +153,6 @@ class TorchStep:
     def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
         return embedding[0].numpy(), answers[0].numpy()
-
-
-class Recompute:
-    """A windowed runtime, hop by hop: the whole window again at each."""
-
-    def __init__(self, runtime: Runtime, window: int):
-        self.runtime, self.name, self.integer = runtime, runtime.name, runtime.integer
-        self.held = np.zeros(window, np.int8 if runtime.integer else np.float32)
-
-    def reset(self) -> None:
-        self.held[:] = 0
-
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self.held = np.concatenate([self.held, x])[len(x) :]
-        embedding, answers = self.runtime.run(self.held[None])
-        return embedding[0], answers[0]
 
 
 def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:

@@ -3,6 +3,7 @@
 python firmware_sim/stream.py recordings/S34.npz
 python firmware_sim/stream.py my_e4_folder --size band --hop-s 2
 python firmware_sim/stream.py ppg.csv --rate-hz 100 --channel green
+python firmware_sim/stream.py rec.npz --fault lost:share=0.02 motion:scale=3 --part STM32U385
 """
 
 from __future__ import annotations
@@ -15,24 +16,33 @@ import numpy as np
 import tyro
 
 from export.artifacts import Artifacts, contract, load_artifacts
+from firmware_sim.faults import Faults, parse_faults, read_faults
 from firmware_sim.memory import measure
 from firmware_sim.parity import (
+    BATCH,
     Gate,
+    Played,
+    all_runtimes,
     budget_gates,
     byte_gate,
     compare_runtimes,
     cosine_gates,
+    front_end_gates,
     judge_cohort,
 )
+from firmware_sim.parts import PARTS, cost, find_part, hop_seconds
 from firmware_sim.report import table, write_report
-from firmware_sim.runtimes import TFLM, TorchFloat, other_runtimes
+from firmware_sim.runtimes import TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
+from firmware_sim.steps import TFLMStep
 from firmware_sim.streamed import Streamed
-from firmware_sim.watch import Watch, WatchConfig
+from firmware_sim.watch import Hop, Watch, WatchConfig
+from quantize.integers import IntegerModel
 from signals.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
 from signals.clean import WINDOW_S, fill_gaps
 from signals.cohort import Progress, silent
 from signals.errors import RecordingError
+from signals.fixed import compare_front_ends, design
 from signals.frontend import STUDENT_RATE_HZ
 from signals.readers import read_recording
 from signals.recording import Recording
@@ -67,50 +77,75 @@ def reference_rate(recording: Recording, time_s: np.ndarray) -> tuple[np.ndarray
 
 
 def stream(
-    recording: Recording, artifacts: Artifacts, config: WatchConfig = WatchConfig(), progress: Progress = silent
+    recording: Recording,
+    artifacts: Artifacts,
+    config: WatchConfig = WatchConfig(),
+    progress: Progress = silent,
+    *,
+    faults: Faults = Faults(),
 ) -> Streamed:
-    """Play a recording through the watch with TFLM in the loop, then run every other runtime on the same windows.
+    """Play a recording through the watch with TFLM's stream in the loop, then every other runtime over the same run.
 
     Raises:
         RecordingError: too short for a few outputs.
     """
-    sensor = Sensor(recording, config.sensor)
+    sensor = Sensor(recording, config.sensor, faults)
     model = artifacts.model
-    watch = Watch(model, TFLM(artifacts.tflite, model.window), config, artifacts.student.config.stride)
-    expected = int(sensor.seconds / config.hop_s)
-    hops = list(progress(watch.run(sensor), f"stream {artifacts.size}", total=expected))
-    valid = np.array([h.valid for h in hops], bool)
-    if valid.sum() < MIN_HOPS:
+    hop = config.hop_samples(model.stride)
+    watch = Watch(model, TFLMStep(artifacts.tflite_step(hop), model, hop), config, witness=True)
+    hops = list(progress(watch.run(sensor), f"stream {artifacts.size}", total=int(sensor.seconds / config.hop_s)))
+    if sum(h.valid for h in hops) < MIN_HOPS:
         raise RecordingError(
-            f"{recording.seconds:.0f} s give {int(valid.sum())} valid outputs", where=recording.source,
-            cure=f"Give at least {model.window / STUDENT_RATE_HZ + MIN_HOPS * config.hop_s:.0f} s",
+            f"{recording.seconds:.0f} s give {sum(h.valid for h in hops)} valid outputs", where=recording.source,
+            cure=f"Give at least {model.window / STUDENT_RATE_HZ + MIN_HOPS * config.hop_s:.0f} s of signal",
         )  # fmt: skip
     real = np.stack([h.real for h in hops])
-    windows = np.stack([h.window for h in hops])
+    played = Played(
+        np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops])
+    )
     float_embedding, float_answers = TorchFloat(artifacts.student).run(real)
-    time_s = np.array([h.time_s for h in hops])
-    bpm, name = reference_rate(recording, time_s)
+    bpm, name = reference_rate(recording, np.array([h.time_s for h in hops]))
+    memory = measure(artifacts, config.sensor, config.hop_s)
     result = Streamed(
-        size=artifacts.size, recording=Path(recording.source).name, person=recording.subject,
-        rate_hz=config.sensor.rate_hz, hop_s=config.hop_s, seconds=sensor.seconds, time_s=time_s, valid=valid,
-        latency_s=np.array([h.latency_s for h in hops]), real=real, windows=windows,
-        embedding=np.stack([h.embedding for h in hops]), answers=np.stack([h.answers for h in hops]),
-        float_embedding=float_embedding, float_answers=float_answers, answer_scale=float(model.answers_scale),
-        reference_bpm=bpm, reference_name=name, counters=watch.counters, ring_capacity=watch.ring.capacity,
-        high_water=watch.ring.high_water, saturated=sensor.saturated, memory=measure(artifacts, config.sensor, config.hop_s),
-        contract=contract(artifacts),
+        size=artifacts.size, config=artifacts.student.config, recording=Path(recording.source).name, person=recording.subject,
+        rate_hz=config.sensor.rate_hz, hop_s=config.hop_s, service_s=config.service_s, seconds=sensor.seconds, hops=hops,
+        float_embedding=float_embedding, float_answers=float_answers,
+        other_front_end=with_float_front_end(model, played.windows, real, hops), answer_scale=float(model.answers_scale),
+        reference_bpm=bpm, reference_name=name, faults=faults, counters=watch.counters,
+        ring_capacity=watch.ring.capacity, high_water=watch.ring.high_water, sent=sensor.sent,
+        saturated=sensor.saturated, memory=memory,
+        front_end=compare_front_ends(played.chunks.ravel(), real[:, -hop:].ravel()),
+        costs=[cost(part, artifacts, memory, config.sensor, config.hop_s) for part in PARTS],
+        contract=contract(artifacts, hop, design(config.sensor.rate_hz, config.sensor.bits)),
     )  # fmt: skip
-    others = other_runtimes(artifacts.quantised, model, artifacts.tflite, artifacts.onnx)
-    result.agreements = compare_runtimes((result.embedding, result.answers), others, windows, progress)
-    similarity = result.similarity[valid]
+    result.agreements = compare_runtimes(
+        (result.embedding, result.answers), all_runtimes(artifacts, hop), played, progress
+    )
+    similarity = result.similarity[result.valid]
+    books = watch.counters
     result.gates = [
-        byte_gate(result.agreements, len(windows)),
+        byte_gate(result.agreements, len(hops)),
         *cosine_gates(float(np.median(similarity)), float(similarity.min()), "stream"),
-        *budget_gates(artifacts.size, result.memory),
-        Gate("samples lost in the ring", "0", str(watch.counters.dropped), watch.counters.dropped == 0),
+        *front_end_gates(result.front_end),
+        *budget_gates(artifacts.size, memory),
+        Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted),
         Gate("deadlines missed on this host", "0", str(result.deadline_misses), result.deadline_misses == 0),
     ]
+    if not faults.faults:
+        result.gates.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0))
+        result.gates.append(Gate("hops missed", "0", str(books.missed), books.missed == 0))
     return result
+
+
+def with_float_front_end(model: IntegerModel, windows: np.ndarray, real: np.ndarray, hops: list[Hop]) -> np.ndarray:
+    """int8 (n, 259): the same INT8 student behind the float front end, computed where its input differs at all."""
+    out = np.stack([np.concatenate([h.embedding, h.answers]) for h in hops])
+    other = model.quantise_input(real)
+    rows = np.flatnonzero((other != windows).any(axis=1))
+    for i in range(0, len(rows), BATCH):
+        part = rows[i : i + BATCH]
+        out[part] = np.concatenate(model.run(other[part]), axis=1)
+    return out
 
 
 @dataclass(frozen=True)
@@ -127,6 +162,16 @@ class StreamConfig:
     """The simulated sensor's rate in Hz: 25, 32, 50, 64, 100 or 125."""
     fifo: int = 16
     """Samples per sensor burst."""
+    faults: Path | None = None
+    """Recipe of what goes wrong, a TOML file (see firmware_sim/faults.py)."""
+    fault: tuple[str, ...] = ()
+    """The same in words, as many as you like: lost:share=0.02 drift:ppm=300 stall."""
+    seed: int = 0
+    """Seed of the faults in words; a recipe has its own."""
+    gap: Literal["interpolate", "hold", "reset"] = "interpolate"
+    """What bridges a gap of up to a second."""
+    part: str | None = None
+    """Microcontroller whose (estimated) time a hop takes, for instance STM32U385; default: no time at all."""
     bits: int = 19
     """ADC resolution."""
     rate_hz: float | None = None
@@ -149,8 +194,11 @@ def main(config: StreamConfig) -> int:
 
     recording = read_recording(config.recording, rate_hz=config.rate_hz, channel=config.channel)
     artifacts = load_artifacts(config.size, config.model, config.student)
-    watch = WatchConfig(config.hop_s, SensorConfig(config.watch_rate, config.fifo, config.bits))
-    result = stream(recording, artifacts, watch, bar)
+    faults = read_faults(config.faults) if config.faults else parse_faults(config.fault, config.seed)
+    sensor = SensorConfig(config.watch_rate, config.fifo, config.bits)
+    taken = hop_seconds(find_part(config.part), artifacts, sensor, config.hop_s) if config.part else None
+    watch = WatchConfig(config.hop_s, sensor, config.gap, taken[1] if taken else 0.0)
+    result = stream(recording, artifacts, watch, bar, faults=faults)
     if config.cohort:
         result.gates += judge_cohort(artifacts, bar)
     path = write_report([result], config.out)

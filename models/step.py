@@ -44,7 +44,7 @@ class Step(nn.Module):
         ConfigError: another hop.
     """
 
-    def __init__(self, student: nn.Module, hop: int):
+    def __init__(self, student: Staged, hop: int):
         super().__init__()
         config = student.config
         most = config.pool * config.stride

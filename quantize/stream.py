@@ -64,7 +64,9 @@ class IntegerStream:
 def whole_stream(model: IntegerModel, x: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:
     """What a stream of int8 (n,) has to say, computed in one piece: embedding (n // hop, 256), answers (n // hop, 3)."""
     if len(x) < hop:
-        return np.zeros((0, len(model.layers[-1].weight[0])), np.int8), np.zeros((0, len(model.layers[-1].bias)), np.int8)
+        return np.zeros((0, len(model.layers[-1].weight[0])), np.int8), np.zeros(
+            (0, len(model.layers[-1].bias)), np.int8
+        )
     before = np.zeros(model.window - hop, np.int8)
     embedding, answers = model.at_hop(hop).whole(np.concatenate([before, x])[None])
     return embedding[0], answers[0]

@@ -210,7 +210,9 @@ def front_end_parity(counts: np.ndarray, rate_hz: float, bits: int) -> FrontEndP
     return compare_front_ends(fixed, real)
 
 
-def compare_front_ends(fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = FrontEndConfig()) -> FrontEndParity:
+def compare_front_ends(
+    fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = FrontEndConfig()
+) -> FrontEndParity:
     """int8 output (n,) of the fixed front end against the float one's output (n,) in real units."""
     steps = 128 / config.clip
     quantised = np.clip(np.rint(real * steps), -128, 127)
