@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from export.to_tflite import write_whole
+from signals.frontend import hop_samples
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class ONNXConfig:
     """watch and band: the students. hub: the encoder itself, for an application processor."""
     model: Path | None = None
     """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
+    hop_s: float | None = None
+    """Export one hop of a stream with its state in the open, not the whole window: seconds, a multiple of 0.2."""
     out: Path | None = None
     """File to write (default: build/SIZE.onnx)."""
 
@@ -35,9 +38,12 @@ def export_onnx(config: ONNXConfig) -> bytes:
         from export.hub import hub_onnx
 
         return hub_onnx(config.model)
+    from export.onnx_step import write_onnx_step
     from export.onnx_writer import write_onnx
-    from quantize.qat import int8_weights, load_quantised
+    from quantize.qat import int8_weights, load_integers, load_quantised
 
+    if config.hop_s:
+        return write_onnx_step(load_integers(config.model or config.size), hop_samples(config.hop_s))
     return write_onnx(load_quantised(config.model or int8_weights(config.size)))
 
 

@@ -2,6 +2,7 @@
 
 python export/to_tflite.py                          # the shipped watch student
 python export/to_tflite.py --size band --out band.tflite
+python export/to_tflite.py --hop-s 1                # one second of a stream, with its state
 python export/to_tflite.py --size hub               # the xMAE encoder itself (needs the `hub` extra)
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from signals.errors import ExportError
+from signals.frontend import hop_samples
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class TFLiteConfig:
     """watch and band: the students, exact integers. hub: the encoder itself, for an application processor."""
     model: Path | None = None
     """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
+    hop_s: float | None = None
+    """Export one hop of a stream with its state in the open, not the whole window: seconds, a multiple of 0.2."""
     out: Path | None = None
     """File to write (default: build/SIZE.tflite)."""
 
@@ -37,10 +41,11 @@ def export_tflite(config: TFLiteConfig) -> bytes:
         from export.hub import hub_tflite
 
         return hub_tflite(config.model)
-    from export.tflite_writer import check_integer_only, write_tflite
+    from export.tflite_writer import check_integer_only, write_tflite, write_tflite_step
     from quantize.qat import load_integers
 
-    data = write_tflite(load_integers(config.model or config.size))
+    model = load_integers(config.model or config.size)
+    data = write_tflite_step(model, hop_samples(config.hop_s)) if config.hop_s else write_tflite(model)
     check_integer_only(data)
     return data
 

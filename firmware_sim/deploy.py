@@ -22,12 +22,14 @@ from firmware_sim.parity import judge_cohort
 from firmware_sim.report import table, write_report
 from firmware_sim.sensor import SensorConfig
 from firmware_sim.stream import stream
+from firmware_sim.sweep import stored_curves
 from firmware_sim.watch import WatchConfig
 from models.checkpoint import TEACHER, WEIGHTS, load_encoder
 from quantize.dataset import embed_teacher
 from quantize.evaluate import cosine
 from signals.cohort import Progress, silent
 from signals.errors import ExportError
+from signals.fixed import design
 from signals.readers import read_recording
 
 MANIFEST = "manifest.json"
@@ -94,11 +96,15 @@ def _stored_hub(name: str, digest: str, why: str) -> list[dict]:
     return [{**r, "source": f"stored ({why})"} for r in rows]
 
 
-def write_handoff(folder: Path, artifacts: Artifacts) -> None:
-    """TFLite, ONNX and the contract of one student."""
+def write_handoff(folder: Path, artifacts: Artifacts, watch: WatchConfig) -> None:
+    """TFLite and ONNX of one student, as a window and as a hop, and their contract."""
+    hop = watch.hop_samples(artifacts.model.stride)
+    front_end = design(watch.sensor.rate_hz, watch.sensor.bits)
     write_whole(folder / f"{artifacts.size}.tflite", artifacts.tflite)
     write_whole(folder / f"{artifacts.size}.onnx", artifacts.onnx)
-    write_whole(folder / f"{artifacts.size}.contract.json", contract_text(artifacts).encode())
+    write_whole(folder / f"{artifacts.size}.step.tflite", artifacts.tflite_step(hop))
+    write_whole(folder / f"{artifacts.size}.step.onnx", artifacts.onnx_step(hop))
+    write_whole(folder / f"{artifacts.size}.contract.json", contract_text(artifacts, hop, front_end).encode())
 
 
 def write_manifest(folder: Path, verdict: str) -> Path:
@@ -129,17 +135,19 @@ def main(config: DeployConfig) -> int:
     recording = read_recording(config.recording)
     config.out.mkdir(parents=True, exist_ok=True)
     (config.out / MANIFEST).unlink(missing_ok=True)
-    results = []
+    results, curves = [], []
+    watch = WatchConfig(config.hop_s, SensorConfig())
     for size in SIZES:
         artifacts = load_artifacts(size)
-        write_handoff(config.out, artifacts)
-        result = stream(recording, artifacts, WatchConfig(config.hop_s, SensorConfig()), bar)
+        write_handoff(config.out, artifacts, watch)
+        curves += stored_curves(artifacts)
+        result = stream(recording, artifacts, watch, bar)
         result.gates += judge_cohort(artifacts, bar)
         results.append(result)
     hub = hub_figures(config.out, bar) if config.hub else []
     if config.store:
         HUB_STORED.write_text(json.dumps([r for r in hub if r["source"] == "measured"], indent=1) + "\n")
-    report = write_report(results, config.out, hub)
+    report = write_report(results, config.out, hub, curves)
     passed = all(r.passed for r in results)
     write_manifest(config.out, "valid" if passed else "invalid")
     print(table(results, hub))

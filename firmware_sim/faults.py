@@ -375,7 +375,8 @@ def read_faults(path: Path) -> Faults:
         raise ConfigError(f"is no recipe ({error})", where=path, cure="See firmware_sim/faults.py") from None
     entries = text.pop("fault", [])
     seed = text.pop("seed", 0)
-    if text or not isinstance(seed, int) or not all(isinstance(e, dict) and "kind" in e for e in entries):
+    listed = isinstance(entries, list) and all(isinstance(e, dict) and "kind" in e for e in entries)
+    if text or not isinstance(seed, int) or not listed:
         raise ConfigError(
             "is no recipe", where=path, field=next(iter(text), "fault"), cure="Give seed and [[fault]] with kind"
         )

@@ -22,9 +22,8 @@ from firmware_sim.sensor import Sensor, SensorConfig
 from firmware_sim.steps import Stepped
 from models.student import ANSWERS
 from quantize.integers import IntegerModel
-from signals.errors import ConfigError
 from signals.fixed import FixedFrontEnd, counts_config
-from signals.frontend import STUDENT_RATE_HZ, FrontEnd
+from signals.frontend import FrontEnd, hop_samples
 
 # Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
 MAX_BRIDGE_S = 1.0
@@ -69,11 +68,7 @@ class WatchConfig:
         Raises:
             ConfigError: not a whole number of strides.
         """
-        samples = self.hop_s * STUDENT_RATE_HZ
-        if samples < stride or abs(samples / stride - round(samples / stride)) > 1e-9:
-            step = stride / STUDENT_RATE_HZ
-            raise ConfigError(f"hop {self.hop_s:g} s", field="hop_s", cure=f"Use a multiple of {step:g} s")
-        return round(samples)
+        return hop_samples(self.hop_s, stride)
 
 
 @dataclass

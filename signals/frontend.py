@@ -26,6 +26,19 @@ STUDENT_RATE_HZ = 25
 WATCH_RATES_HZ = (25, 32, 50, 64, 100, 125)
 
 
+def hop_samples(hop_s: float, multiple: int = 1) -> int:
+    """Student samples in a hop.
+
+    Raises:
+        ConfigError: not a whole number of `multiple` samples.
+    """
+    samples = hop_s * STUDENT_RATE_HZ
+    if samples < multiple or abs(samples / multiple - round(samples / multiple)) > 1e-9:
+        cure = f"Use a multiple of {multiple / STUDENT_RATE_HZ:g} s"
+        raise ConfigError(f"hop {hop_s:g} s", field="hop_s", cure=cure)
+    return round(samples)
+
+
 @dataclass(frozen=True)
 class FrontEndConfig:
     """Contract of the front end; exported with every model."""

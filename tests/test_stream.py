@@ -6,29 +6,36 @@ import re
 import numpy as np
 import pytest
 
+from firmware_sim import pictures
+from firmware_sim.faults import KINDS, parse_faults
 from firmware_sim.parity import (
+    EXACT,
     Agreement,
     agreement,
     budget_gates,
     byte_gate,
     cohort_gates,
     cosine_gates,
+    front_end_gates,
     judge_cohort,
     stored_path,
 )
+from firmware_sim.parts import cells, find_part
 from firmware_sim.report import page, table
 from firmware_sim.sensor import SensorConfig
 from firmware_sim.stream import reference_rate, stream
 from firmware_sim.streamed import summary
+from firmware_sim.sweep import STRENGTHS, point, stored_curves, subjects
 from firmware_sim.watch import WatchConfig
-from signals.errors import RecordingError
+from signals.errors import ConfigError, RecordingError
+from signals.fixed import FrontEndParity
 from signals.readers import read_recording
 from signals.recording import Channel, Recording
 
 SCRIPTS = (
     "models/pretrain.py", "models/probe.py", "quantize/distill.py", "quantize/qat.py", "quantize/skill.py", "export/to_onnx.py",
     "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/parity.py",
-    "firmware_sim/bench.py",
+    "firmware_sim/bench.py", "firmware_sim/parts.py", "firmware_sim/sweep.py",
 )  # fmt: skip
 
 
@@ -41,7 +48,8 @@ def test_help_describes_every_option(run_script, script):
     text = re.sub(r"[│╭╰─╮╯]", " ", done.stdout[done.stdout.index("╭") :])  # after the usage line
     for a, b in zip(options, [*options[1:], None], strict=True):
         start = text.index(a + " ") if a + " " in text else text.index(a)
-        body = text[start : text.index(b, start) if b and b in text[start:] else None]
+        end = text.find(b, start + len(a)) if b else -1
+        body = text[start : end if end > 0 else None]
         assert len(body.replace(a, "").split()) > 4, f"{script} {a} has no description"
 
 
@@ -54,9 +62,13 @@ def test_stream_of_a_real_recording(streamed):
     found = summary(streamed)
     assert found["hops"] == pytest.approx(120, abs=1)
     assert found["valid_hops"] == found["hops"] - 3
-    assert {g.name for g in streamed.gates} >= {"firmware runtimes agree on every byte", "flash", "activations"}
+    assert {g.name for g in streamed.gates} >= {
+        "stream and window, every firmware runtime: same bytes", "flash, window", "flash, stream", "activations, stream",
+        "samples accounted for",
+    }  # fmt: skip
     by_name = {a["runtime"]: a for a in found["runtimes"]}
-    for name in ("TFLM", "LiteRT reference", "numpy model"):
+    assert set(EXACT) <= set(by_name)
+    for name in EXACT:
         assert by_name[name]["equal"] == 1.0
     assert by_name["ONNX Runtime"]["equal"] > 0.5
     assert found["heart_rate"]["reference"] == "ECG"
@@ -67,13 +79,63 @@ def test_stream_of_a_real_recording(streamed):
 
 def test_report_is_one_page_with_everything_inside(streamed):
     html = page([streamed])
-    assert html.count("data:image/png;base64,") == 6
+    assert html.count("data:image/png;base64,") == 7
     assert not re.search(r"(src|href)='(?!data:)", html)
     for gate in streamed.gates:
         assert gate.name in html
     text = table([streamed])
     assert "verdict" in text
     assert ("PASS" in text) == streamed.passed
+
+
+def test_a_faulty_run_is_drawn_and_reproduced(run_script, tmp_path):
+    recipe = tmp_path / "bad.toml"
+    recipe.write_text('seed = 4\n[[fault]]\nkind = "lost"\nshare = 0.05\n[[fault]]\nkind = "motion"\n')
+    found = []
+    for name, words in (("a", ("--faults", recipe)), ("b", ("--fault", "lost:share=0.05", "motion", "--seed", 4))):
+        done = run_script(
+            "firmware_sim/stream.py", "recordings/v200s.npz", "--size", "band", "--out", tmp_path / name,
+            "--cohort", "False", "--part", "STM32L4R5", *words,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        found.append(json.loads((tmp_path / name / "report.json").read_text())["runs"][0])
+    assert found[0]["counters"] == found[1]["counters"]
+    assert found[0]["cosine"] == found[1]["cosine"]
+    assert found[0]["counters"]["bridged"] > 0
+    assert found[0]["counters"]["sent"] == found[0]["counters"]["received"]
+    assert 0 < found[0]["utilisation"] < 0.01
+    html = (tmp_path / "a" / "report.html").read_text()
+    assert "a faulty stretch" in html
+    assert "Faults, seed 4" in html
+
+
+def test_faults_only_make_it_worse_and_the_gate_helps(recordings, artifacts):
+    people = subjects(recordings)[:3]
+    points = [
+        point(artifacts, people, parse_faults(words), WatchConfig()) for words in ((), ("motion:scale=4,every_s=30",))
+    ]
+    clean, moved = points
+    assert moved["shown"] < clean["shown"]
+    assert moved["mae_ungated"] > clean["mae_ungated"]
+    assert moved["mae"][0] < moved["mae_ungated"]
+
+
+def test_stored_curves_are_of_the_shipped_integers(artifacts):
+    found = stored_curves(artifacts)
+    assert len(found) == 1
+    assert set(found[0]["curves"]) == set(KINDS) == set(STRENGTHS)
+    html_of = pictures.curves(found[0])
+    assert html_of.startswith("data:image/png;base64,")
+
+
+def test_a_part_turns_macs_into_ranges_and_unknown_stays_unknown(streamed):
+    by_name = {c.part: c for c in streamed.costs}
+    low, high = by_name["STM32U385"].seconds
+    assert 0 < low < high < streamed.hop_s
+    assert by_name["nRF54L15"].seconds is None
+    assert "unknown" in cells(by_name["nRF54L15"])
+    with pytest.raises(ConfigError, match="no measured part"):
+        find_part("nRF54L15")
 
 
 def test_a_hostile_name_is_escaped(streamed):
@@ -147,7 +209,7 @@ def test_every_watch_rate_streams_exactly(artifacts, recordings):
     recording = read_recording(recordings / "v200s.npz")
     for rate in (25, 32, 100):
         result = stream(recording, artifacts, WatchConfig(10.0, SensorConfig(rate, fifo=8)))
-        assert [a.equal for a in result.agreements[:3]] == [1.0, 1.0, 1.0]
+        assert [a.equal for a in result.agreements if a.runtime in EXACT] == [1.0] * len(EXACT)
 
 
 def test_device_heart_rate_is_read_where_there_is_no_ecg(recordings):
@@ -166,9 +228,9 @@ def test_one_wrong_byte_fails_the_gate():
     good = rng.integers(-128, 128, (10, 256)).astype(np.int8), rng.integers(-128, 128, (10, 3)).astype(np.int8)
     wrong = (good[0].copy(), good[1])
     wrong[0][3, 7] ^= 1
-    rows = [agreement(good, good, n) for n in ("TFLM", "LiteRT reference")]
-    assert byte_gate([*rows, agreement(good, good, "numpy model")], 10).passed
-    broken = agreement(good, wrong, "numpy model")
+    rows = [agreement(good, good, n) for n in EXACT[:-1]]
+    assert byte_gate([*rows, agreement(good, good, EXACT[-1])], 10).passed
+    broken = agreement(good, wrong, EXACT[-1])
     assert broken.largest == 1
     assert not byte_gate([*rows, broken], 10).passed
     assert not byte_gate(rows, 10).passed  # a runtime that was not run proves nothing
@@ -185,8 +247,10 @@ def test_cosine_and_budget_gates_fail(streamed):
     assert [g.passed for g in cosine_gates(float("nan"), float("nan"), "x")] == [False, False]
     from dataclasses import replace
 
-    fat = replace(streamed.memory, model=10**6, activations=10**6)
-    assert not any(g.passed for g in budget_gates(streamed.size, fat)[:2])
+    fat = replace(streamed.memory, model=10**6, step=10**6, activations=10**6, step_activations=10**6)
+    assert not any(g.passed for g in budget_gates(streamed.size, fat)[:4])
+    poor = FrontEndParity(30.0, 42.0, 0.5, 7)
+    assert not any(g.passed for g in front_end_gates(poor))
 
 
 def cohort_result(low: float = -0.001, high: float = 0.001, bpm: float = 0.05) -> dict:

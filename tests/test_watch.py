@@ -4,15 +4,18 @@ from collections import deque
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from firmware_sim.faults import KINDS, Faults, Lost, Stall, artefacts, make_fault, parse_faults, read_faults
 from firmware_sim.ring import RingBuffer, Taken, capacity_for
-from firmware_sim.runtimes import Numpy
 from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.watch import MAX_HOLD_S, Watch, WatchConfig
+from firmware_sim.steps import NumpyStep
+from firmware_sim.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
+from quantize.qat import load_integers
 from signals.errors import ConfigError
+from signals.fixed import FixedFrontEnd, counts_config
 from signals.frontend import WATCH_RATES_HZ, condition
 from signals.readers import read_recording
 from signals.recording import Channel, Recording
@@ -113,20 +116,26 @@ def test_settings_out_of_range_are_refused():
 
 
 def watch(artifacts, **more) -> Watch:
-    return Watch(artifacts.model, Numpy(artifacts.model), WatchConfig(**more))
+    config = WatchConfig(**more)
+    hop = config.hop_samples(artifacts.model.stride)
+    return Watch(artifacts.model, NumpyStep(artifacts.model, hop), config, witness=True)
 
 
 @pytest.mark.parametrize("rate", WATCH_RATES_HZ)
 def test_windows_are_the_front_ends_output_at_every_hop(artifacts, rate):
     """The watch, fed in bursts, gives the model what the front end gives for the whole recording."""
-    sensor = Sensor(recording(pulse(40)), SensorConfig(rate, fifo=7))
-    hops = list(watch(artifacts, hop_s=2.0, sensor=SensorConfig(rate, fifo=7)).run(sensor))
-    whole = condition(sensor.counts, rate)
+    config = SensorConfig(rate, fifo=7)
+    sensor = Sensor(recording(pulse(40)), config)
+    hops = list(watch(artifacts, hop_s=2.0, sensor=config).run(sensor))
+    whole, real = FixedFrontEnd(rate, config.bits).push(sensor.counts), condition(sensor.counts, rate, counts_config())
     assert len(hops) == len(whole) // 50
     for k, hop in enumerate(hops):
         end = 50 * (k + 1)
-        expected = np.concatenate([np.zeros(max(0, 400 - end), np.float32), whole[max(0, end - 400) : end]])
-        np.testing.assert_allclose(hop.real, expected, atol=1e-5)
+        before = max(0, 400 - end)
+        np.testing.assert_array_equal(
+            hop.window, np.concatenate([np.zeros(before, np.int8), whole[end - 400 + before : end]])
+        )
+        np.testing.assert_allclose(hop.real[before:], real[end - 400 + before : end], atol=1e-5)
         assert hop.valid == (end >= 400)
         assert hop.time_s == pytest.approx(end / 25, abs=0.3)
 
@@ -137,31 +146,45 @@ def test_hop_is_selectable(artifacts):
     assert counts == {0.2: 150, 1.0: 30, 5.0: 6}
 
 
-def test_a_short_gap_is_held_and_time_goes_on(artifacts):
-    x = pulse(40)
-    x[1280 : 1280 + 32] = np.nan  # half a second
-    sensor = Sensor(recording(x))
-    w = watch(artifacts)
+def interrupted(seconds: float, first: int, count: int) -> Sensor:
+    x = pulse(seconds)
+    x[first : first + count] = np.nan
+    return Sensor(recording(x))
+
+
+@pytest.mark.parametrize("gap", ["interpolate", "hold", "reset"])
+def test_a_short_gap_is_bridged_as_asked(artifacts, gap):
+    sensor = interrupted(40, 1280, 32)  # half a second
+    w = watch(artifacts, gap=gap)
     hops = list(w.run(sensor))
-    assert w.counters.held == 32
-    assert w.counters.resets == 0
-    assert w.counters.received + w.counters.held + w.counters.dropped == len(sensor)
-    assert len(hops) == 40
+    assert w.counters.accounted
+    assert w.counters.received == len(sensor) - 32
+    assert w.counters.bridged == (0 if gap == "reset" else 32)
+    assert w.counters.resets == (gap == "reset")
+    assert len(hops) == (39 if gap == "reset" else 40)
     assert hops[-1].valid
 
 
+def test_interpolation_is_closer_to_what_was_lost_than_holding(artifacts):
+    truth = [h.chunk for h in watch(artifacts).run(Sensor(recording(pulse(40))))]
+    errors = {}
+    for gap in ("interpolate", "hold"):
+        hops = list(watch(artifacts, gap=gap).run(interrupted(40, 1283, 8)))
+        errors[gap] = sum(float(np.abs(h.chunk.astype(int) - t).sum()) for h, t in zip(hops, truth, strict=True))
+    assert errors["interpolate"] < errors["hold"]
+
+
 def test_a_long_gap_starts_anew_and_says_so(artifacts):
-    x = pulse(60)
-    x[1600 : 1600 + 64 * 5] = np.nan
-    sensor = Sensor(recording(x))
     w = watch(artifacts)
-    hops = list(w.run(sensor))
+    hops = list(w.run(interrupted(60, 1600, 64 * 5)))
     assert w.counters.resets == 1
-    assert w.counters.held == 0
+    assert w.counters.bridged == 0
+    assert w.counters.accounted
     after = [h for h in hops if h.time_s > 30]
-    assert not any(h.valid for h in after if h.time_s < 30 + 15.5)
+    assert sum(h.first for h in hops) == 2
+    assert all(h.why & Why.WARMING for h in after if h.time_s < 30 + 15.5)
     assert any(h.valid for h in after)
-    assert MAX_HOLD_S < 5
+    assert MAX_BRIDGE_S < 5
 
 
 def test_a_late_consumer_loses_the_oldest_and_counts_them(artifacts):
@@ -170,7 +193,6 @@ def test_a_late_consumer_loses_the_oldest_and_counts_them(artifacts):
     w.ring.push(0, np.zeros(capacity + 50, np.int32))
     list(w.process(w.ring.pop()))
     assert w.counters.dropped == 50
-    assert w.counters.received == capacity
     assert list(w.process(Taken(np.zeros(0, np.int64), np.zeros(0, np.int32)))) == []
 
 
@@ -187,3 +209,133 @@ def test_a_recording_at_every_rate_gives_about_the_same_embedding(artifacts, rec
     assert np.median(cosine(a, b)) > 0.9
     n = min(len(b), len(other))
     assert np.median(cosine(b[:n], other[:n])) < np.median(cosine(a, b)) - 0.1
+
+
+# --- time ---
+
+
+def test_a_processor_that_keeps_up_misses_nothing(artifacts):
+    w = watch(artifacts, service_s=0.6)
+    hops = list(w.run(Sensor(recording(pulse(30)))))
+    assert (w.counters.missed, w.counters.dropped, w.counters.backlog) == (0, 0, 1)
+    assert all(h.done_s - h.time_s == pytest.approx(0.6, abs=0.26) for h in hops)
+
+
+def test_a_processor_that_is_too_slow_falls_behind_and_loses_samples(artifacts):
+    w = watch(artifacts, service_s=1.7)
+    sensor = Sensor(recording(pulse(90)))
+    hops = list(w.run(sensor))
+    assert w.counters.missed > len(hops) / 2
+    assert w.counters.dropped > 0
+    assert w.counters.accounted
+    assert w.ring.high_water == w.ring.capacity
+    # 90 s of signal hold 53 hops of 1.7 s, and what waits at the end.
+    assert len(hops) <= 90 / 1.7 + 4
+
+
+# --- faults ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fault_changes_the_run_and_no_sample_is_lost_from_the_books(recordings, kind):
+    source, model = read_recording(recordings / "v200s.npz"), load_integers("band")
+    often = {"every_s": 40.0} if "every_s" in KINDS[kind].__dataclass_fields__ else {}
+    faults = Faults((make_fault(kind, often),), seed=3)
+
+    def run(f: Faults) -> list:
+        sensor = Sensor(source, SensorConfig(), f)
+        w = Watch(model, NumpyStep(model, 25), WatchConfig())
+        found = [(h.time_s, h.done_s, int(h.why), h.chunk.tobytes(), h.answers.tobytes()) for h in w.run(sensor)]
+        assert w.counters.accounted
+        assert w.counters.received == sensor.sent
+        return [*found, w.counters, w.ring.high_water]
+
+    faulty = run(faults)
+    assert faulty == run(faults)
+    assert faulty != run(Faults())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(sorted(KINDS)), max_size=5),
+    seed=st.integers(0, 2**32 - 1),
+    fifo=st.integers(1, 64),
+    hop=st.sampled_from([0.2, 1.0, 3.0]),
+    gap=st.sampled_from(["interpolate", "hold", "reset"]),
+)
+def test_any_faults_any_seed_the_books_balance_and_the_stream_is_the_window(kinds, seed, fifo, hop, gap):
+    model = load_integers("band")
+    faults = Faults(tuple(make_fault(k, {}) for k in kinds), seed)
+    config = WatchConfig(hop, SensorConfig(64, fifo), gap, service_s=0.05)
+    sensor = Sensor(recording(pulse(45)), config.sensor, faults)
+    w = Watch(model, NumpyStep(model, config.hop_samples(5)), config, witness=True)
+    hops = list(w.run(sensor))
+    assert w.counters.accounted
+    assert w.counters.received == sensor.sent
+    assert w.counters.hops == len(hops)
+    if hops:
+        embedding, answers = model.run(np.stack([h.window for h in hops]))
+        np.testing.assert_array_equal(np.stack([h.embedding for h in hops]), embedding)
+        np.testing.assert_array_equal(np.stack([h.answers for h in hops]), answers)
+
+
+def test_a_soak_with_every_fault_keeps_its_memory_and_its_books(recordings):
+    """Five rounds take the memory of one: nothing in the watch or the sensor grows with time."""
+    import tracemalloc
+
+    source = read_recording(recordings / "v200s.npz")
+    faults = Faults(tuple(make_fault(k, {"every_s": 97.0} if k == "clock_jump" else {}) for k in KINDS), seed=1)
+    peaks = []
+    for repeat in (1, 5):
+        sensor = Sensor(source, SensorConfig(), faults, repeat=repeat)
+        model = load_integers("band")
+        w = Watch(model, NumpyStep(model, 25), WatchConfig(service_s=0.1))
+        tracemalloc.start()
+        deque(w.run(sensor), 0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert w.counters.accounted
+        assert w.counters.received == sensor.sent
+        assert w.counters.resets > 0
+        assert w.counters.dropped > 0
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_a_recipe_is_the_same_as_its_words(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text('seed = 5\n[[fault]]\nkind = "lost"\nshare = 0.1\n[[fault]]\nkind = "stall"\n')
+    assert read_faults(path) == parse_faults(("lost:share=0.1", "stall"), 5) == Faults((Lost(0.1), Stall()), 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[fault]]\nkind = "gremlin"', '[[fault]]\nkind = "lost"\nshare = "many"', '[[fault]]\nkind = "lost"\nrate = 1',
+        "fault = 3", "[[fault]]\nshare = 1", "nonsense", "seed = 'x'", '[[fault]]\nkind = "stall"\nevery_s = 0', "other = 1",
+    ],
+)  # fmt: skip
+def test_a_bad_recipe_is_refused(tmp_path, text):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        read_faults(path)
+
+
+def test_artefacts_are_of_moving_wrists():
+    found = artefacts()
+    assert len(found) > 5
+    assert all(abs(w.std() - 1) < 1e-6 and len(w) == 20 * rate for w, rate in found)
+
+
+def test_reasons_are_named(artifacts, recordings):
+    source = read_recording(recordings / "v200s.npz")
+
+    def reasons(*words: str) -> set[str]:
+        sensor = Sensor(source, SensorConfig(), parse_faults(words))
+        why = [h.why for h in watch(artifacts).run(sensor)]
+        return {f.name for f in Why if any(w & f for w in why[20:])}
+
+    assert "CLIPPED" in reasons("saturation:seconds=20,every_s=60")
+    assert "BRIDGED" in reasons("lost:share=0.2")
+    assert "FLAT" in reasons("off_wrist:seconds=100,every_s=200,noise=0")
+    assert "WARMING" in reasons("clock_jump:every_s=100")
