@@ -7,6 +7,7 @@ Ratios within one run may be quoted; milliseconds are this host's.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from export.artifacts import SIZES, load_artifacts
+from firmware_sim.faults import KINDS, Faults
 from firmware_sim.parity import all_runtimes
 from firmware_sim.runtimes import Runtime, TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
@@ -25,6 +27,8 @@ from firmware_sim.watch import Watch, WatchConfig
 from signals.fixed import FixedFrontEnd
 from signals.frontend import STUDENT_RATE_HZ, FrontEnd
 from signals.readers import read_recording
+
+EVERY_FAULT = Faults(tuple(kind() for kind in KINDS.values()), seed=1)
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,15 @@ def main(config: BenchConfig) -> None:
         for name, ms in found.items():
             print(f"  {name:26} {ms:8.3f}  {ms / found[TFLMStep.name]:7.3f}")
         repeat = max(1, round(config.hours * 3600 / sensor.seconds))
-        day = Sensor(recording, SensorConfig(), repeat=repeat)
-        watch = Watch(a.model, LiteRTStep(step, a.model, hop), WatchConfig(config.hop_s))
-        took = ms_each(partial(deque, watch.run(day), 0), 1) / 1e3
-        print(f"  the whole watch, {day.seconds / 3600:.1f} h with {watch.runtime.name}: {took:.1f} s, "
-              f"{day.seconds / took:,.0f} times real time")  # fmt: skip
+        for what, faults in (("", Faults()), (" of every fault", EVERY_FAULT)):
+            day = Sensor(recording, SensorConfig(), faults, repeat)
+            watch = Watch(a.model, LiteRTStep(step, a.model, hop), WatchConfig(config.hop_s))
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            took = ms_each(partial(deque, watch.run(day), 0), 1) / 1e3
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+            print(f"  {day.seconds / 3600:.1f} h{what} on the watch, {watch.runtime.name}: {took:.1f} s, "
+                  f"{day.seconds / took:,.0f} times real time, memory +{grown:.0f} MiB")  # fmt: skip
+            print(f"    {watch.counters}, books balance: {watch.counters.accounted}")
     for name, front_end in (("float", FrontEnd(64)), ("fixed point", FixedFrontEnd(64, 19))):
         ms = ms_each(partial(front_end.push, sensor.counts), 1)
         print(f"\nfront end, {name}, 64 Hz: {sensor.seconds / ms * 1e3:,.0f} times real time")

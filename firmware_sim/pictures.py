@@ -154,12 +154,12 @@ def memory(results: list[Streamed]) -> str:
         for name, colour, value in zip(names, colours, (*values, m.ring, m.front_end), strict=True):
             left.barh(row, value / 1000, left=start, color=colour, label=name if row == 0 else None)
             start += value / 1000
-        left.text(start, row, f" {start:.1f} kB", va="center")
+        left.text(start, row, f" {start:.1f} kB", va="center", backgroundcolor="white", zorder=3)
         file = m.step if streams else m.model
         right.barh(row, m.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
         rest = (file - m.weights) / 1000
         right.barh(row, rest, left=m.weights / 1000, color=GREY, label="file structure" if row == 0 else None)
-        right.text(file / 1000, row, f" {file / 1000:.1f}", va="center")
+        right.text(file / 1000, row, f" {file / 1000:.1f}", va="center", backgroundcolor="white", zorder=3)
         budget = BUDGETS.get(result.size)
         if budget:
             left.plot([budget.activations / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)

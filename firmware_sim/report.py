@@ -27,7 +27,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .pass{background:#e4f4ea}.fail{background:#fae1de}
 .badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
 .badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
-img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:1 1 45%;min-width:300px}
+.wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:1 1 45%;min-width:300px}
 """
 
 
@@ -247,7 +247,7 @@ def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -
             + "".join(f"<td{'' if i == 0 else ' class=n'}>{_text(c)}</td>" for i, c in enumerate(row))
             + "</tr>"
         )
-    return f"<table><tr>{cells}</tr>{''.join(lines)}</table>"
+    return f"<div class='wide'><table><tr>{cells}</tr>{''.join(lines)}</table></div>"
 
 
 def _gates(r: Streamed) -> str:
