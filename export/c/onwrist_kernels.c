@@ -1,0 +1,283 @@
+#include "onwrist_kernels.h"
+
+#include <string.h>
+
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32)
+#include <arm_acle.h>
+#define OW_DSP 1
+#else
+#define OW_DSP 0
+#endif
+
+/* --- fixed point, as gemmlowp and TFLite round --- */
+
+/* a * b / 2^31 to nearest, ties up: saturating rounding doubling high multiply (b is never INT32_MIN). */
+static inline int32_t high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
+}
+
+/* x / 2^n to nearest, ties away from zero. */
+static inline int32_t rounding_shift(int32_t x, int32_t n) {
+    const int32_t mask = (int32_t)((UINT32_C(1) << n) - 1);
+    const int32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> n) + ((x & mask) > threshold);
+}
+
+/* Both in a row for |x| < 2^30, left shift included, which the exporter proves of every channel: one SMMULR, three adds
+ * and shifts. */
+static inline int32_t requantise(int32_t x, int32_t multiplier, int32_t shift) {
+    if (shift > 0) x *= 1 << shift, shift = 0;
+    x = (int32_t)(((int64_t)(x * 2) * multiplier + (INT64_C(1) << 31)) >> 32);
+    return shift ? (x + (x >> 31) + (1 << (-shift - 1))) >> -shift : x;
+}
+
+static inline int8_t clamp(int32_t x, int32_t low, int32_t high) {
+    return (int8_t)(x < low ? low : x > high ? high : x);
+}
+
+/* --- dot products: one row of input with four rows of weights --- */
+
+#if OW_DSP
+static inline uint32_t word(const int8_t *p) {
+    uint32_t w;
+    memcpy(&w, p, 4);
+    return w;
+}
+
+/* Bytes 0 and 2, then 1 and 3, as two int16 each: SXTB16 with its free rotation. */
+#define EVEN(w) __sxtb16((int8x4_t)(w))
+#define ODD(w) __sxtb16((int8x4_t)__ror((w), 8))
+#endif
+
+/* acc[i] += x . (w + i * row), n long. A function of its own: inlined, its sums would spill. */
+__attribute__((noinline)) static void dot1x4(const int8_t *x, const int8_t *w, int32_t row, int32_t n, int32_t *acc) {
+    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
+#if OW_DSP
+    const int8_t *last = w + 3 * row;
+    for (const int8_t *end = x + (n & ~3); x != end; x += 4, w += 4, last += 4) {
+        const uint32_t xs = word(x);
+        const int16x2_t even = EVEN(xs), odd = ODD(xs);
+        uint32_t ws = word(w);
+        a = __smlad(even, EVEN(ws), a), a = __smlad(odd, ODD(ws), a);
+        ws = word(w + row);
+        b = __smlad(even, EVEN(ws), b), b = __smlad(odd, ODD(ws), b);
+        ws = word(w + 2 * row);
+        c = __smlad(even, EVEN(ws), c), c = __smlad(odd, ODD(ws), c);
+        ws = word(last);
+        d = __smlad(even, EVEN(ws), d), d = __smlad(odd, ODD(ws), d);
+    }
+    n &= 3;
+#endif
+    for (int32_t i = 0; i < n; i++) {
+        a += x[i] * w[i], b += x[i] * w[row + i], c += x[i] * w[2 * row + i], d += x[i] * w[3 * row + i];
+    }
+    acc[0] = a, acc[1] = b, acc[2] = c, acc[3] = d;
+}
+
+/* --- convolution --- */
+
+/* Any place, padding included, tap by tap. */
+static void conv_at(const ow_conv *op, const int8_t *in, int32_t oy, int32_t ox, int8_t *out) {
+    const int32_t row = op->k_w * op->in_c, size = op->k_h * row;
+    for (int32_t oc = 0; oc < op->out_c; oc++) {
+        int32_t acc = op->bias[oc];
+        const int8_t *w = op->weights + oc * size;
+        for (int32_t ky = 0; ky < op->k_h; ky++) {
+            const int32_t y = oy * op->stride_h - op->pad_h + ky * op->dil_h;
+            for (int32_t kx = 0; kx < op->k_w; kx++, w += op->in_c) {
+                const int32_t x = ox * op->stride_w - op->pad_w + kx * op->dil_w;
+                const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
+                const int8_t *p = in + (y * op->in_w + x) * op->in_c;
+                for (int32_t c = 0; c < op->in_c; c++) acc += (inside ? p[c] : op->in_zero) * w[c];
+            }
+        }
+        out[oc] = clamp(requantise(acc, op->multiplier[oc], op->shift[oc]) + op->out_zero, op->low, op->high);
+    }
+}
+
+/* A place inside the input, four channels at a time; the last four may overlap those before. */
+static void conv_inside(const ow_conv *op, const int8_t *x, int8_t *out) {
+    const int32_t segment = op->k_w * op->in_c, size = op->k_h * segment;
+    const int32_t line = op->dil_h * op->in_w * op->in_c;
+    for (int32_t oc = 0; oc < op->out_c; oc += 4) {
+        if (oc + 4 > op->out_c) oc = op->out_c - 4;
+        const int8_t *w = op->weights + oc * size;
+        int32_t acc[4];
+        memcpy(acc, op->bias + oc, sizeof acc);
+        for (int32_t ky = 0; ky < op->k_h; ky++) dot1x4(x + ky * line, w + ky * segment, size, segment, acc);
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t v = requantise(acc[i], op->multiplier[oc + i], op->shift[oc + i]);
+            out[oc + i] = clamp(v + op->out_zero, op->low, op->high);
+        }
+    }
+}
+
+void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out) {
+    const int32_t reach = op->dil_w * (op->k_w - 1), depth = op->dil_h * (op->k_h - 1);
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        const int32_t y = oy * op->stride_h - op->pad_h;
+        const int rows_inside = y >= 0 && y + depth < op->in_h;
+        for (int32_t ox = 0; ox < op->out_w; ox++, out += op->out_c) {
+            const int32_t x = ox * op->stride_w - op->pad_w;
+            /* A segment of taps is one run of bytes only without dilation. */
+            if (rows_inside && op->dil_w == 1 && op->out_c >= 4 && x >= 0 && x + reach < op->in_w) {
+                conv_inside(op, in + (y * op->in_w + x) * op->in_c, out);
+            } else {
+                conv_at(op, in, oy, ox, out);
+            }
+        }
+    }
+}
+
+void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out) {
+    const int32_t n = op->out_c, single = op->in_c == 1; /* one channel in: the depth multiplier makes the rest */
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        for (int32_t ox = 0; ox < op->out_w; ox++, out += n) {
+            const int32_t y0 = oy * op->stride_h - op->pad_h, x0 = ox * op->stride_w - op->pad_w;
+            const int inside = y0 >= 0 && y0 + op->dil_h * (op->k_h - 1) < op->in_h && x0 >= 0 &&
+                               x0 + op->dil_w * (op->k_w - 1) < op->in_w;
+            int32_t c = 0;
+            for (; inside && !single && c + 4 <= n; c += 4) { /* four channels, all taps, sums in registers */
+                int32_t a = op->bias[c], b = op->bias[c + 1], d = op->bias[c + 2], e = op->bias[c + 3];
+                const int8_t *w = op->weights + c;
+                for (int32_t ky = 0; ky < op->k_h; ky++) {
+                    const int8_t *p = in + ((y0 + ky * op->dil_h) * op->in_w + x0) * n + c;
+                    for (int32_t kx = 0; kx < op->k_w; kx++, w += n, p += op->dil_w * n) {
+#if OW_DSP
+                        const uint32_t xs = word(p), ws = word(w);
+                        const int16x2_t x02 = EVEN(xs), x13 = ODD(xs), w02 = EVEN(ws), w13 = ODD(ws);
+                        a = __smlabb(x02, w02, a), d = __smlatt(x02, w02, d);
+                        b = __smlabb(x13, w13, b), e = __smlatt(x13, w13, e);
+#else
+                        a += p[0] * w[0], b += p[1] * w[1], d += p[2] * w[2], e += p[3] * w[3];
+#endif
+                    }
+                }
+                const int32_t acc[4] = {a, b, d, e};
+                for (int32_t i = 0; i < 4; i++) {
+                    const int32_t v = requantise(acc[i], op->multiplier[c + i], op->shift[c + i]);
+                    out[c + i] = clamp(v + op->out_zero, op->low, op->high);
+                }
+            }
+            for (; c < n; c++) { /* edges, and what is left of the channels */
+                int32_t acc = op->bias[c];
+                for (int32_t ky = 0; ky < op->k_h; ky++) {
+                    const int32_t y = y0 + ky * op->dil_h;
+                    for (int32_t kx = 0; kx < op->k_w; kx++) {
+                        const int32_t x = x0 + kx * op->dil_w;
+                        const int in_here = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
+                        const int32_t at = (y * op->in_w + x) * op->in_c + (single ? 0 : c);
+                        acc += (in_here ? in[at] : op->in_zero) * op->weights[(ky * op->k_w + kx) * n + c];
+                    }
+                }
+                out[c] = clamp(requantise(acc, op->multiplier[c], op->shift[c]) + op->out_zero, op->low, op->high);
+            }
+        }
+    }
+}
+
+void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out) {
+    for (int32_t o = 0; o < op->out;) {
+        int32_t acc[4] = {0};
+        const int32_t rows = o + 4 <= op->out ? 4 : 1;
+        memcpy(acc, op->bias + o, (uint32_t)rows * sizeof acc[0]);
+        /* What is left of the rows goes one by one, four times the same. */
+        dot1x4(in, op->weights + o * op->in, rows == 4 ? op->in : 0, op->in, acc);
+        for (int32_t i = 0; i < rows; i++, o++) {
+            const int32_t v = requantise(acc[i], op->multiplier[o], op->shift[o]);
+            out[o] = clamp(v + op->out_zero, op->low, op->high);
+        }
+    }
+}
+
+/* --- the rest --- */
+
+void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out) {
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        for (int32_t ox = 0; ox < op->out_w; ox++) {
+            const int32_t y0 = oy * op->stride_h - op->pad_h, x0 = ox * op->stride_w - op->pad_w;
+            for (int32_t c = 0; c < op->c; c++) {
+                int32_t sum = 0, count = 0;
+                for (int32_t y = y0 < 0 ? 0 : y0; y < y0 + op->k_h && y < op->in_h; y++) {
+                    for (int32_t x = x0 < 0 ? 0 : x0; x < x0 + op->k_w && x < op->in_w; x++, count++) {
+                        sum += in[(y * op->in_w + x) * op->c + c];
+                    }
+                }
+                /* The mean of what is inside, ties away from zero. */
+                const int32_t mean = sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
+                *out++ = clamp(mean, op->low, op->high);
+            }
+        }
+    }
+}
+
+void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
+    for (int32_t i = 0; i < op->n; i++) {
+        const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[i] - op->zero_b) * (1 << 20);
+        const int32_t sum = requantise(x, op->mul_a, op->shift_a) + requantise(y, op->mul_b, op->shift_b);
+        out[i] = clamp(requantise(sum, op->mul_out, op->shift_out) + op->zero_out, op->low, op->high);
+    }
+}
+
+void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to) {
+    for (int32_t i = 0; i < rows; i++) memcpy(out + i * to, in + i * from, (uint32_t)n);
+}
+
+static int32_t saturating_left(int32_t x, int32_t n) {
+    const int32_t high = INT32_MAX >> n, low = INT32_MIN >> n;
+    return x > high ? INT32_MAX : x < low ? INT32_MIN : (int32_t)((uint32_t)x << n);
+}
+
+/* e^x for x <= 0 with 5 integer bits, result with none: an odd polynomial on [-1/4, 0), then one factor per bit. */
+static int32_t exp_negative(int32_t x) {
+    static const int32_t factor[7] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
+    const int32_t quarter = 1 << 24;
+    if (x == 0) return INT32_MAX;
+    const int32_t part = (x & (quarter - 1)) - quarter;
+    const int32_t y = saturating_left(part, 5) + (1 << 28); /* + 1/8 */
+    const int32_t y2 = high_mul(y, y), y3 = high_mul(y2, y), y4 = high_mul(y2, y2);
+    const int32_t inner = rounding_shift(high_mul(rounding_shift(y4, 2) + y3, 715827883) + y2, 1);
+    int32_t result = 1895147668 + high_mul(1895147668, y + inner);
+    const int32_t rest = part - x;
+    for (int32_t i = 0; i < 7; i++) {
+        if (rest & (1 << (24 + i))) result = high_mul(result, factor[i]);
+    }
+    return result;
+}
+
+/* 1 / (1 + x) for x in [0, 1), no integer bits: three steps of Newton. */
+static int32_t one_over_one_plus(int32_t x) {
+    const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) / 2);
+    int32_t y = 1515870810 + high_mul(half, -1010580540);
+    for (int32_t i = 0; i < 3; i++) {
+        const int32_t error = (1 << 29) - high_mul(half, y);
+        y += saturating_left(high_mul(y, error), 2);
+    }
+    return saturating_left(y, 1);
+}
+
+void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out) {
+    for (int32_t row = 0; row < op->rows; row++, in += op->n, out += op->n) {
+        int32_t most = -128;
+        for (int32_t i = 0; i < op->n; i++) most = in[i] > most ? in[i] : most;
+        int32_t sum = 0;
+        for (int32_t i = 0; i < op->n; i++) {
+            const int32_t diff = in[i] - most;
+            if (diff < op->diff_min) continue;
+            const int32_t scaled = high_mul((int32_t)((uint32_t)diff << op->left_shift), op->multiplier);
+            sum += rounding_shift(exp_negative(scaled), 12);
+        }
+        int32_t headroom = 0;
+        while (headroom < 31 && !(((uint32_t)sum << headroom) & UINT32_C(0x80000000))) headroom++;
+        const int32_t scale = one_over_one_plus((int32_t)(((uint32_t)sum << headroom) - UINT32_C(0x80000000)));
+        for (int32_t i = 0; i < op->n; i++) {
+            const int32_t diff = in[i] - most;
+            int32_t value = -128;
+            if (diff >= op->diff_min) {
+                const int32_t scaled = high_mul((int32_t)((uint32_t)diff << op->left_shift), op->multiplier);
+                value += rounding_shift(high_mul(scale, exp_negative(scaled)), 12 - headroom + 31 - 8);
+            }
+            out[i] = clamp(value, -128, 127);
+        }
+    }
+}

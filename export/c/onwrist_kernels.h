@@ -1,0 +1,52 @@
+/* INT8 kernels with the arithmetic of TensorFlow Lite Micro's reference kernels, to the byte.
+ *
+ * Plain C11: no heap, nothing of libc but memcpy and memset. Layout is NHWC with a batch of one. Right shifts of
+ * negative numbers have to be arithmetic (every compiler for every Cortex-M does so). */
+#ifndef ONWRIST_KERNELS_H
+#define ONWRIST_KERNELS_H
+
+#include <stdint.h>
+
+/* A convolution. The bias has the input's zero point folded in: bias - in_zero * sum(weights), so that the inner
+ * loops multiply plain bytes; a tap outside the input counts as in_zero. */
+typedef struct {
+    int32_t in_h, in_w, in_c, out_h, out_w, out_c;
+    int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_h, pad_w;
+    int32_t in_zero, out_zero, low, high;
+    const int8_t *weights; /* conv: out_c, k_h, k_w, in_c; depthwise: k_h, k_w, out_c */
+    const int32_t *bias;
+    const int32_t *multiplier; /* per output channel, Q31 */
+    const int8_t *shift;       /* left; negative is right */
+} ow_conv;
+
+typedef struct {
+    int32_t in, out, out_zero, low, high;
+    const int8_t *weights; /* out, in */
+    const int32_t *bias;   /* zero point folded in */
+    const int32_t *multiplier;
+    const int8_t *shift;
+} ow_dense;
+
+typedef struct {
+    int32_t in_h, in_w, c, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w, low, high;
+} ow_pool;
+
+typedef struct {
+    int32_t n, zero_a, zero_b, zero_out, low, high;
+    int32_t mul_a, shift_a, mul_b, shift_b, mul_out, shift_out;
+} ow_add_t;
+
+typedef struct {
+    int32_t rows, n, multiplier, left_shift, diff_min;
+} ow_softmax_t;
+
+void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out);
+void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out);
+void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out);
+void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
+void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out);
+/* rows blocks of n bytes, `from` bytes apart in the source and `to` bytes apart in the target */
+void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to);
+
+#endif

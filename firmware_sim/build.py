@@ -1,0 +1,72 @@
+"""Compile firmware sources with the C compiler of the `ziglang` package: for this host, or for a Cortex-M."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from signals.errors import ExportError
+
+BARE = Path(__file__).parent / "bare"
+COMMON = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O3")
+
+
+@dataclass(frozen=True)
+class Core:
+    """A Cortex-M as compiler and emulator name it. Its features are explicit: the compiler's defaults leave DSP out."""
+
+    name: str
+    mcpu: str
+    unicorn: str
+
+
+CORES = (
+    Core("M4F", "cortex_m4+vfp4d16sp", "UC_CPU_ARM_CORTEX_M4"),
+    Core("M33", "cortex_m33+dsp", "UC_CPU_ARM_CORTEX_M33"),
+    Core("M7", "cortex_m7+fp_armv8d16", "UC_CPU_ARM_CORTEX_M7"),
+)
+
+
+def _compile(words: list[str], files: dict[str, str], target: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text)
+        sources = sorted(n for n in files if n.endswith(".c"))
+        # Relative names and a fixed folder inside: nothing of this machine gets into the image.
+        command = [sys.executable, "-m", "ziglang", "cc", *COMMON, "-g0", *words, *sources, "-o", "out"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            text = done.stderr.strip().splitlines()
+            raise ExportError(f"does not compile ({text[0] if text else '?'})", field=target, cure="Install ziglang; see the first message")
+        return (Path(folder) / "out").read_bytes()
+
+
+def build_native(files: dict[str, str], *, sanitise: bool = False) -> bytes:
+    """A shared library for this host; with `sanitise`, undefined behaviour traps.
+
+    Raises:
+        ExportError: the compiler is missing or refuses the sources.
+    """
+    words = ["-shared", "-fPIC"] + (["-fsanitize=undefined", "-fsanitize-trap=undefined"] if sanitise else [])
+    return _compile(words, files, "native")
+
+
+def build_core(files: dict[str, str], core: Core, roots: tuple[str, ...]) -> bytes:
+    """An ELF for a core, code at 0 and data in RAM, no start-up code: functions are called by whoever loads it.
+
+    Args:
+        roots: functions that have to be there; what they do not need is left out.
+
+    Raises:
+        ExportError: the compiler is missing or refuses the sources.
+    """
+    kept = " ".join(f"KEEP(*(.text.{name}))" for name in roots)
+    shim = {n: (BARE / n).read_text().replace("@ROOTS@", kept) for n in ("string.h", "link.ld")}
+    words = [
+        "-target", "thumb-freestanding-eabihf", f"-mcpu={core.mcpu}", "-ffreestanding", "-fno-sanitize=all", "-I.", "-nostdlib", "-lcompiler_rt",
+        "-Wl,-T,link.ld", "-Wl,--gc-sections", "-ffunction-sections", "-fdata-sections", "-Wl,--build-id=none",
+    ]  # fmt: skip
+    return _compile(words, {**files, **shim}, core.name)
