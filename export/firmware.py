@@ -54,7 +54,9 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firm
         "ONWRIST_MODEL_RESET(a)": f"{MODEL_NAME}_reset(a)", "ONWRIST_MODEL_RUN(a)": f"{MODEL_NAME}_run(a)",
     }  # fmt: skip
     digest = f"/* Generated: student {model.name}, integers {model.digest()[:16]}. */"
-    config = "\n".join([digest, "#ifndef ONWRIST_CONFIG_H", "#define ONWRIST_CONFIG_H", "", *_defines(constants), "", "#endif", ""])
+    config = "\n".join(
+        [digest, "#ifndef ONWRIST_CONFIG_H", "#define ONWRIST_CONFIG_H", "", *_defines(constants), "", "#endif", ""]
+    )
     taps = ", ".join(map(str, design.taps.ravel().tolist()))
     tables = "\n".join(
         [

@@ -114,7 +114,9 @@ def _tensor(tensor, buffers, where) -> Tensor:
     name = (tensor.name or b"").decode()
     if tensor.type not in KINDS:
         kinds = {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
-        raise ExportError(f"is {kinds.get(tensor.type, '?')}", where=where, field=name or "tensor", cure="Quantise the model to int8")
+        raise ExportError(
+            f"is {kinds.get(tensor.type, '?')}", where=where, field=name or "tensor", cure="Quantise the model to int8"
+        )
     shape = tuple(int(n) for n in (tensor.shape if tensor.shape is not None else ()))
     kind = KINDS[tensor.type]
     values = buffers[tensor.buffer].data

@@ -101,7 +101,8 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
                 break
             at = max(at, end)
         offset[tensor] = at
-    total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0)
+    # The kernels read whole words of the last row.
+    total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + ALIGNMENT
     offset |= {alias: offset[source] for alias, source in same.items()}
     return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total, tuple(state))
 
@@ -137,8 +138,12 @@ class _Source:
         inputs = [self.network.tensors[i] if i >= 0 else None for i in op.inputs]
         make(f"op{place}", op, inputs, self.network.tensors[op.outputs[0]])
 
-    def _layer(self, name: str, x: Tensor, weights: np.ndarray, w: Tensor, bias: Tensor | None, y: Tensor, per: tuple) -> dict:
-        """Tables that conv, depthwise and dense share; `per` are the axes of the weights that a channel sums over."""
+    def _layer(
+        self, name: str, x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, *, depthwise: bool = False
+    ) -> dict:
+        """Tables that conv, depthwise and dense share."""
+        weights = w.data
+        per = (0, 1, 2) if depthwise else tuple(range(1, weights.ndim))  # what a channel sums over
         if (w.zero != 0).any():
             raise ExportError("has weights with a zero point", field=name, cure="Quantise weights symmetrically")
         outputs = y.shape[-1]
@@ -154,9 +159,17 @@ class _Source:
             real = np.broadcast_to(float(x.scale[0]) * w.scale.astype(np.float64) / float(y.scale[0]), outputs)
         pairs = [quantised_multiplier(float(r)) for r in real]
         if any(int(m) << max(0, shift) >= 1 << 30 for m, (_, shift) in zip(most, pairs, strict=True)):
-            raise ExportError("has sums that may leave 30 bits", field=name, cure="Calibrate it anew, or prune the channel")
+            raise ExportError(
+                "has sums that may leave 30 bits", field=name, cure="Calibrate it anew, or prune the channel"
+            )
+        short = -outputs % 4
+        folded, pairs = np.pad(folded, (0, short)), [*pairs, *[(0, 0)] * short]
+        rows = weights.reshape(len(weights), 1, -1) if weights.ndim == 2 else weights.reshape(*weights.shape[:2], -1)
+        stored = {"weights": self.array(f"{name}_w", "int8_t", weights)} if depthwise else {
+            "packed": self.array(f"{name}_w", "uint32_t", pack(rows))
+        }  # fmt: skip
         return {
-            "weights": self.array(f"{name}_w", "int8_t", weights), "bias": self.array(f"{name}_b", "int32_t", folded),
+            **stored, "bias": self.array(f"{name}_b", "int32_t", folded),
             "multiplier": self.array(f"{name}_m", "int32_t", np.array([p[0] for p in pairs])),
             "shift": self.array(f"{name}_s", "int8_t", np.array([p[1] for p in pairs])),
         }  # fmt: skip
@@ -166,12 +179,15 @@ class _Source:
         depthwise = kind == "ow_depthwise"
         k_h, k_w = w.shape[1:3]
         s = op.settings
-        tables = self._layer(name, x, w.data, w, bias, y, (0, 1, 2) if depthwise else (1, 2, 3))
+        tables = self._layer(name, x, w, bias, y, depthwise=depthwise)
         low, high = clamp_of(s["activation"], y)
         dil_h, dil_w = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
         pads = [
             padding(s["padding"], n, k, stride, dilation)
-            for n, k, stride, dilation in ((x.shape[1], k_h, s["strideH"], dil_h), (x.shape[2], k_w, s["strideW"], dil_w))
+            for n, k, stride, dilation in (
+                (x.shape[1], k_h, s["strideH"], dil_h),
+                (x.shape[2], k_w, s["strideW"], dil_w),
+            )
         ]
         self.struct(
             name, "ow_conv", in_h=x.shape[1], in_w=x.shape[2], in_c=x.shape[3], out_h=y.shape[1], out_w=y.shape[2],
@@ -188,7 +204,7 @@ class _Source:
         low, high = clamp_of(op.settings["activation"], y)
         self.struct(
             f"dense_{name}", "ow_dense", **{"in": w.shape[1]}, out=w.shape[0], out_zero=int(y.zero[0]), low=low, high=high,
-            **self._layer(f"dense_{name}", x, w.data, w, bias, y, (1,)),
+            **self._layer(f"dense_{name}", x, w, bias, y),
         )  # fmt: skip
         self.calls.append(f"ow_fully_connected(&dense_{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 
@@ -211,7 +227,9 @@ class _Source:
     def _add(self, name, op, inputs, y) -> None:
         a, b = inputs
         if a.shape != b.shape or a.data is not None or b.data is not None:
-            raise ExportError("adds tensors of two shapes, or a constant", field=name, cure="Broadcast before the export")
+            raise ExportError(
+                "adds tensors of two shapes, or a constant", field=name, cure="Broadcast before the export"
+            )
         twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
         reals = float(a.scale[0]) / twice, float(b.scale[0]) / twice, twice / ((1 << ADD_SHIFT) * float(y.scale[0]))
         (m_a, s_a), (m_b, s_b), (m_o, s_o) = (quantised_multiplier(r) for r in reals)
@@ -226,12 +244,16 @@ class _Source:
     def _softmax(self, name, op, inputs, y) -> None:
         (x,) = inputs
         if float(y.scale[0]) != 1 / 256 or int(y.zero[0]) != -128:
-            raise ExportError("has another output scale than 1/256 at -128", field=name, cure="Convert with TFLite's own")
+            raise ExportError(
+                "has another output scale than 1/256 at -128", field=name, cure="Convert with TFLite's own"
+            )
         real = min(op.settings.get("beta", 1.0) * float(x.scale[0]) * (1 << (31 - SOFTMAX_BITS)), float((1 << 31) - 1))
         multiplier, shift = quantised_multiplier(real)
         radius = math.floor(((1 << SOFTMAX_BITS) - 1) * 2.0 ** (31 - SOFTMAX_BITS) / 2.0**shift)
         rows = y.size // y.shape[-1]
-        self.struct(name, "ow_softmax_t", rows=rows, n=y.shape[-1], multiplier=multiplier, left_shift=shift, diff_min=-radius)
+        self.struct(
+            name, "ow_softmax_t", rows=rows, n=y.shape[-1], multiplier=multiplier, left_shift=shift, diff_min=-radius
+        )
         self.calls.append(f"ow_softmax(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 
     def _reshape(self, name, op, inputs, y) -> None:
@@ -245,7 +267,9 @@ class _Source:
             if x.scale[0] != y.scale[0] or x.zero[0] != y.zero[0]:
                 raise ExportError("joins tensors of two scales", field=name, cure="Give all its inputs one scale")
             n = x.shape[axis] * inner
-            self.calls.append(f"ow_copy({self.at(tensor)}, {self.at(op.outputs[0])} + {done}, {rows}, {n}, {n}, {whole});")
+            self.calls.append(
+                f"ow_copy({self.at(tensor)}, {self.at(op.outputs[0])} + {done}, {rows}, {n}, {n}, {whole});"
+            )
             done += n
 
     def _slice(self, name, op, inputs, y) -> None:
@@ -259,6 +283,15 @@ class _Source:
         from_, n = x.shape[axis] * inner, y.shape[axis] * inner
         source = f"{self.at(op.inputs[0])} + {first[axis] * inner}"
         self.calls.append(f"ow_copy({source}, {self.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
+
+
+def pack(rows: np.ndarray) -> np.ndarray:
+    """int8 (channels, rows, bytes) to the kernels' words: uint32 (channels / 4, rows, bytes / 4, 4)."""
+    channels, count, width = rows.shape
+    full = np.zeros((-(-channels // 4) * 4, count, -(-width // 4) * 4), np.int8)
+    full[:channels, :, :width] = rows
+    words = full.reshape(-1, 4, count, full.shape[2] // 4, 4).transpose(0, 2, 3, 1, 4)
+    return np.ascontiguousarray(words).view("<u4")[..., 0]
 
 
 def padding(kind: int, size: int, kernel: int, stride: int, dilation: int) -> int:
@@ -287,7 +320,9 @@ class CModel:
     network: Network
 
 
-def write_c(data: bytes, name: str, start: list[np.ndarray] | None = None, where: str | Path = "", *, keep: bool = False) -> CModel:
+def write_c(
+    data: bytes, name: str, start: list[np.ndarray] | None = None, where: str | Path = "", *, keep: bool = False
+) -> CModel:
     """`name.h` and `name.c` of a TFLite file.
 
     Args:

@@ -11,7 +11,7 @@ from pathlib import Path
 from signals.errors import ExportError
 
 BARE = Path(__file__).parent / "bare"
-COMMON = ("-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O3")
+COMMON = ("-std=c11", "-fomit-frame-pointer", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O3")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,11 @@ def _compile(words: list[str], files: dict[str, str], target: str) -> bytes:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
             text = done.stderr.strip().splitlines()
-            raise ExportError(f"does not compile ({text[0] if text else '?'})", field=target, cure="Install ziglang; see the first message")
+            raise ExportError(
+                f"does not compile ({text[0] if text else '?'})",
+                field=target,
+                cure="Install ziglang; see the first message",
+            )
         return (Path(folder) / "out").read_bytes()
 
 

@@ -12,7 +12,15 @@ from export.firmware import MODEL_NAME, Firmware
 from firmware_sim.build import Core, build_core, build_native
 from firmware_sim.emulator import Emulator
 
-ROOTS = ("onwrist_init", "onwrist_reset", "onwrist_push", "onwrist_step", "onwrist_get", f"{MODEL_NAME}_run", f"{MODEL_NAME}_reset")
+ROOTS = (
+    "onwrist_init",
+    "onwrist_reset",
+    "onwrist_push",
+    "onwrist_step",
+    "onwrist_get",
+    f"{MODEL_NAME}_run",
+    f"{MODEL_NAME}_reset",
+)
 # Room for `onwrist`, on any host: its history and a few words.
 STRUCT_BYTES = 2048
 BLOCK = 64
@@ -65,7 +73,11 @@ class Device:
     def __init__(self, firmware: Firmware, machine: Machine):
         self.firmware, self.machine = firmware, machine
         number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
-        self.hop, self.width, self.answers = number["ONWRIST_HOP"], number["ONWRIST_EMBEDDING"], number["ONWRIST_ANSWERS"]
+        self.hop, self.width, self.answers = (
+            number["ONWRIST_HOP"],
+            number["ONWRIST_EMBEDDING"],
+            number["ONWRIST_ANSWERS"],
+        )
         self.offsets = [number[f"ONWRIST_{n}_OFFSET"] for n in ("INPUT", "EMBEDDING", "ANSWERS")]
         self.struct = machine.allocate(STRUCT_BYTES)
         self.arena = machine.allocate(number["ONWRIST_ARENA_BYTES"])

@@ -102,7 +102,12 @@ class Emulator:
 
         if name not in self.symbols:
             raise ExportError("is not in the image", field=name, cure="Export it anew with export/to_c.py")
-        registers = (self.registers.UC_ARM_REG_R0, self.registers.UC_ARM_REG_R1, self.registers.UC_ARM_REG_R2, self.registers.UC_ARM_REG_R3)
+        registers = (
+            self.registers.UC_ARM_REG_R0,
+            self.registers.UC_ARM_REG_R1,
+            self.registers.UC_ARM_REG_R2,
+            self.registers.UC_ARM_REG_R3,
+        )
         for register, value in zip(registers, arguments, strict=False):
             self.engine.reg_write(register, value & 0xFFFF_FFFF)
         self.engine.reg_write(self.registers.UC_ARM_REG_SP, STACK_TOP)
@@ -111,7 +116,9 @@ class Emulator:
             self.engine.emu_start(self.symbols[name] | 1, RETURN)
         except unicorn.UcError as error:
             where = self.engine.reg_read(self.registers.UC_ARM_REG_PC)
-            raise ExportError(f"stopped at {where:#x} ({error})", field=name, cure="Report it: the kernels have a bug") from None
+            raise ExportError(
+                f"stopped at {where:#x} ({error})", field=name, cure="Report it: the kernels have a bug"
+            ) from None
         value = self.engine.reg_read(registers[0])
         return value - (1 << 32) if value >> 31 else value
 

@@ -9,6 +9,15 @@
 #define OW_DSP 0
 #endif
 
+/* Before loops whose values just fit into the registers: unrolled, they would spill. */
+#if defined(__clang__)
+#define OW_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define OW_ROLLED _Pragma("GCC unroll 1")
+#else
+#define OW_ROLLED
+#endif
+
 /* --- fixed point, as gemmlowp and TFLite round --- */
 
 /* a * b / 2^31 to nearest, ties up: saturating rounding doubling high multiply (b is never INT32_MIN). */
@@ -31,11 +40,24 @@ static inline int32_t requantise(int32_t x, int32_t multiplier, int32_t shift) {
     return shift ? (x + (x >> 31) + (1 << (-shift - 1))) >> -shift : x;
 }
 
+/* What turns sums into bytes, in locals: a store to int8_t might alias anything behind a pointer. */
+typedef struct {
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t zero, low, high;
+} finish;
+
 static inline int8_t clamp(int32_t x, int32_t low, int32_t high) {
     return (int8_t)(x < low ? low : x > high ? high : x);
 }
 
-/* --- dot products: one row of input with four rows of weights --- */
+static inline int8_t finished(const finish f, int32_t acc, int32_t channel) {
+    return clamp(requantise(acc, f.multiplier[channel], f.shift[channel]) + f.zero, f.low, f.high);
+}
+
+#define FINISH(op) {(op)->multiplier, (op)->shift, (op)->out_zero, (op)->low, (op)->high}
+
+/* --- dot products: one row of input with four rows of packed weights --- */
 
 #if OW_DSP
 static inline uint32_t word(const int8_t *p) {
@@ -49,27 +71,23 @@ static inline uint32_t word(const int8_t *p) {
 #define ODD(w) __sxtb16((int8x4_t)__ror((w), 8))
 #endif
 
-/* acc[i] += x . (w + i * row), n long. A function of its own: inlined, its sums would spill. */
-__attribute__((noinline)) static void dot1x4(const int8_t *x, const int8_t *w, int32_t row, int32_t n, int32_t *acc) {
+/* acc[i] += x . row i, `words` times four bytes. A function of its own: inlined, its sums would spill. */
+__attribute__((noinline)) static void dot4(const int8_t *x, const uint32_t *w, int32_t words, int32_t *acc) {
     int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
+    OW_ROLLED for (; words; words--, x += 4, w += 4) {
 #if OW_DSP
-    const int8_t *last = w + 3 * row;
-    for (const int8_t *end = x + (n & ~3); x != end; x += 4, w += 4, last += 4) {
         const uint32_t xs = word(x);
         const int16x2_t even = EVEN(xs), odd = ODD(xs);
-        uint32_t ws = word(w);
-        a = __smlad(even, EVEN(ws), a), a = __smlad(odd, ODD(ws), a);
-        ws = word(w + row);
-        b = __smlad(even, EVEN(ws), b), b = __smlad(odd, ODD(ws), b);
-        ws = word(w + 2 * row);
-        c = __smlad(even, EVEN(ws), c), c = __smlad(odd, ODD(ws), c);
-        ws = word(last);
-        d = __smlad(even, EVEN(ws), d), d = __smlad(odd, ODD(ws), d);
-    }
-    n &= 3;
+        a = __smlad(even, EVEN(w[0]), a), a = __smlad(odd, ODD(w[0]), a);
+        b = __smlad(even, EVEN(w[1]), b), b = __smlad(odd, ODD(w[1]), b);
+        c = __smlad(even, EVEN(w[2]), c), c = __smlad(odd, ODD(w[2]), c);
+        d = __smlad(even, EVEN(w[3]), d), d = __smlad(odd, ODD(w[3]), d);
+#else
+        for (int32_t k = 0; k < 4; k++) {
+            a += x[k] * (int8_t)(w[0] >> (8 * k)), b += x[k] * (int8_t)(w[1] >> (8 * k));
+            c += x[k] * (int8_t)(w[2] >> (8 * k)), d += x[k] * (int8_t)(w[3] >> (8 * k));
+        }
 #endif
-    for (int32_t i = 0; i < n; i++) {
-        a += x[i] * w[i], b += x[i] * w[row + i], c += x[i] * w[2 * row + i], d += x[i] * w[3 * row + i];
     }
     acc[0] = a, acc[1] = b, acc[2] = c, acc[3] = d;
 }
@@ -78,37 +96,36 @@ __attribute__((noinline)) static void dot1x4(const int8_t *x, const int8_t *w, i
 
 /* Any place, padding included, tap by tap. */
 static void conv_at(const ow_conv *op, const int8_t *in, int32_t oy, int32_t ox, int8_t *out) {
-    const int32_t row = op->k_w * op->in_c, size = op->k_h * row;
+    const int32_t words = (op->k_w * op->in_c + 3) / 4;
+    const finish f = FINISH(op);
     for (int32_t oc = 0; oc < op->out_c; oc++) {
         int32_t acc = op->bias[oc];
-        const int8_t *w = op->weights + oc * size;
         for (int32_t ky = 0; ky < op->k_h; ky++) {
+            const uint32_t *w = op->packed + ((oc / 4 * op->k_h + ky) * words) * 4 + oc % 4;
             const int32_t y = oy * op->stride_h - op->pad_h + ky * op->dil_h;
-            for (int32_t kx = 0; kx < op->k_w; kx++, w += op->in_c) {
-                const int32_t x = ox * op->stride_w - op->pad_w + kx * op->dil_w;
+            for (int32_t tap = 0; tap < op->k_w * op->in_c; tap++) {
+                const int32_t x = ox * op->stride_w - op->pad_w + tap / op->in_c * op->dil_w;
                 const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
-                const int8_t *p = in + (y * op->in_w + x) * op->in_c;
-                for (int32_t c = 0; c < op->in_c; c++) acc += (inside ? p[c] : op->in_zero) * w[c];
+                const int32_t value = inside ? in[(y * op->in_w + x) * op->in_c + tap % op->in_c] : op->in_zero;
+                acc += value * (int8_t)(w[tap / 4 * 4] >> (8 * (tap % 4)));
             }
         }
-        out[oc] = clamp(requantise(acc, op->multiplier[oc], op->shift[oc]) + op->out_zero, op->low, op->high);
+        out[oc] = finished(f, acc, oc);
     }
 }
 
-/* A place inside the input, four channels at a time; the last four may overlap those before. */
+/* A place inside the input, four channels at a time. */
 static void conv_inside(const ow_conv *op, const int8_t *x, int8_t *out) {
-    const int32_t segment = op->k_w * op->in_c, size = op->k_h * segment;
+    const int32_t words = (op->k_w * op->in_c + 3) / 4, rows = op->k_h, channels = op->out_c;
     const int32_t line = op->dil_h * op->in_w * op->in_c;
-    for (int32_t oc = 0; oc < op->out_c; oc += 4) {
-        if (oc + 4 > op->out_c) oc = op->out_c - 4;
-        const int8_t *w = op->weights + oc * size;
-        int32_t acc[4];
-        memcpy(acc, op->bias + oc, sizeof acc);
-        for (int32_t ky = 0; ky < op->k_h; ky++) dot1x4(x + ky * line, w + ky * segment, size, segment, acc);
-        for (int32_t i = 0; i < 4; i++) {
-            const int32_t v = requantise(acc[i], op->multiplier[oc + i], op->shift[oc + i]);
-            out[oc + i] = clamp(v + op->out_zero, op->low, op->high);
-        }
+    const uint32_t *w = op->packed;
+    const int32_t *bias = op->bias;
+    const finish f = FINISH(op);
+    for (int32_t oc = 0; oc < channels; oc += 4, bias += 4) {
+        int32_t acc[4] = {bias[0], bias[1], bias[2], bias[3]};
+        OW_ROLLED for (int32_t ky = 0; ky < rows; ky++, w += 4 * words) dot4(x + ky * line, w, words, acc);
+        const int32_t many = channels - oc < 4 ? channels - oc : 4;
+        OW_ROLLED for (int32_t i = 0; i < many; i++) out[oc + i] = finished(f, acc[i], oc + i);
     }
 }
 
@@ -120,7 +137,7 @@ void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out) {
         for (int32_t ox = 0; ox < op->out_w; ox++, out += op->out_c) {
             const int32_t x = ox * op->stride_w - op->pad_w;
             /* A segment of taps is one run of bytes only without dilation. */
-            if (rows_inside && op->dil_w == 1 && op->out_c >= 4 && x >= 0 && x + reach < op->in_w) {
+            if (rows_inside && op->dil_w == 1 && x >= 0 && x + reach < op->in_w) {
                 conv_inside(op, in + (y * op->in_w + x) * op->in_c, out);
             } else {
                 conv_at(op, in, oy, ox, out);
@@ -129,64 +146,74 @@ void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out) {
     }
 }
 
-void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out) {
-    const int32_t n = op->out_c, single = op->in_c == 1; /* one channel in: the depth multiplier makes the rest */
-    for (int32_t oy = 0; oy < op->out_h; oy++) {
-        for (int32_t ox = 0; ox < op->out_w; ox++, out += n) {
-            const int32_t y0 = oy * op->stride_h - op->pad_h, x0 = ox * op->stride_w - op->pad_w;
-            const int inside = y0 >= 0 && y0 + op->dil_h * (op->k_h - 1) < op->in_h && x0 >= 0 &&
-                               x0 + op->dil_w * (op->k_w - 1) < op->in_w;
-            int32_t c = 0;
-            for (; inside && !single && c + 4 <= n; c += 4) { /* four channels, all taps, sums in registers */
-                int32_t a = op->bias[c], b = op->bias[c + 1], d = op->bias[c + 2], e = op->bias[c + 3];
-                const int8_t *w = op->weights + c;
-                for (int32_t ky = 0; ky < op->k_h; ky++) {
-                    const int8_t *p = in + ((y0 + ky * op->dil_h) * op->in_w + x0) * n + c;
-                    for (int32_t kx = 0; kx < op->k_w; kx++, w += n, p += op->dil_w * n) {
+/* Four channels from one place on, all taps, sums in registers; `step` and `line` are bytes from tap to tap. */
+__attribute__((noinline)) static void taps4(const int8_t *x, const int8_t *w, const ow_conv *op, int32_t *acc) {
+    const int32_t n = op->out_c, step = op->dil_w * n, line = op->dil_h * op->in_w * n, k_w = op->k_w;
+    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
+    for (int32_t rows = op->k_h; rows; rows--, x += line) {
+        const int8_t *p = x;
+        OW_ROLLED for (int32_t k = k_w; k; k--, w += n, p += step) {
 #if OW_DSP
-                        const uint32_t xs = word(p), ws = word(w);
-                        const int16x2_t x02 = EVEN(xs), x13 = ODD(xs), w02 = EVEN(ws), w13 = ODD(ws);
-                        a = __smlabb(x02, w02, a), d = __smlatt(x02, w02, d);
-                        b = __smlabb(x13, w13, b), e = __smlatt(x13, w13, e);
+            const uint32_t xs = word(p), ws = word(w);
+            const int16x2_t x02 = EVEN(xs), x13 = ODD(xs), w02 = EVEN(ws), w13 = ODD(ws);
+            a = __smlabb(x02, w02, a), c = __smlatt(x02, w02, c);
+            b = __smlabb(x13, w13, b), d = __smlatt(x13, w13, d);
 #else
-                        a += p[0] * w[0], b += p[1] * w[1], d += p[2] * w[2], e += p[3] * w[3];
+            a += p[0] * w[0], b += p[1] * w[1], c += p[2] * w[2], d += p[3] * w[3];
 #endif
-                    }
-                }
-                const int32_t acc[4] = {a, b, d, e};
-                for (int32_t i = 0; i < 4; i++) {
-                    const int32_t v = requantise(acc[i], op->multiplier[c + i], op->shift[c + i]);
-                    out[c + i] = clamp(v + op->out_zero, op->low, op->high);
-                }
+        }
+    }
+    acc[0] = a, acc[1] = b, acc[2] = c, acc[3] = d;
+}
+
+/* One channel anywhere, padding included. */
+static int32_t taps1(const ow_conv *op, const int8_t *in, int32_t y0, int32_t x0, int32_t c) {
+    const int32_t from = op->in_c == 1 ? 0 : c; /* one channel in: the depth multiplier makes the rest */
+    int32_t acc = op->bias[c];
+    for (int32_t ky = 0; ky < op->k_h; ky++) {
+        const int32_t y = y0 + ky * op->dil_h;
+        for (int32_t kx = 0; kx < op->k_w; kx++) {
+            const int32_t x = x0 + kx * op->dil_w;
+            const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
+            const int32_t value = inside ? in[(y * op->in_w + x) * op->in_c + from] : op->in_zero;
+            acc += value * op->weights[(ky * op->k_w + kx) * op->out_c + c];
+        }
+    }
+    return acc;
+}
+
+void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out) {
+    const int32_t n = op->out_c, out_h = op->out_h, out_w = op->out_w;
+    const int32_t depth = op->dil_h * (op->k_h - 1), reach = op->dil_w * (op->k_w - 1);
+    const int8_t *weights = op->weights;
+    const int32_t *bias = op->bias;
+    const finish f = FINISH(op);
+    for (int32_t oy = 0; oy < out_h; oy++) {
+        for (int32_t ox = 0; ox < out_w; ox++, out += n) {
+            const int32_t y = oy * op->stride_h - op->pad_h, x = ox * op->stride_w - op->pad_w;
+            const int inside = y >= 0 && y + depth < op->in_h && x >= 0 && x + reach < op->in_w && op->in_c == n;
+            const int8_t *from = in + (y * op->in_w + x) * n;
+            int32_t c = 0;
+            for (; inside && c + 4 <= n; c += 4) {
+                int32_t acc[4] = {bias[c], bias[c + 1], bias[c + 2], bias[c + 3]};
+                taps4(from + c, weights + c, op, acc);
+                OW_ROLLED for (int32_t i = 0; i < 4; i++) out[c + i] = finished(f, acc[i], c + i);
             }
-            for (; c < n; c++) { /* edges, and what is left of the channels */
-                int32_t acc = op->bias[c];
-                for (int32_t ky = 0; ky < op->k_h; ky++) {
-                    const int32_t y = y0 + ky * op->dil_h;
-                    for (int32_t kx = 0; kx < op->k_w; kx++) {
-                        const int32_t x = x0 + kx * op->dil_w;
-                        const int in_here = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
-                        const int32_t at = (y * op->in_w + x) * op->in_c + (single ? 0 : c);
-                        acc += (in_here ? in[at] : op->in_zero) * op->weights[(ky * op->k_w + kx) * n + c];
-                    }
-                }
-                out[c] = clamp(requantise(acc, op->multiplier[c], op->shift[c]) + op->out_zero, op->low, op->high);
-            }
+            for (; c < n; c++) out[c] = finished(f, taps1(op, in, y, x, c), c);
         }
     }
 }
 
 void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out) {
-    for (int32_t o = 0; o < op->out;) {
-        int32_t acc[4] = {0};
-        const int32_t rows = o + 4 <= op->out ? 4 : 1;
-        memcpy(acc, op->bias + o, (uint32_t)rows * sizeof acc[0]);
-        /* What is left of the rows goes one by one, four times the same. */
-        dot1x4(in, op->weights + o * op->in, rows == 4 ? op->in : 0, op->in, acc);
-        for (int32_t i = 0; i < rows; i++, o++) {
-            const int32_t v = requantise(acc[i], op->multiplier[o], op->shift[o]);
-            out[o] = clamp(v + op->out_zero, op->low, op->high);
-        }
+    const int32_t words = (op->in + 3) / 4, rows = op->out;
+    const uint32_t *w = op->packed;
+    const int32_t *bias = op->bias;
+    const finish f = FINISH(op);
+    for (int32_t o = 0; o < rows; o += 4, bias += 4, w += 4 * words) {
+        int32_t acc[4] = {bias[0], bias[1], bias[2], bias[3]};
+        dot4(in, w, words, acc);
+        const int32_t many = rows - o < 4 ? rows - o : 4;
+        OW_ROLLED for (int32_t i = 0; i < many; i++) out[o + i] = finished(f, acc[i], o + i);
     }
 }
 

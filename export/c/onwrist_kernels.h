@@ -13,16 +13,22 @@ typedef struct {
     int32_t in_h, in_w, in_c, out_h, out_w, out_c;
     int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_h, pad_w;
     int32_t in_zero, out_zero, low, high;
-    const int8_t *weights; /* conv: out_c, k_h, k_w, in_c; depthwise: k_h, k_w, out_c */
+    const uint32_t *packed; /* conv, see below */
+    const int8_t *weights;  /* depthwise: k_h, k_w, out_c */
     const int32_t *bias;
     const int32_t *multiplier; /* per output channel, Q31 */
     const int8_t *shift;       /* left; negative is right */
 } ow_conv;
 
+/* Packed weights: four output channels at a time; of each row of taps (k_w * in_c bytes, zeros up to a multiple of 4)
+ * four bytes of the first channel, four of the second, third, fourth, then the next four of the first. A word holds
+ * its four bytes lowest first. Channels are filled up with zeros to a multiple of 4, and so are all tables. A row of
+ * input may be read up to 3 bytes beyond its end, which the arena allows for. */
+
 typedef struct {
     int32_t in, out, out_zero, low, high;
-    const int8_t *weights; /* out, in */
-    const int32_t *bias;   /* zero point folded in */
+    const uint32_t *packed; /* out, in */
+    const int32_t *bias;    /* zero point folded in */
     const int32_t *multiplier;
     const int8_t *shift;
 } ow_dense;
