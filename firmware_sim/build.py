@@ -39,9 +39,9 @@ def _compile(words: list[str], files: dict[str, str], target: str) -> bytes:
         command = [sys.executable, "-m", "ziglang", "cc", *COMMON, "-g0", *words, *sources, "-o", "out"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
-            text = done.stderr.strip().splitlines()
+            lines = done.stderr.strip().splitlines()
             raise ExportError(
-                f"does not compile ({text[0] if text else '?'})",
+                f"does not compile ({lines[0] if lines else '?'})",
                 field=target,
                 cure="Install ziglang; see the first message",
             )

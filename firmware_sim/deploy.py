@@ -51,6 +51,8 @@ class DeployConfig:
     """Seconds between outputs."""
     hub: bool = True
     """Also export the encoder itself."""
+    firmware: bool = True
+    """Also run the exported C, natively and on emulated Cortex-M4F, M33 and M7."""
     store: bool = False
     """Keep the encoder's figures beside the weights, for machines without the converter."""
 
@@ -141,7 +143,7 @@ def main(config: DeployConfig) -> int:
         artifacts = load_artifacts(size)
         write_handoff(config.out, artifacts, watch)
         curves += stored_curves(artifacts)
-        result = stream(recording, artifacts, watch, bar)
+        result = stream(recording, artifacts, watch, bar, firmware=config.firmware)
         result.gates += judge_cohort(artifacts, bar)
         results.append(result)
     hub = hub_figures(config.out, bar) if config.hub else []

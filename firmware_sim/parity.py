@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -115,11 +115,13 @@ class Played:
     Attributes:
         chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
         windows: int8 (n, window), the window that ends with each hop.
+        counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
     """
 
     chunks: np.ndarray
     first: np.ndarray
     windows: np.ndarray
+    counts: list[np.ndarray] = field(default_factory=list)
 
 
 def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:

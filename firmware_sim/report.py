@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from firmware_sim import pictures
+from firmware_sim.onboard import DENSE, DEPTHWISE, FirmwareRun
 from firmware_sim.parts import cells
 from firmware_sim.steps import TFLMStep
 from firmware_sim.streamed import LATENCY_QUANTILES, WORK_HOPS_S, Streamed, front_end_effect, rate_errors, summary
 from firmware_sim.watch import Why
 from models.student import work
+from signals.clean import WINDOW_S
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
@@ -52,6 +54,11 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
     for i, agreement in enumerate(found[0]["runtimes"]):
         if i:
             row(f"bytes equal to {TFLMStep.name}: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
+    for i, f in enumerate(results[0].firmware):
+        runs = [r.firmware[i] for r in results]
+        row(f"{f.name}: bytes that differ", [f"{x.wrong} of {x.bytes:,}" for x in runs])
+        if f.instructions:
+            row("  instructions per hop, per MAC; stack", [_count(x, r) for x, r in zip(runs, results, strict=True)])
     row(
         "front end, fixed | float, SNR",
         [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found],
@@ -76,6 +83,15 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _count(f: FirmwareRun, r: Streamed) -> str:
+    return f"{f.instructions:,}, {f.instructions / hop_macs(r):.2f}; {f.stack} B"
+
+
+def hop_macs(r: Streamed) -> float:
+    """Multiply-accumulates of one hop of the stream."""
+    return r.memory.work.streamed * r.hop_s / WINDOW_S
 
 
 def _bytes(agreement: dict) -> str:
@@ -133,6 +149,7 @@ def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[di
         "<h2>Runtime against runtime, stream against window</h2>",
         "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>",
         *[_agreements(r) for r in results],
+        _firmware(results),
         "<h2>Front end: fixed point against float</h2>",
         _front_end(results),
         "<h2>Memory and work, streamed and recomputed</h2>",
@@ -162,6 +179,33 @@ def _faults(r: Streamed) -> str:
         return ""
     rows = [[f.pop("kind"), ", ".join(f"{k} {v:g}" for k, v in f.items())] for f in plain["fault"]]
     return f"<h2>Faults, seed {plain['seed']}</h2>" + _rows(["kind", "settings"], rows)
+
+
+def _firmware(results: list[Streamed]) -> str:
+    rows = []
+    for r in results:
+        for f in r.firmware:
+            cells = [f"{r.size}, {f.name.removeprefix('firmware C, ')}", f"{f.wrong} of {f.bytes:,}", f"{f.hops:,}"]
+            if f.instructions and f.image:
+                macs = hop_macs(r)
+                cells += [
+                    f"{f.instructions:,}", f"{f.instructions / macs:.2f}", f"{f.share(DENSE):,}", f"{f.share(DEPTHWISE):,}",
+                    f"{f.stack:,}", f"{f.image.text:,}", f"{f.image.flash:,}",
+                ]  # fmt: skip
+            else:
+                cells += [""] * 7
+            rows.append(cells)
+    if not rows:
+        return ""
+    head = [
+        "firmware in C, from ADC counts", "bytes that differ", "hops", "instructions per hop", "per MAC", "of dense layers",
+        "of depthwise", "stack, B", "code, B", "flash, B",
+    ]  # fmt: skip
+    note = (
+        "<p class='small'>Counts are of instructions on an emulated core, front end included, not of cycles. Flash is the "
+        "whole image: code, weights and tables.</p>"
+    )
+    return "<h2>Firmware</h2>" + note + _rows(head, rows)
 
 
 def _front_end(results: list[Streamed]) -> str:

@@ -18,6 +18,7 @@ import tyro
 from export.artifacts import Artifacts, contract, load_artifacts
 from firmware_sim.faults import Faults, parse_faults, read_faults
 from firmware_sim.memory import measure
+from firmware_sim.onboard import firmware_gate, run_everywhere
 from firmware_sim.parity import (
     BATCH,
     Gate,
@@ -83,8 +84,12 @@ def stream(
     progress: Progress = silent,
     *,
     faults: Faults = Faults(),
+    firmware: bool = False,
 ) -> Streamed:
     """Play a recording through the watch with TFLM's stream in the loop, then every other runtime over the same run.
+
+    Args:
+        firmware: also compile the exported C and run it, here and on emulated cores, from the ADC counts on.
 
     Raises:
         RecordingError: too short for a few outputs.
@@ -101,8 +106,9 @@ def stream(
         )  # fmt: skip
     real = np.stack([h.real for h in hops])
     played = Played(
-        np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops])
-    )
+        np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops]),
+        [h.counts for h in hops],
+    )  # fmt: skip
     float_embedding, float_answers = TorchFloat(artifacts.student).run(real)
     bpm, name = reference_rate(recording, np.array([h.time_s for h in hops]))
     memory = measure(artifacts, config.sensor, config.hop_s)
@@ -121,10 +127,14 @@ def stream(
     result.agreements = compare_runtimes(
         (result.embedding, result.answers), all_runtimes(artifacts, hop), played, progress
     )
+    if firmware:
+        fixed = design(config.sensor.rate_hz, config.sensor.bits)
+        result.firmware = run_everywhere(model, hop, fixed, played, (result.embedding, result.answers), progress)
     similarity = result.similarity[result.valid]
     books = watch.counters
     result.gates = [
         byte_gate(result.agreements, len(hops)),
+        *([firmware_gate(result.firmware)] if firmware else []),
         *cosine_gates(float(np.median(similarity)), float(similarity.min()), "stream"),
         *front_end_gates(result.front_end),
         *budget_gates(artifacts.size, memory),
@@ -170,6 +180,8 @@ class StreamConfig:
     """Seed of the faults in words; a recipe has its own."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second."""
+    firmware: bool = False
+    """Also run the exported C, natively and on emulated Cortex-M4F, M33 and M7, from the ADC counts on."""
     part: str | None = None
     """Microcontroller whose (estimated) time a hop takes, for instance STM32U385; default: no time at all."""
     bits: int = 19
@@ -198,7 +210,7 @@ def main(config: StreamConfig) -> int:
     sensor = SensorConfig(config.watch_rate, config.fifo, config.bits)
     taken = hop_seconds(find_part(config.part), artifacts, sensor, config.hop_s) if config.part else None
     watch = WatchConfig(config.hop_s, sensor, config.gap, taken[1] if taken else 0.0)
-    result = stream(recording, artifacts, watch, bar, faults=faults)
+    result = stream(recording, artifacts, watch, bar, faults=faults, firmware=config.firmware)
     if config.cohort:
         result.gates += judge_cohort(artifacts, bar)
     path = write_report([result], config.out)

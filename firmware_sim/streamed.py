@@ -10,6 +10,7 @@ import numpy as np
 
 from firmware_sim.faults import Faults
 from firmware_sim.memory import Memory
+from firmware_sim.onboard import FirmwareRun
 from firmware_sim.parity import Agreement, Gate
 from firmware_sim.parts import Cost
 from firmware_sim.watch import Counters, Hop, Why
@@ -59,6 +60,7 @@ class Streamed:
     front_end: FrontEndParity
     costs: list[Cost] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
+    firmware: list[FirmwareRun] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     contract: dict = field(default_factory=dict)
 
@@ -159,6 +161,7 @@ def summary(result: Streamed) -> dict:
         "heart_rate": rate_errors(result),
         "answers": {n: float(np.mean(result.real_answers[result.valid, i] > 0)) for i, n in enumerate(ANSWERS) if i},
         "runtimes": [asdict(a) for a in result.agreements],
+        "firmware": [asdict(f) for f in result.firmware],
         "gates": [asdict(g) for g in result.gates],
         "passed": result.passed,
         "digest": result.contract.get("digest"),

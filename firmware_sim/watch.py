@@ -114,7 +114,8 @@ class Hop:
         embedding, answers: int8.
         why: reasons not to show it.
         latency_s: host time of the model.
-        window, real, real_chunk: the int8 window, the float front end's window and hop; with `witness` only.
+        window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
+            before. With `witness` only.
     """
 
     time_s: float
@@ -127,6 +128,7 @@ class Hop:
     latency_s: float
     window: np.ndarray | None = None
     real: np.ndarray | None = None
+    counts: np.ndarray | None = None
 
     @property
     def valid(self) -> bool:
@@ -180,6 +182,7 @@ class Watch:
         self.recent: deque[list[int]] = deque(maxlen=math.ceil(self.model.window / self.hop))
         if self.witness:
             self.witness.reset()
+            self.fed: list[np.ndarray] = []
             self.window = np.zeros(self.model.window, np.int8)
             self.real = np.zeros(self.model.window, np.float32)
 
@@ -265,6 +268,7 @@ class Watch:
                 self.tally[1] += len(part)
             self.chunk = np.concatenate([self.chunk, self.front_end.push(part)])
             if self.witness:
+                self.fed.append(part)
                 self.real_chunk = np.concatenate([self.real_chunk, self.witness.push(part)])
             if len(self.chunk) == self.hop:
                 yield self._infer(arrived)
@@ -291,7 +295,8 @@ class Watch:
             real, self.real_chunk = self.real_chunk, np.zeros(0, np.float32)
             self.window = np.concatenate([self.window, chunk])[self.hop :]
             self.real = np.concatenate([self.real, real])[self.hop :]
-            hop.window, hop.real = self.window, self.real
+            hop.window, hop.real, hop.counts = self.window, self.real, np.concatenate(self.fed)
+            self.fed = []
         return hop
 
     def _reasons(self, answers: np.ndarray) -> Why:

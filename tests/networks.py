@@ -1,0 +1,163 @@
+"""Small random INT8 networks in the shapes of MLPerf Tiny's four, as TFLite files."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from export.tflite_writer import _Graph
+
+INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
+SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+NONE, RELU, RELU6 = (getattr(schema.ActivationFunctionType, n) for n in ("NONE", "RELU", "RELU6"))
+OPERATOR, OPTIONS = schema.BuiltinOperator, schema.BuiltinOptions
+
+
+class Net:
+    """A network in the making; every layer's output is its next layer's input."""
+
+    def __init__(self, shape: tuple[int, ...], seed: int = 0):
+        self.graph, self.rng = _Graph(), np.random.default_rng(seed)
+        self.shapes, self.scales = {}, {}
+        self.at = self.tensor((1, *shape), np.float32(0.047), int(self.rng.integers(-20, 20)))
+        self.input = self.at
+
+    def tensor(self, shape, scale, zero) -> int:
+        i = self.graph.tensor(f"t{len(self.graph.tensors)}", shape, INT8, scale, zero)
+        self.shapes[i], self.scales[i] = tuple(shape), (np.float32(scale), zero)
+        return i
+
+    def _append(self, operator, version, inputs, shape, options, kind, scale=None, zero=None) -> "Net":
+        scale = self.scales[inputs[0]][0] if scale is None else scale
+        zero = self.scales[inputs[0]][1] if zero is None else zero
+        output = self.tensor(shape, scale, zero)
+        self.at = self.graph.append(self.graph.code(operator, version), inputs, output, options, kind)
+        return self
+
+    def _weights(self, shape, outputs, fan_in, dimension, per_channel=True):
+        """Weights, bias, and an output scale at which sums use the int8 range."""
+        scale = self.scales[self.at][0]
+        count = outputs if per_channel else 1
+        w_scale = self.rng.uniform(0.5, 1.5, count).astype(np.float32) / np.float32(64 * fan_in**0.5)
+        values = self.rng.integers(-127, 128, shape).astype(np.int8)
+        weight = self.graph.tensor(f"w{len(self.graph.tensors)}", shape, INT8, w_scale, 0, dimension, values)
+        bias = self.rng.integers(-3000, 3000, outputs).astype(np.int32)
+        b = self.graph.tensor(f"b{len(self.graph.tensors)}", (outputs,), INT32, scale * w_scale, 0, 0, bias)
+        return weight, b, np.float32(scale * self.rng.uniform(0.8, 2.0)), int(self.rng.integers(-60, 60))
+
+    @staticmethod
+    def _size(n, k, stride, padding, dilation=1):
+        reach = dilation * (k - 1) + 1
+        return -(-n // stride) if padding == SAME else (n - reach) // stride + 1
+
+    def conv(self, outputs, k=(3, 3), stride=(1, 1), padding=SAME, activation=RELU, dilation=(1, 1)) -> "Net":
+        _, h, w, c = self.shapes[self.at]
+        weight, bias, scale, zero = self._weights((outputs, *k, c), outputs, k[0] * k[1] * c, 0)
+        options = schema.Conv2DOptionsT()
+        shape = self._spatial(options, k, stride, padding, activation, dilation, (h, w), outputs)
+        return self._append(
+            OPERATOR.CONV_2D, 3, [self.at, weight, bias], shape, options, OPTIONS.Conv2DOptions, scale, zero
+        )
+
+    def depthwise(self, k=(3, 3), stride=(1, 1), padding=SAME, activation=RELU, multiplier=1, dilation=(1, 1)) -> "Net":
+        _, h, w, c = self.shapes[self.at]
+        weight, bias, scale, zero = self._weights((1, *k, c * multiplier), c * multiplier, k[0] * k[1], 3)
+        options = schema.DepthwiseConv2DOptionsT()
+        options.depthMultiplier = multiplier
+        shape = self._spatial(options, k, stride, padding, activation, dilation, (h, w), c * multiplier)
+        kind = OPTIONS.DepthwiseConv2DOptions
+        return self._append(OPERATOR.DEPTHWISE_CONV_2D, 3, [self.at, weight, bias], shape, options, kind, scale, zero)
+
+    def _spatial(self, options, k, stride, padding, activation, dilation, size, outputs):
+        options.padding, options.fusedActivationFunction = padding, activation
+        options.strideH, options.strideW = stride
+        options.dilationHFactor, options.dilationWFactor = dilation
+        h, w = (self._size(*v, padding, d) for *v, d in zip(size, k, stride, dilation, strict=True))
+        return 1, h, w, outputs
+
+    def pool(self, k, stride=None, padding=VALID) -> "Net":
+        _, h, w, c = self.shapes[self.at]
+        options = schema.Pool2DOptionsT()
+        stride = stride or k
+        options.padding, (options.filterHeight, options.filterWidth) = padding, k
+        options.strideH, options.strideW = stride
+        shape = (1, self._size(h, k[0], stride[0], padding), self._size(w, k[1], stride[1], padding), c)
+        return self._append(OPERATOR.AVERAGE_POOL_2D, 2, [self.at], shape, options, OPTIONS.Pool2DOptions)
+
+    def add(self, other: int, activation=RELU) -> "Net":
+        options = schema.AddOptionsT()
+        options.fusedActivationFunction = activation
+        scale = np.float32(1.3 * max(self.scales[self.at][0], self.scales[other][0]))
+        kind = OPTIONS.AddOptions
+        return self._append(OPERATOR.ADD, 2, [self.at, other], self.shapes[self.at], options, kind, scale, 7)
+
+    def flat(self) -> "Net":
+        shape = (1, int(np.prod(self.shapes[self.at])))
+        options = schema.ReshapeOptionsT()
+        options.newShape = np.array(shape, np.int32)
+        return self._append(
+            OPERATOR.RESHAPE, 1, [self.at, self.graph.index(list(shape))], shape, options, OPTIONS.ReshapeOptions
+        )
+
+    def dense(self, outputs, activation=NONE) -> "Net":
+        inputs = self.shapes[self.at][-1]
+        weight, bias, scale, zero = self._weights((outputs, inputs), outputs, inputs, 0, per_channel=False)
+        options = schema.FullyConnectedOptionsT()
+        options.fusedActivationFunction = activation
+        kind = OPTIONS.FullyConnectedOptions
+        return self._append(
+            OPERATOR.FULLY_CONNECTED, 4, [self.at, weight, bias], (1, outputs), options, kind, scale, zero
+        )
+
+    def softmax(self) -> "Net":
+        options = schema.SoftmaxOptionsT()
+        options.beta = 1.0
+        shape, kind = self.shapes[self.at], OPTIONS.SoftmaxOptions
+        return self._append(OPERATOR.SOFTMAX, 2, [self.at], shape, options, kind, np.float32(1 / 256), -128)
+
+    def bytes(self) -> bytes:
+        return self.graph.pack("net", [self.input], [self.at])
+
+
+def keyword(seed=0) -> bytes:
+    """Depthwise-separable, odd input, asymmetric SAME padding."""
+    net = Net((49, 10, 1), seed).conv(16, (10, 4), (2, 2))
+    for _ in range(2):
+        net = net.depthwise().conv(16, (1, 1))
+    return net.pool((25, 5)).flat().dense(12).softmax().bytes()
+
+
+def image(seed=0) -> bytes:
+    """A small residual network."""
+    net = Net((16, 16, 3), seed).conv(16)
+    before = net.at
+    net = net.conv(16).conv(16, activation=NONE).add(before)
+    trunk = net.at
+    before = net.conv(32, (1, 1), (2, 2), activation=NONE).at
+    net.at = trunk
+    net = net.conv(32, stride=(2, 2)).conv(32, activation=NONE).add(before)
+    return net.pool((8, 8)).flat().dense(10).softmax().bytes()
+
+
+def wake(seed=0) -> bytes:
+    """MobileNet's blocks with RELU6."""
+    net = Net((24, 24, 3), seed).conv(8, stride=(2, 2), activation=RELU6)
+    for stride, width in (((1, 1), 16), ((2, 2), 32), ((1, 1), 33)):
+        net = net.depthwise(stride=stride, activation=RELU6).conv(width, (1, 1), activation=RELU6)
+    return net.pool((6, 6)).flat().dense(2).softmax().bytes()
+
+
+def anomaly(seed=0) -> bytes:
+    """Dense layers only."""
+    net = Net((160,), seed)
+    for width in (64, 8, 63):
+        net = net.dense(width, RELU)
+    return net.dense(160).bytes()
+
+
+def odd(seed=0) -> bytes:
+    """What the four do not have: dilation, a depth multiplier, padded pooling, widths that are no multiple of four."""
+    net = Net((1, 61, 1), seed).depthwise((1, 5), multiplier=7, padding=VALID)
+    net = net.conv(9, (1, 3), dilation=(1, 4)).depthwise((1, 3), padding=VALID, dilation=(1, 3))
+    return net.pool((1, 3), (1, 2), SAME).conv(5, (1, 7), (1, 3), VALID, NONE).bytes()
+
+
+NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd)}

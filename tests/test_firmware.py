@@ -1,0 +1,264 @@
+"""The exported C against TFLM, byte for byte: on this host, with traps on undefined behaviour, and on emulated cores."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import NETWORKS, Net
+
+from export.firmware import firmware_sources
+from export.tflite_reader import read_tflite
+from export.tflite_writer import write_tflite, write_tflite_step
+from export.to_c import KERNELS, RUNTIME, plan_memory, write_c
+from firmware_sim.build import CORES, build_core, build_native
+from firmware_sim.device import ROOTS, FirmwareStep, Native
+from firmware_sim.emulator import Emulator
+from firmware_sim.faults import parse_faults
+from firmware_sim.onboard import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
+from firmware_sim.parity import Played
+from firmware_sim.runtimes import activation_bytes
+from firmware_sim.sensor import Sensor, SensorConfig
+from firmware_sim.steps import NumpyStep
+from firmware_sim.watch import Watch, WatchConfig
+from quantize.qat import load_integers
+from quantize.stream import whole_stream
+from signals.errors import ConfigError, ExportError
+from signals.fixed import FixedFrontEnd, design
+from signals.readers import read_recording
+
+MODELS = {size: load_integers(size) for size in ("watch", "band")}
+SENSOR = SensorConfig()
+
+
+def sources(data: bytes, name: str = "net") -> dict[str, str]:
+    return {**write_c(data, name).files, **{k: (RUNTIME / k).read_text() for k in KERNELS}}
+
+
+def numbers(header: str) -> dict[str, int]:
+    return {k: int(v) for k, v in re.findall(r"#define \w+?_(\w+) (-?\d+)\n", header)}
+
+
+class Model:
+    """A generated model on a machine, one input and one output."""
+
+    def __init__(self, files: dict[str, str], machine):
+        self.n, self.machine = numbers(files["net.h"]), machine
+        self.arena = machine.allocate(self.n["ARENA_BYTES"])
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        self.machine.write(self.arena + self.n["INPUT0_OFFSET"], x)
+        self.machine.call("net_run", self.arena)
+        return self.machine.read(self.arena + self.n["OUTPUT0_OFFSET"], self.n["OUTPUT0_BYTES"])
+
+
+def tflm(data: bytes, inputs: np.ndarray) -> tuple[np.ndarray, int]:
+    from tflite_micro.python.tflite_micro import runtime
+
+    call = runtime.Interpreter.from_bytes(data, arena_size=1 << 20)
+    rows = []
+    for x in inputs:
+        call.set_input(x, 0)
+        call.invoke()
+        rows.append(call.get_output(0).reshape(-1).copy())
+    return np.stack(rows), activation_bytes(call)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_foreign_networks_compute_tflms_bytes_everywhere(name):
+    for seed in range(3):
+        data = NETWORKS[name](seed)
+        network = read_tflite(data)
+        shape = network.tensors[network.inputs[0]].shape
+        x = np.random.default_rng(seed).integers(-128, 128, (6, *shape)).astype(np.int8)
+        x[0], x[1] = -128, 127
+        expected, head = tflm(data, x)
+        assert expected.std() > 1
+        files = sources(data)
+        machines = [Native(build_native(files)), Native(build_native(files, sanitise=True))]
+        if seed == 0:
+            machines += [Emulator(build_core(files, c, ("net_run",)), c, count=False) for c in CORES]
+        for machine in machines:
+            model = Model(files, machine)
+            np.testing.assert_array_equal(np.stack([model.run(row) for row in x]), expected)
+        assert numbers(files["net.h"])["ARENA_BYTES"] <= head + 64
+
+
+@pytest.mark.parametrize("size", MODELS)
+def test_a_window_in_c_has_the_bytes_of_the_window(size):
+    data = write_tflite(MODELS[size])
+    files = sources(data)
+    x = np.random.default_rng(0).integers(-128, 128, (4, 400)).astype(np.int8)
+    expected = MODELS[size].run(x)
+    machine = Native(build_native(files))
+    model = Model(files, machine)
+    for row, embedding, answers in zip(x, *expected, strict=True):
+        np.testing.assert_array_equal(model.run(row), embedding)
+        found = machine.read(model.arena + model.n["OUTPUT1_OFFSET"], 3)
+        np.testing.assert_array_equal(found, answers)
+
+
+@pytest.mark.parametrize("size", MODELS)
+@pytest.mark.parametrize("rate", (25, 64, 125))
+def test_counts_to_answers_in_c_on_every_core(recordings, size, rate):
+    counts = Sensor(read_recording(recordings / "S34.npz"), SensorConfig(rate, fifo=5)).counts[: rate * 25]
+    firmware = firmware_sources(MODELS[size], 25, design(rate, 19))
+    x = FixedFrontEnd(rate, 19).push(counts)
+    embedding, answers = whole_stream(MODELS[size], x, 25)
+    for core in (None, *CORES):
+        found = FirmwareStep(firmware, core).device.push(counts)
+        assert len(found) == len(embedding)
+        np.testing.assert_array_equal(np.concatenate([f[0] for f in found]), x[: 25 * len(found)])
+        np.testing.assert_array_equal(np.stack([f[1] for f in found]), embedding)
+        np.testing.assert_array_equal(np.stack([f[2] for f in found]), answers)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rate=st.sampled_from((25, 32, 50, 64, 100, 125)), bits=st.integers(8, 24))
+def test_the_front_end_in_c_is_the_front_end_for_any_counts(front_ends, seed, rate, bits):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 2**bits, rate * 3)
+    counts[rate:] = np.repeat(rng.choice([0, 2**bits - 1], len(counts) - rate), 1)
+    device = front_ends(rate, bits)
+    device.reset()
+    found = device.push(counts)
+    x = FixedFrontEnd(rate, bits).push(counts)
+    np.testing.assert_array_equal(np.concatenate([f[0] for f in found]), x[: 25 * len(found)])
+
+
+@pytest.fixture(scope="module")
+def front_ends():
+    """Devices by rate and resolution, undefined behaviour trapped."""
+    built = {}
+
+    def get(rate: int, bits: int):
+        if (rate, bits) not in built:
+            firmware = firmware_sources(MODELS["band"], 25, design(rate, bits))
+            built[rate, bits] = FirmwareStep(firmware, sanitise=True).device
+        return built[rate, bits]
+
+    return get
+
+
+def faulty_run(recordings) -> tuple[Played, tuple[np.ndarray, np.ndarray]]:
+    faults = parse_faults(("lost:share=0.05", "clock_jump:every_s=40", "saturation:seconds=5,every_s=30"), 2)
+    sensor = Sensor(read_recording(recordings / "v200s.npz"), SENSOR, faults)
+    watch = Watch(MODELS["band"], NumpyStep(MODELS["band"], 25), WatchConfig(), witness=True)
+    hops = list(watch.run(sensor))[:90]
+    played = Played(
+        np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops]),
+        [h.counts for h in hops],
+    )  # fmt: skip
+    return played, (np.stack([h.embedding for h in hops]), np.stack([h.answers for h in hops]))
+
+
+def test_a_faulty_stream_with_restarts_is_the_same_on_every_machine(recordings):
+    played, outputs = faulty_run(recordings)
+    assert played.first.sum() > 1
+    runs = run_everywhere(MODELS["band"], 25, design(64, 19), played, outputs)
+    assert firmware_gate(runs).passed
+    for run in runs[1:]:
+        assert run.instructions == sum(run.kernels.values())
+        assert 0 < run.share((INNER,)) < run.share(DENSE) < run.instructions
+        assert run.share(DEPTHWISE) > 0
+        assert 100 < run.stack < 2000
+        assert run.image.data == run.image.bss == 0
+
+
+def test_one_wrong_byte_fails_the_gate(recordings):
+    played, outputs = faulty_run(recordings)
+    outputs[0][40, 3] ^= 1
+    firmware = firmware_sources(MODELS["band"], 25, design(64, 19))
+    run = run_firmware(firmware, None, played, outputs)
+    assert run.wrong == 1
+    assert not firmware_gate([run] * 4).passed
+    assert not firmware_gate([]).passed
+
+
+def test_two_builds_and_two_counts_are_identical(recordings):
+    firmware = firmware_sources(MODELS["band"], 25, design(64, 19))
+    counts = Sensor(read_recording(recordings / "v200s.npz"), SENSOR).counts[: 64 * 3]
+    for core in CORES:
+        assert build_core(firmware.files, core, ROOTS) == build_core(firmware.files, core, ROOTS)
+        found = []
+        for _ in range(2):
+            step = FirmwareStep(firmware, core, count=True)
+            step.device.push(counts)
+            found.append(dict(step.machine.by_function))
+        assert found[0] == found[1]
+
+
+def test_the_dsp_path_is_taken_and_fast():
+    """The inner loop of the dense layers; whole networks add what they add, in the report."""
+    model = MODELS["watch"]
+    step = FirmwareStep(firmware_sources(model, 25, design(64, 19)), CORES[0], count=True)
+    step.step(np.zeros(25, np.int8))
+    dense = sum(
+        layer.weight.size * {0: 25}.get(i, 5 if i < 8 else 1)
+        for i, layer in enumerate(model.layers) if not layer.depthwise or layer.weight.shape[1] == layer.channels == 1
+    )  # fmt: skip
+    assert step.machine.by_function[INNER] / dense < 1.7
+
+
+def test_no_two_living_tensors_share_memory():
+    for data in (
+        *(make() for make in NETWORKS.values()),
+        *(write_tflite_step(m, h) for m in MODELS.values() for h in (5, 25, 250)),
+    ):
+        network = read_tflite(data)
+        for keep in (False, True):
+            plan = plan_memory(network, keep=keep)
+            places = [(t, plan.offset[t], network.tensors[t].size) for t in plan.life]
+            for i, (a, begin, size) in enumerate(places):
+                assert begin + size <= plan.bytes
+                for b, other, length in places[:i]:
+                    apart = plan.life[a][1] < plan.life[b][0] or plan.life[b][1] < plan.life[a][0]
+                    assert apart or begin + size <= other or other + length <= begin
+
+
+def test_the_state_is_one_piece_of_memory_and_everything_else_is_lent():
+    for model in MODELS.values():
+        network = read_tflite(write_tflite_step(model, 25))
+        plan = plan_memory(network)
+        assert len(plan.state) == sum(1 for s in model.at_hop(25).start() if s.size)
+        assert all(plan.offset[a] == plan.offset[b] for a, b in plan.state)
+        assert plan.bytes < sum(t.size for t in network.tensors if t.data is None) / 2
+
+
+def test_what_is_not_known_is_refused_by_name(artifacts):
+    from ai_edge_litert import schema_py_generated as schema
+
+    net = Net((8, 8, 4)).conv(4)
+    net.graph.operators[0].opcodeIndex = net.graph.code(schema.BuiltinOperator.TANH, 1)
+    with pytest.raises(ExportError, match="operator 0 is TANH"):
+        read_tflite(net.bytes())
+    net = Net((8, 8, 4)).conv(4, activation=schema.ActivationFunctionType.TANH)
+    with pytest.raises(ExportError, match="fused activation"):
+        read_tflite(net.bytes())
+    net = Net((8, 8, 4)).conv(4)
+    net.graph.tensors[net.input].type = schema.TensorType.FLOAT32
+    with pytest.raises(ExportError, match="FLOAT32"):
+        read_tflite(net.bytes())
+    for junk in (b"", b"TFL3", artifacts.tflite[:1000], b"\0" * 64, artifacts.onnx):
+        with pytest.raises(ExportError):
+            read_tflite(junk)
+    with pytest.raises(ConfigError, match="C name"):
+        write_c(artifacts.tflite, "no name")
+
+
+def test_through_the_script(run_script, tmp_path, artifacts):
+    done = run_script("export/to_c.py", "--size", artifacts.size, "--out", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    files = {p.name: p.read_text() for p in (tmp_path / "c").iterdir()}
+    assert files == firmware_sources(artifacts.model, 25, design(64, 19)).files
+    (tmp_path / "net.tflite").write_bytes(NETWORKS["anomaly"]())
+    for words in ((), ("--array", "True")):
+        done = run_script(
+            "export/to_c.py", "--model", tmp_path / "net.tflite", "--name", "net", "--out", tmp_path / "d", *words
+        )
+        assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "d").iterdir()} == {"net.c", "net.h", "net_tflite.h", *KERNELS}
+    done = run_script("export/to_c.py", "--model", tmp_path / "none.tflite", "--out", tmp_path / "e")
+    assert done.returncode == 2
+    assert not (tmp_path / "e").exists()
