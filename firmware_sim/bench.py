@@ -22,7 +22,7 @@ from firmware_sim.faults import KINDS, Faults
 from firmware_sim.parity import all_runtimes
 from firmware_sim.runtimes import Runtime, TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep, Stepped, TFLMStep, TorchStep
+from firmware_sim.steps import LiteRTStep, Stepped, TFLMStep, TorchStep, time_major
 from firmware_sim.watch import Watch, WatchConfig
 from signals.fixed import FixedFrontEnd
 from signals.frontend import STUDENT_RATE_HZ, FrontEnd
@@ -84,7 +84,7 @@ def main(config: BenchConfig) -> None:
         a = load_artifacts(size)
         step = a.tflite_step(hop)
         runtimes = [
-            TFLMStep(step, a.model, hop),
+            TFLMStep(step, time_major(a.model, hop)),
             *all_runtimes(a, hop),
             TorchFloat(a.student),
             TorchStep(a.student, hop),
@@ -96,7 +96,7 @@ def main(config: BenchConfig) -> None:
         repeat = max(1, round(config.hours * 3600 / sensor.seconds))
         for what, faults in (("", Faults()), (" of every fault", EVERY_FAULT)):
             day = Sensor(recording, SensorConfig(), faults, repeat)
-            watch = Watch(a.model, LiteRTStep(step, a.model, hop), WatchConfig(config.hop_s))
+            watch = Watch(a.model, LiteRTStep(step, time_major(a.model, hop)), WatchConfig(config.hop_s))
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             took = ms_each(partial(deque, watch.run(day), 0), 1) / 1e3
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

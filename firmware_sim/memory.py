@@ -8,7 +8,7 @@ from export.artifacts import Artifacts
 from firmware_sim.ring import RingBuffer, capacity_for
 from firmware_sim.runtimes import TFLM
 from firmware_sim.sensor import SensorConfig
-from firmware_sim.steps import TFLMStep
+from firmware_sim.steps import TFLMStep, time_major
 from models.student import Work, work
 from quantize.integers import IntegerModel
 from signals.fixed import design
@@ -89,7 +89,7 @@ def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
         step=len(step),
         weights=sum(layer.weight.nbytes + layer.bias.nbytes for layer in model.layers),
         activations=TFLM(artifacts.tflite, model.window).activation_bytes(),
-        step_activations=TFLMStep(step, model, hop).activation_bytes(),
+        step_activations=TFLMStep(step, time_major(model, hop)).activation_bytes(),
         planned=planned_activations(model),
         state=sum(state.size for state in model.at_hop(hop).start()),
         window=model.window,

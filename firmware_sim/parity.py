@@ -20,7 +20,7 @@ import numpy as np
 from export.artifacts import Artifacts, load_artifacts
 from firmware_sim.memory import BUDGETS, Memory
 from firmware_sim.runtimes import TFLM, Numpy, Runtime, other_runtimes
-from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, Stepped, TFLMStep
+from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, Stepped, TFLMStep, channel_major, time_major
 from models.checkpoint import WEIGHTS
 from quantize.evaluate import EVALUATION_SETS, Evaluation, compare, cosine, evaluation, run_integers, run_torch
 from signals.cohort import Progress, data_root, silent
@@ -84,11 +84,11 @@ def all_runtimes(artifacts: Artifacts, hop: int) -> list[Runtime | Stepped]:
     """Every integer runtime but TFLM's stream, which is the reference."""
     a, step = artifacts, artifacts.tflite_step(hop)
     return [
-        LiteRTStep(step, a.model, hop),
+        LiteRTStep(step, time_major(a.model, hop)),
         NumpyStep(a.model, hop),
         TFLM(a.tflite, a.model.window),
         *other_runtimes(a.quantised, a.model, a.tflite, a.onnx),
-        OnnxStep(a.onnx_step(hop), a.model, hop),
+        OnnxStep(a.onnx_step(hop), channel_major(a.model, hop)),
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from export.to_tflite import write_whole
 from firmware_sim import pictures
 from firmware_sim.onboard import DENSE, DEPTHWISE, FirmwareRun
 from firmware_sim.parts import cells
@@ -104,20 +105,25 @@ def _rate(rate: dict | None) -> str:
     return f"{rate['int8_mae']:.2f} - {rate['float_mae']:.2f} = {rate['difference']:+.3f} BPM"
 
 
-def write_report(
-    results: list[Streamed], folder: Path, hub: list[dict] | None = None, curves: list[dict] | None = None
-) -> Path:
-    """Write report.html and report.json into `folder`; returns the page's path.
+def report_files(
+    results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None
+) -> dict[str, bytes]:
+    """report.html and report.json.
 
     Args:
         hub: figures of the encoder's own files. curves: of firmware_sim/sweep.py.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     found = {"runs": [summary(r) for r in results], "hub": hub or []}
-    (folder / REPORT_JSON).write_text(json.dumps(found, indent=1) + "\n")
-    path = folder / REPORT_HTML
-    path.write_text(page(results, hub, curves), encoding="utf-8")
-    return path
+    return {
+        REPORT_HTML: page(results, hub, curves).encode(), REPORT_JSON: (json.dumps(found, indent=1) + "\n").encode(),
+    }  # fmt: skip
+
+
+def write_report(results: list[Streamed], folder: Path) -> Path:
+    """Write report.html and report.json into `folder`; returns the page's path."""
+    for name, data in report_files(results).items():
+        write_whole(folder / name, data)
+    return folder / REPORT_HTML
 
 
 def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None) -> str:

@@ -10,14 +10,11 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from firmware_sim.faults import Burst, Faults, Scene
-from signals.clean import clean_ppg, fill_gaps, resample
+from signals.clean import clean_ppg
+from signals.counts import convert, count_wave
 from signals.errors import ConfigError
 from signals.frontend import WATCH_RATES_HZ
 from signals.recording import Recording
-
-# A photodiode current sits mid-range with a pulse of a few per cent on it.
-PULSE_SHARE = 0.02
-SPREAD_QUANTILES = (5.0, 95.0)
 
 
 @dataclass(frozen=True)
@@ -61,14 +58,8 @@ class Sensor:
         self, recording: Recording, config: SensorConfig = SensorConfig(), faults: Faults = Faults(), repeat: int = 1
     ):
         self.config, self.faults, self.repeat = config, faults, repeat
-        raw = recording.ppg.samples
-        wave = resample(fill_gaps(raw), recording.ppg.rate_hz, config.rate_hz)
-        source = np.minimum((np.arange(len(wave)) * recording.ppg.rate_hz / config.rate_hz).astype(int), len(raw) - 1)
-        self.present = np.isfinite(raw)[source]
+        self.wave, self.present = count_wave(recording, config.rate_hz, config.bits)
         self.full = 2**config.bits - 1
-        low, high = np.percentile(wave, SPREAD_QUANTILES)
-        gain = PULSE_SHARE * self.full / (high - low) if high > low else 1.0
-        self.wave = (wave - np.median(wave)) * gain + self.full / 2
         pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
         self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)
         self.sent = self.saturated = 0
@@ -93,7 +84,7 @@ class Sensor:
         if instants is not t:
             x = CubicSpline(t, x)(np.clip(instants, 0, t[-1]))
         x = self.faults.wave(t, x, self.scene, cycle)
-        return np.clip(np.rint(x), 0, self.full).astype(np.int32)
+        return convert(x, self.config.bits)
 
     def bursts(self) -> Iterator[Burst]:
         """FIFO read-outs in order of their arrival; the last of a round may be short."""

@@ -54,15 +54,19 @@ class NumpyStep:
 
 
 class TFLMStep:
-    """The TFLite step in TensorFlow Lite Micro: the reference for firmware."""
+    """The TFLite step in TensorFlow Lite Micro: the reference for firmware.
+
+    Args:
+        step: the file. first: the state of a stream that begins in silence, `time_major`.
+    """
 
     name, integer = "TFLM, stream", True
 
-    def __init__(self, step: bytes, model: IntegerModel, hop: int):
+    def __init__(self, step: bytes, first: list[np.ndarray]):
         from tflite_micro.python.tflite_micro import runtime
 
         self.interpreter = runtime.Interpreter.from_bytes(step, arena_size=ARENA_BYTES)
-        self.first = time_major(model, hop)
+        self.first = first
         self.reset()
 
     def reset(self) -> None:
@@ -87,17 +91,18 @@ class LiteRTStep:
     """The TFLite step in LiteRT, one thread.
 
     Args:
+        step, first: as TFLMStep.
         kernels: 'reference' (what firmware computes) or 'xnnpack' (what a phone computes).
     """
 
     integer = True
 
-    def __init__(self, step: bytes, model: IntegerModel, hop: int, kernels: str = "reference"):
+    def __init__(self, step: bytes, first: list[np.ndarray], kernels: str = "reference"):
         self.name = f"LiteRT {kernels}, stream"
         self.interpreter = litert_interpreter(step, kernels)
         self.inputs = [d["index"] for d in self.interpreter.get_input_details()]
         self.outputs = [d["index"] for d in self.interpreter.get_output_details()]
-        self.first = time_major(model, hop)
+        self.first = first
         self.reset()
 
     def reset(self) -> None:
@@ -113,11 +118,15 @@ class LiteRTStep:
 
 
 class OnnxStep:
-    """The ONNX step in ONNX Runtime, one thread."""
+    """The ONNX step in ONNX Runtime, one thread.
+
+    Args:
+        step: the file. first: the state of a stream that begins in silence, `channel_major`.
+    """
 
     name, integer = "ONNX Runtime, stream", True
 
-    def __init__(self, step: bytes, model: IntegerModel, hop: int):
+    def __init__(self, step: bytes, first: list[np.ndarray]):
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -125,7 +134,7 @@ class OnnxStep:
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
         self.names = [i.name for i in self.session.get_inputs()]
-        self.first = [s[None] for s in model.at_hop(hop).start() if s.size]
+        self.first = first
         self.reset()
 
     def reset(self) -> None:
@@ -158,3 +167,8 @@ class TorchStep:
 def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
     """The first state in the layout of the TFLite step, (1, 1, context, channels) each."""
     return [np.ascontiguousarray(s.T[None, None]) for s in model.at_hop(hop).start() if s.size]
+
+
+def channel_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
+    """The first state in the layout of the ONNX step, (1, channels, context) each."""
+    return [s[None] for s in model.at_hop(hop).start() if s.size]

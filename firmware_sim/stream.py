@@ -35,7 +35,7 @@ from firmware_sim.parts import PARTS, cost, find_part, hop_seconds
 from firmware_sim.report import table, write_report
 from firmware_sim.runtimes import TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import TFLMStep
+from firmware_sim.steps import TFLMStep, time_major
 from firmware_sim.streamed import Streamed
 from firmware_sim.watch import Hop, Watch, WatchConfig
 from quantize.integers import IntegerModel
@@ -97,7 +97,7 @@ def stream(
     sensor = Sensor(recording, config.sensor, faults)
     model = artifacts.model
     hop = config.hop_samples(model.stride)
-    watch = Watch(model, TFLMStep(artifacts.tflite_step(hop), model, hop), config, witness=True)
+    watch = Watch(model, TFLMStep(artifacts.tflite_step(hop), time_major(model, hop)), config, witness=True)
     hops = list(progress(watch.run(sensor), f"stream {artifacts.size}", total=int(sensor.seconds / config.hop_s)))
     if sum(h.valid for h in hops) < MIN_HOPS:
         raise RecordingError(

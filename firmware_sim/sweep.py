@@ -19,7 +19,7 @@ import numpy as np
 from export.artifacts import Artifacts, load_artifacts
 from firmware_sim.faults import KINDS, Faults, make_fault
 from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep
+from firmware_sim.steps import LiteRTStep, time_major
 from firmware_sim.stream import reference_rate
 from firmware_sim.streamed import beats_per_minute
 from firmware_sim.watch import Watch, WatchConfig, Why
@@ -83,7 +83,7 @@ def point(artifacts: Artifacts, people: list[Subject], faults: Faults, config: W
     lost = sent = 0
     for who in people:
         sensor = Sensor(who.recording, config.sensor, faults)
-        watch = Watch(artifacts.model, LiteRTStep(step, artifacts.model, hop), config)
+        watch = Watch(artifacts.model, LiteRTStep(step, time_major(artifacts.model, hop)), config)
         for h in watch.run(sensor):
             truth = who.bpm[min(round(h.time_s), len(who.bpm) - 1)]
             if not h.why & Why.WARMING and np.isfinite(truth):

@@ -24,6 +24,7 @@ class IntegerStream:
 
     Attributes:
         held: int8 (in, frames) per layer: its left context, and what has come in since its last output.
+        outputs: int8 (out, frames) of the last push, its input first, then layer by layer.
         seen: samples since the last reset. An output is valid from `model.window` on: until then part of its window
             is the silence that the stream starts from.
     """
@@ -35,6 +36,7 @@ class IntegerStream:
     def reset(self) -> None:
         """Start anew, as if the input had been 0 for ever."""
         self.held = self.model.start()
+        self.outputs: list[np.ndarray] = []
         self.seen = 0
 
     @property
@@ -45,11 +47,10 @@ class IntegerStream:
     def push(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 (n,) to embedding (m, 256) and answers (m, 3), m the hops that became complete."""
         self.seen += len(x)
-        frames, embedding = x[None, :], None
+        self.outputs = [x[None, :]]
         for i, layer in enumerate(self.model.layers):
-            embedding = frames
-            frames = self._advance(i, layer, frames)
-        return embedding.T, frames.T
+            self.outputs.append(self._advance(i, layer, self.outputs[-1]))
+        return self.outputs[-2].T, self.outputs[-1].T
 
     def _advance(self, i, layer, fresh: np.ndarray) -> np.ndarray:
         line = np.concatenate([self.held[i], fresh], axis=1)

@@ -40,3 +40,7 @@ class ExportError(OnwristError):
 
 class ConfigError(OnwristError):
     """A setting is out of range, or two settings contradict each other."""
+
+
+class BundleError(OnwristError):
+    """A handoff bundle is not what its manifest says, and nothing of it was run."""

@@ -119,6 +119,14 @@ class FixedFrontEnd:
         self.design = design(rate_hz, bits, config)
         self.reset()
 
+    @classmethod
+    def of(cls, given: FixedDesign) -> FixedFrontEnd:
+        """With given integers, as a contract has them."""
+        made = cls.__new__(cls)
+        made.design = given
+        made.reset()
+        return made
+
     def reset(self) -> None:
         """Forget everything, as after a power-up."""
         self.history: np.ndarray | None = None

@@ -13,7 +13,7 @@ from export.onnx_step import write_onnx_step
 from export.tflite_writer import check_integer_only, read_integers_back, write_tflite_step
 from firmware_sim.runtimes import TFLM, LiteRT, Numpy, TorchFloat
 from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, TFLMStep, TorchStep
+from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, TFLMStep, TorchStep, channel_major, time_major
 from models.step import Step
 from models.student import LADDER, Student, fold
 from quantize.qat import load_integers, load_quantised
@@ -85,7 +85,7 @@ def replayed(runtime, x: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("hop", HOPS)
 def test_the_tflite_step_streams_the_same_bytes_in_tflm_and_litert(artifacts, hop):
     step = artifacts.tflite_step(hop)
-    runtimes = [TFLMStep(step, artifacts.model, hop), LiteRTStep(step, artifacts.model, hop)]
+    runtimes = [TFLMStep(step, time_major(artifacts.model, hop)), LiteRTStep(step, time_major(artifacts.model, hop))]
     for seed, kind in enumerate(("noise", "rails", "pulse", "silence")):
         x = samples(seed, kind, 750)
         embedding, answers = whole_stream(artifacts.model, x, hop)
@@ -99,8 +99,8 @@ def test_real_recordings_stream_as_their_windows_in_every_firmware_runtime(artif
     hop, step = 25, artifacts.tflite_step(25)
     windowed = [TFLM(artifacts.tflite, 400), LiteRT(artifacts.tflite), Numpy(artifacts.model)]
     stepped = [
-        TFLMStep(step, artifacts.model, hop),
-        LiteRTStep(step, artifacts.model, hop),
+        TFLMStep(step, time_major(artifacts.model, hop)),
+        LiteRTStep(step, time_major(artifacts.model, hop)),
         NumpyStep(artifacts.model, hop),
     ]
     for path in sorted(recordings.glob("*.npz")):
@@ -163,7 +163,7 @@ def test_the_onnx_step_is_near_and_has_the_same_state_tensors(artifacts):
     assert all(i.type.tensor_type.elem_type == onnx.TensorProto.INT8 for i in (*graph.input, *graph.output))
     x = samples(4, "pulse", 750)
     embedding, answers = whole_stream(artifacts.model, x, 25)
-    found = replayed(OnnxStep(data, artifacts.model, 25), x, 25)
+    found = replayed(OnnxStep(data, channel_major(artifacts.model, 25)), x, 25)
     # ONNX Runtime rounds once where the firmware rounds twice.
     assert np.abs(found[0].astype(int) - embedding).max() <= 3
     assert np.abs(found[1].astype(int) - answers).max() <= 3
