@@ -139,10 +139,10 @@ class _Source:
         make(f"op{place}", op, inputs, self.network.tensors[op.outputs[0]])
 
     def _layer(
-        self, name: str, x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, *, depthwise: bool = False
+        self, name: str, op: Operator, x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, *, depthwise: bool = False
     ) -> dict:
-        """Tables that conv, depthwise and dense share."""
-        weights = w.data
+        """Fields that conv, depthwise and dense share."""
+        weights, (low, high) = w.data, clamp_of(op.settings["activation"], y)
         per = (0, 1, 2) if depthwise else tuple(range(1, weights.ndim))  # what a channel sums over
         if (w.zero != 0).any():
             raise ExportError("has weights with a zero point", field=name, cure="Quantise weights symmetrically")
@@ -169,9 +169,10 @@ class _Source:
             "packed": self.array(f"{name}_w", "uint32_t", pack(rows))
         }  # fmt: skip
         return {
-            **stored, "bias": self.array(f"{name}_b", "int32_t", folded),
+            **stored, "out_zero": int(y.zero[0]), "low": low, "high": high, "bias": self.array(f"{name}_b", "int32_t", folded),
             "multiplier": self.array(f"{name}_m", "int32_t", np.array([p[0] for p in pairs])),
             "shift": self.array(f"{name}_s", "int8_t", np.array([p[1] for p in pairs])),
+            "plain": int(low == -128 and high == 127 and all(-31 <= p[1] < 0 for p in pairs[:outputs])),
         }  # fmt: skip
 
     def _conv_2d(self, name, op, inputs, y, kind="ow_conv2d") -> None:
@@ -179,8 +180,7 @@ class _Source:
         depthwise = kind == "ow_depthwise"
         k_h, k_w = w.shape[1:3]
         s = op.settings
-        tables = self._layer(name, x, w, bias, y, depthwise=depthwise)
-        low, high = clamp_of(s["activation"], y)
+        tables = self._layer(name, op, x, w, bias, y, depthwise=depthwise)
         dil_h, dil_w = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
         pads = [
             padding(s["padding"], n, k, stride, dilation)
@@ -192,7 +192,7 @@ class _Source:
         self.struct(
             name, "ow_conv", in_h=x.shape[1], in_w=x.shape[2], in_c=x.shape[3], out_h=y.shape[1], out_w=y.shape[2],
             out_c=y.shape[3], k_h=k_h, k_w=k_w, stride_h=s["strideH"], stride_w=s["strideW"], dil_h=dil_h, dil_w=dil_w,
-            pad_h=pads[0], pad_w=pads[1], in_zero=int(x.zero[0]), out_zero=int(y.zero[0]), low=low, high=high, **tables,
+            pad_h=pads[0], pad_w=pads[1], in_zero=int(x.zero[0]), **tables,
         )  # fmt: skip
         self.calls.append(f"{kind}(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 
@@ -201,10 +201,9 @@ class _Source:
 
     def _fully_connected(self, name, op, inputs, y) -> None:
         x, w, bias = (*inputs, None)[:3]
-        low, high = clamp_of(op.settings["activation"], y)
         self.struct(
-            f"dense_{name}", "ow_dense", **{"in": w.shape[1]}, out=w.shape[0], out_zero=int(y.zero[0]), low=low, high=high,
-            **self._layer(f"dense_{name}", x, w, bias, y),
+            f"dense_{name}", "ow_dense", **{"in": w.shape[1]}, out=w.shape[0],
+            **self._layer(f"dense_{name}", op, x, w, bias, y),
         )  # fmt: skip
         self.calls.append(f"ow_fully_connected(&dense_{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 

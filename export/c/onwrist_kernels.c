@@ -44,7 +44,7 @@ static inline int32_t requantise(int32_t x, int32_t multiplier, int32_t shift) {
 typedef struct {
     const int32_t *multiplier;
     const int8_t *shift;
-    int32_t zero, low, high;
+    int32_t zero, low, high, plain;
 } finish;
 
 static inline int8_t clamp(int32_t x, int32_t low, int32_t high) {
@@ -55,7 +55,25 @@ static inline int8_t finished(const finish f, int32_t acc, int32_t channel) {
     return clamp(requantise(acc, f.multiplier[channel], f.shift[channel]) + f.zero, f.low, f.high);
 }
 
-#define FINISH(op) {(op)->multiplier, (op)->shift, (op)->out_zero, (op)->low, (op)->high}
+#define FINISH(op) {(op)->multiplier, (op)->shift, (op)->out_zero, (op)->low, (op)->high, (op)->plain}
+
+/* The same where nothing is special: no branch, and the clamp is one SSAT. */
+static inline int8_t plainly(int32_t acc, int32_t multiplier, int32_t right, int32_t zero) {
+    const int32_t x = (int32_t)(((int64_t)(acc * 2) * multiplier + (INT64_C(1) << 31)) >> 32);
+    return clamp(((x + (x >> 31) + (1 << (right - 1))) >> right) + zero, -128, 127);
+}
+
+/* Up to four channels from `channel` on. */
+static inline void finish4(const finish f, const int32_t acc[4], int32_t channel, int32_t many, int8_t *out) {
+    const int32_t *m = f.multiplier + channel;
+    const int8_t *s = f.shift + channel;
+    if (f.plain && many >= 4) {
+        out[0] = plainly(acc[0], m[0], -s[0], f.zero), out[1] = plainly(acc[1], m[1], -s[1], f.zero);
+        out[2] = plainly(acc[2], m[2], -s[2], f.zero), out[3] = plainly(acc[3], m[3], -s[3], f.zero);
+        return;
+    }
+    OW_ROLLED for (int32_t i = 0; i < 4 && i < many; i++) out[i] = finished(f, acc[i], channel + i);
+}
 
 /* --- dot products: one row of input with four rows of packed weights --- */
 
@@ -124,8 +142,7 @@ static void conv_inside(const ow_conv *op, const int8_t *x, int8_t *out) {
     for (int32_t oc = 0; oc < channels; oc += 4, bias += 4) {
         int32_t acc[4] = {bias[0], bias[1], bias[2], bias[3]};
         OW_ROLLED for (int32_t ky = 0; ky < rows; ky++, w += 4 * words) dot4(x + ky * line, w, words, acc);
-        const int32_t many = channels - oc < 4 ? channels - oc : 4;
-        OW_ROLLED for (int32_t i = 0; i < many; i++) out[oc + i] = finished(f, acc[i], oc + i);
+        finish4(f, acc, oc, channels - oc, out + oc);
     }
 }
 
@@ -197,7 +214,7 @@ void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out) {
             for (; inside && c + 4 <= n; c += 4) {
                 int32_t acc[4] = {bias[c], bias[c + 1], bias[c + 2], bias[c + 3]};
                 taps4(from + c, weights + c, op, acc);
-                OW_ROLLED for (int32_t i = 0; i < 4; i++) out[c + i] = finished(f, acc[i], c + i);
+                finish4(f, acc, c, 4, out + c);
             }
             for (; c < n; c++) out[c] = finished(f, taps1(op, in, y, x, c), c);
         }
@@ -212,8 +229,7 @@ void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out) {
     for (int32_t o = 0; o < rows; o += 4, bias += 4, w += 4 * words) {
         int32_t acc[4] = {bias[0], bias[1], bias[2], bias[3]};
         dot4(in, w, words, acc);
-        const int32_t many = rows - o < 4 ? rows - o : 4;
-        OW_ROLLED for (int32_t i = 0; i < many; i++) out[o + i] = finished(f, acc[i], o + i);
+        finish4(f, acc, o, rows - o, out + o);
     }
 }
 

@@ -18,6 +18,7 @@ typedef struct {
     const int32_t *bias;
     const int32_t *multiplier; /* per output channel, Q31 */
     const int8_t *shift;       /* left; negative is right */
+    int32_t plain;             /* all shifts are to the right, low and high are those of int8 */
 } ow_conv;
 
 /* Packed weights: four output channels at a time; of each row of taps (k_w * in_c bytes, zeros up to a multiple of 4)
@@ -31,6 +32,7 @@ typedef struct {
     const int32_t *bias;    /* zero point folded in */
     const int32_t *multiplier;
     const int8_t *shift;
+    int32_t plain;
 } ow_dense;
 
 typedef struct {
