@@ -23,6 +23,8 @@ KWS_MACS = 2.66e6
 # Of one 25 Hz output of the front end beside its taps: filter, two 64-bit divisions, loads and stores. An estimate.
 FRONT_END_CYCLES, CYCLES_PER_TAP = 400, 4
 SECONDS_PER_DAY = 86_400
+# A cell of a small watch: 200 mAh at 3.7 V.
+CELL_JOULES = 0.2 * 3600 * 3.7
 HOP_STEP_S, LONGEST_HOP_S = 0.2, 10.0
 
 
@@ -136,18 +138,19 @@ def find_part(name: str) -> Part:
 
 
 def cells(c: Cost) -> list[str]:
-    """A cost as a row: part, student, fits, ms, busy, smallest hop, microjoules, joules a day, source."""
+    """A cost as a row: part, student, fits, ms, busy, smallest hop, microjoules, joules a day, share of a cell, source."""
+    day = c.joules_per_day
     return [
         c.part, c.size, "yes" if c.fits else "no", _range(c.seconds, 1e3, 2), _range(c.utilisation, 100, 2, " %"),
-        _one(c.smallest_hop_s, 1, " s"), _one(c.joules and c.joules * 1e6, 0), _one(c.joules_per_day, 1), c.source,
+        _one(c.smallest_hop_s, 1, " s"), _one(c.joules and c.joules * 1e6, 0), _one(day, 1), _one(day and 100 * day / CELL_JOULES, 2, " %"), c.source,
     ]  # fmt: skip
 
 
 def table(costs: list[Cost]) -> str:
     """Costs as Markdown."""
     lines = [
-        "| part | student | fits | ms per hop | busy | smallest hop | uJ per hop | J per day | source |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| part | student | fits | ms per hop | busy | smallest hop | uJ per hop | J per day | of a 200 mAh cell | source |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *[f"| {' | '.join(cells(c))} |" for c in costs]])
 

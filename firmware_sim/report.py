@@ -256,6 +256,7 @@ def _parts(results: list[Streamed]) -> str:
         "smallest hop",
         "uJ per hop",
         "J per day",
+        "of a 200 mAh cell",
         "source",
     ]
     rows = [cells(c) for r in results for c in r.costs]
