@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from signals.errors import ExportError
 
 OPERATORS = {
-    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "ADD", "SOFTMAX", "RESHAPE", "CONCATENATION",
+    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MEAN", "ADD", "SOFTMAX", "RESHAPE", "CONCATENATION",
     "SLICE",
 }  # fmt: skip
 KINDS = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
@@ -150,6 +150,10 @@ def _operator(kind: str, place: int, op, tensors: tuple[Tensor, ...], where) -> 
         refuse("has weights that are not constant")
     if kind == "DEPTHWISE_CONV_2D" and settings.get("depthMultiplier", 1) != 1 and tensors[inputs[0]].shape[-1] != 1:
         refuse(f"has a depth multiplier of {settings['depthMultiplier']}")
+    if kind == "MEAN":
+        axes = tensors[inputs[1]].data
+        if axes is None or len(tensors[inputs[0]].shape) != 4 or sorted(axes.ravel() % 4) != [1, 2]:
+            refuse("is over other axes than height and width")
     if kind == "SLICE" and (tensors[inputs[1]].data is None or tensors[inputs[2]].data is None):
         refuse("has a begin or size that is not constant")
     for i in (*inputs, *outputs):

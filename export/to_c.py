@@ -223,6 +223,18 @@ class _Source:
         )  # fmt: skip
         self.calls.append(f"ow_average_pool(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 
+    def _mean(self, name, op, inputs, y) -> None:
+        x = inputs[0]
+        places = x.shape[1] * x.shape[2]
+        multiplier, shift = quantised_multiplier(float(np.float64(x.scale[0]) / np.float64(y.scale[0])))
+        # TFLite divides the multiplier by the count, after as many bits as the count has were moved into it.
+        room = min(places.bit_length() - 1, 32, 31 + shift)
+        self.struct(
+            name, "ow_mean_t", places=places, c=x.shape[3], in_zero=int(x.zero[0]), out_zero=int(y.zero[0]),
+            multiplier=(multiplier << room) // places, shift=shift - room,
+        )  # fmt: skip
+        self.calls.append(f"ow_mean(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
     def _add(self, name, op, inputs, y) -> None:
         a, b = inputs
         if a.shape != b.shape or a.data is not None or b.data is not None:

@@ -82,6 +82,12 @@ class Net:
         shape = (1, self._size(h, k[0], stride[0], padding), self._size(w, k[1], stride[1], padding), c)
         return self._append(OPERATOR.AVERAGE_POOL_2D, 2, [self.at], shape, options, OPTIONS.Pool2DOptions)
 
+    def mean(self) -> "Net":
+        c = self.shapes[self.at][-1]
+        options = schema.ReducerOptionsT()
+        scale, inputs = np.float32(0.6 * self.scales[self.at][0]), [self.at, self.graph.index([1, 2])]
+        return self._append(OPERATOR.MEAN, 2, inputs, (1, c), options, OPTIONS.ReducerOptions, scale, -11)
+
     def add(self, other: int, activation=RELU) -> "Net":
         options = schema.AddOptionsT()
         options.fusedActivationFunction = activation
@@ -160,4 +166,9 @@ def odd(seed=0) -> bytes:
     return net.pool((1, 3), (1, 2), SAME).conv(5, (1, 7), (1, 3), VALID, NONE).bytes()
 
 
-NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd)}
+def averaged(seed=0) -> bytes:
+    """A global mean over a size that is no power of two, as Keras writes it."""
+    return Net((7, 9, 5), seed).conv(18, activation=RELU6).mean().dense(6).bytes()
+
+
+NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged)}

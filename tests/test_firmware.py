@@ -240,6 +240,10 @@ def test_what_is_not_known_is_refused_by_name(artifacts):
     net.graph.tensors[net.input].type = schema.TensorType.FLOAT32
     with pytest.raises(ExportError, match="FLOAT32"):
         read_tflite(net.bytes())
+    net = Net((8, 8, 4)).mean()
+    net.graph.operators[0].inputs[1] = net.graph.index([1])
+    with pytest.raises(ExportError, match="other axes"):
+        read_tflite(net.bytes())
     for junk in (b"", b"TFL3", artifacts.tflite[:1000], b"\0" * 64, artifacts.onnx):
         with pytest.raises(ExportError):
             read_tflite(junk)

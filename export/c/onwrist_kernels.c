@@ -254,6 +254,14 @@ void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out) {
     }
 }
 
+void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out) {
+    for (int32_t c = 0; c < op->c; c++) {
+        int32_t sum = -op->in_zero * op->places;
+        for (int32_t i = 0; i < op->places; i++) sum += in[i * op->c + c];
+        out[c] = clamp(requantise(sum, op->multiplier, op->shift) + op->out_zero, -128, 127);
+    }
+}
+
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
     for (int32_t i = 0; i < op->n; i++) {
         const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[i] - op->zero_b) * (1 << 20);

@@ -39,6 +39,11 @@ typedef struct {
     int32_t in_h, in_w, c, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w, low, high;
 } ow_pool;
 
+/* Mean over all places of each channel; the count is folded into the multiplier. */
+typedef struct {
+    int32_t places, c, in_zero, out_zero, multiplier, shift;
+} ow_mean_t;
+
 typedef struct {
     int32_t n, zero_a, zero_b, zero_out, low, high;
     int32_t mul_a, shift_a, mul_b, shift_b, mul_out, shift_out;
@@ -52,6 +57,7 @@ void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out);
 void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out);
 void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out);
 void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
+void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
 void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out);
 /* rows blocks of n bytes, `from` bytes apart in the source and `to` bytes apart in the target */
