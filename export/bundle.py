@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from export.artifacts import SIZES, Artifacts, contract_text, load_artifacts
+from export.c_writer import RUNTIME
 from export.firmware import Firmware, firmware_sources
-from export.to_c import RUNTIME
 from export.to_tflite import write_whole
 from models.checkpoint import WEIGHTS
 from quantize.stream import IntegerStream

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from export.c_writer import KERNELS, RUNTIME, Plan, write_c
 from export.tflite_writer import write_tflite_step
-from export.to_c import KERNELS, RUNTIME, Plan, write_c
 from quantize.integers import IntegerModel
 from signals.fixed import ALPHA_BITS, KEEP_BITS, MAGNITUDE_BITS, POLE_BITS, TAP_BITS, WEIGHT_BITS, FixedDesign
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NETWORKS, Net
 
+from export.c_writer import KERNELS, RUNTIME, plan_memory, write_c
 from export.firmware import firmware_sources
 from export.tflite_reader import read_tflite
 from export.tflite_writer import write_tflite, write_tflite_step
-from export.to_c import KERNELS, RUNTIME, plan_memory, write_c
 from firmware_sim.build import CORES, build_core, build_native
 from firmware_sim.device import ROOTS, FirmwareStep, Native
 from firmware_sim.emulator import Emulator
