@@ -31,12 +31,13 @@ class Plan:
     Attributes:
         offset: tensor -> byte in the arena; tensors that share memory have the same.
         life: tensor -> (first, last) operator that needs it; -1 and the number of operators for inputs and outputs.
-        bytes: of the arena. state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
+        bytes: of the arena. scratch: its last bytes, for convolutions that gather their taps. state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
     """
 
     offset: dict[int, int]
     life: dict[int, tuple[int, int]]
     bytes: int
+    scratch: int
     state: tuple[tuple[int, int], ...]
 
 
@@ -97,7 +98,22 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
     # The kernels read whole words of the last row.
     total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + ALIGNMENT
     offset |= {alias: offset[source] for alias, source in same.items()}
-    return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total, tuple(state))
+    scratch = max((gathered(network, op) for op in network.operators if "CONV" in op.kind), default=0)
+    return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total + scratch, scratch, tuple(state))
+
+
+def gathered(network: Network, op: Operator) -> int:
+    """Bytes that a convolution gathers the taps of one place into: none where they can be read in place."""
+    x, w, y = (network.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
+    s = op.settings
+    k_h, k_w, channels = w.shape[1:]
+    reach = [
+        (y.shape[i] - 1) * s[f"stride{a}"] + s.get(f"dilation{a}Factor", 1) * (k - 1) + 1
+        for i, a, k in ((1, "H", k_h), (2, "W", k_w))
+    ]
+    in_a_row = op.kind == "DEPTHWISE_CONV_2D" or s.get("dilationWFactor", 1) == 1
+    inside = reach[0] <= x.shape[1] and reach[1] <= x.shape[2] and in_a_row
+    return 0 if inside else -(-k_h * (-(-k_w * channels // 4) * 4) // ALIGNMENT) * ALIGNMENT
 
 
 def _room(tensor: Tensor) -> int:
@@ -187,7 +203,8 @@ class _Source:
             out_c=y.shape[3], k_h=k_h, k_w=k_w, stride_h=s["strideH"], stride_w=s["strideW"], dil_h=dil_h, dil_w=dil_w,
             pad_h=pads[0], pad_w=pads[1], in_zero=int(x.zero[0]), **tables,
         )  # fmt: skip
-        self.calls.append(f"{kind}(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+        ends = f"{self.at(op.inputs[0])}, {self.at(op.outputs[0])}"
+        self.calls.append(f"{kind}(&{name}, {ends}, a + {self.plan.bytes - self.plan.scratch});")
 
     def _depthwise_conv_2d(self, name, op, inputs, y) -> None:
         self._conv_2d(name, op, inputs, y, "ow_depthwise")

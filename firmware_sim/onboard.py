@@ -16,10 +16,8 @@ from signals.cohort import Progress, silent
 from signals.fixed import FixedDesign
 
 # Kernels by what they are reported as: the rest is copying, calls and the front end.
-DENSE, DEPTHWISE = (
-    ("dot4", "ow_conv2d", "conv_at", "conv_inside", "ow_fully_connected"),
-    ("taps4", "taps1", "ow_depthwise"),
-)
+DENSE = ("dot4", "ow_conv2d", "conv_place", "gather", "ow_fully_connected")
+DEPTHWISE = ("taps4", "taps_at", "ow_depthwise")
 INNER = "dot4"
 
 

@@ -112,30 +112,23 @@ __attribute__((noinline)) static void dot4(const int8_t *x, const uint32_t *w, i
 
 /* --- convolution --- */
 
-/* Any place, padding included, tap by tap. */
-static void conv_at(const ow_conv *op, const int8_t *in, int32_t oy, int32_t ox, int8_t *out) {
-    const int32_t words = (op->k_w * op->in_c + 3) / 4;
-    const finish f = FINISH(op);
-    for (int32_t oc = 0; oc < op->out_c; oc++) {
-        int32_t acc = op->bias[oc];
-        for (int32_t ky = 0; ky < op->k_h; ky++) {
-            const uint32_t *w = op->packed + ((oc / 4 * op->k_h + ky) * words) * 4 + oc % 4;
-            const int32_t y = oy * op->stride_h - op->pad_h + ky * op->dil_h;
-            for (int32_t tap = 0; tap < op->k_w * op->in_c; tap++) {
-                const int32_t x = ox * op->stride_w - op->pad_w + tap / op->in_c * op->dil_w;
-                const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
-                const int32_t value = inside ? in[(y * op->in_w + x) * op->in_c + tap % op->in_c] : op->in_zero;
-                acc += value * (int8_t)(w[tap / 4 * 4] >> (8 * (tap % 4)));
-            }
+/* The taps of one place in one piece, with in_zero for what lies outside: rows of `line` bytes each. */
+static void gather(const ow_conv *op, const int8_t *in, int32_t y0, int32_t x0, int32_t line, int8_t *to) {
+    const int32_t n = op->in_c;
+    for (int32_t ky = 0; ky < op->k_h; ky++, to += line) {
+        const int32_t y = y0 + ky * op->dil_h;
+        for (int32_t kx = 0; kx < op->k_w; kx++) {
+            const int32_t x = x0 + kx * op->dil_w;
+            const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
+            if (inside) memcpy(to + kx * n, in + (y * op->in_w + x) * n, (uint32_t)n);
+            if (!inside) memset(to + kx * n, op->in_zero, (uint32_t)n);
         }
-        out[oc] = finished(f, acc, oc);
     }
 }
 
-/* A place inside the input, four channels at a time. */
-static void conv_inside(const ow_conv *op, const int8_t *x, int8_t *out) {
-    const int32_t words = (op->k_w * op->in_c + 3) / 4, rows = op->k_h, channels = op->out_c;
-    const int32_t line = op->dil_h * op->in_w * op->in_c;
+/* One place, four channels at a time; `line` is from one row of taps to the next. */
+static void conv_place(const ow_conv *op, const int8_t *x, int32_t line, int32_t words, int8_t *out) {
+    const int32_t rows = op->k_h, channels = op->out_c;
     const uint32_t *w = op->packed;
     const int32_t *bias = op->bias;
     const finish f = FINISH(op);
@@ -146,28 +139,35 @@ static void conv_inside(const ow_conv *op, const int8_t *x, int8_t *out) {
     }
 }
 
-void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out) {
+void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch) {
     const int32_t reach = op->dil_w * (op->k_w - 1), depth = op->dil_h * (op->k_h - 1);
+    const int32_t words = (op->k_w * op->in_c + 3) / 4, line = op->dil_h * op->in_w * op->in_c;
     for (int32_t oy = 0; oy < op->out_h; oy++) {
         const int32_t y = oy * op->stride_h - op->pad_h;
         const int rows_inside = y >= 0 && y + depth < op->in_h;
         for (int32_t ox = 0; ox < op->out_w; ox++, out += op->out_c) {
             const int32_t x = ox * op->stride_w - op->pad_w;
-            /* A segment of taps is one run of bytes only without dilation. */
+            /* A row of taps is one run of bytes only inside the input and without dilation. */
             if (rows_inside && op->dil_w == 1 && x >= 0 && x + reach < op->in_w) {
-                conv_inside(op, in + (y * op->in_w + x) * op->in_c, out);
+                conv_place(op, in + (y * op->in_w + x) * op->in_c, line, words, out);
             } else {
-                conv_at(op, in, oy, ox, out);
+                gather(op, in, y, x, 4 * words, scratch);
+                conv_place(op, scratch, 4 * words, words, out);
             }
         }
     }
 }
 
-/* Four channels from one place on, all taps, sums in registers; `step` and `line` are bytes from tap to tap. */
-__attribute__((noinline)) static void taps4(const int8_t *x, const int8_t *w, const ow_conv *op, int32_t *acc) {
-    const int32_t n = op->out_c, step = op->dil_w * n, line = op->dil_h * op->in_w * n, k_w = op->k_w;
+/* How depthwise taps lie in memory: `step` bytes from tap to tap, `line` from row to row, weights `n` apart. */
+typedef struct {
+    int32_t k_h, k_w, n, step, line;
+} walk;
+
+/* Four channels from one place on, all taps, sums in registers. */
+__attribute__((noinline)) static void taps4(const int8_t *x, const int8_t *w, const walk *over, int32_t *acc) {
+    const int32_t n = over->n, step = over->step, k_w = over->k_w;
     int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];
-    for (int32_t rows = op->k_h; rows; rows--, x += line) {
+    for (int32_t rows = over->k_h; rows; rows--, x += over->line) {
         const int8_t *p = x;
         OW_ROLLED for (int32_t k = k_w; k; k--, w += n, p += step) {
 #if OW_DSP
@@ -183,40 +183,41 @@ __attribute__((noinline)) static void taps4(const int8_t *x, const int8_t *w, co
     acc[0] = a, acc[1] = b, acc[2] = c, acc[3] = d;
 }
 
-/* One channel anywhere, padding included. */
-static int32_t taps1(const ow_conv *op, const int8_t *in, int32_t y0, int32_t x0, int32_t c) {
-    const int32_t from = op->in_c == 1 ? 0 : c; /* one channel in: the depth multiplier makes the rest */
-    int32_t acc = op->bias[c];
+/* `many` (up to four) channels from `c` on, anywhere, padding included. */
+static void taps_at(const ow_conv *op, const int8_t *in, int32_t y0, int32_t x0, int32_t c, int32_t many, int32_t *acc) {
+    const int32_t n = op->out_c, single = op->in_c == 1; /* one channel in: the depth multiplier makes the rest */
+    const int8_t *w = op->weights + c;
     for (int32_t ky = 0; ky < op->k_h; ky++) {
         const int32_t y = y0 + ky * op->dil_h;
-        for (int32_t kx = 0; kx < op->k_w; kx++) {
+        for (int32_t kx = 0; kx < op->k_w; kx++, w += n) {
             const int32_t x = x0 + kx * op->dil_w;
             const int inside = y >= 0 && y < op->in_h && x >= 0 && x < op->in_w;
-            const int32_t value = inside ? in[(y * op->in_w + x) * op->in_c + from] : op->in_zero;
-            acc += value * op->weights[(ky * op->k_w + kx) * op->out_c + c];
+            const int8_t *p = in + (y * op->in_w + x) * op->in_c + (single ? 0 : c);
+            OW_ROLLED for (int32_t i = 0; i < many; i++) acc[i] += (inside ? p[single ? 0 : i] : op->in_zero) * w[i];
         }
     }
-    return acc;
 }
 
-void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out) {
-    const int32_t n = op->out_c, out_h = op->out_h, out_w = op->out_w;
+void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch) {
+    const int32_t n = op->out_c, out_h = op->out_h, out_w = op->out_w, each = op->in_c == n;
     const int32_t depth = op->dil_h * (op->k_h - 1), reach = op->dil_w * (op->k_w - 1);
+    const walk there = {op->k_h, op->k_w, n, op->dil_w * n, op->dil_h * op->in_w * n};
+    const walk here = {op->k_h, op->k_w, n, n, op->k_w * n};
     const int8_t *weights = op->weights;
     const int32_t *bias = op->bias;
     const finish f = FINISH(op);
     for (int32_t oy = 0; oy < out_h; oy++) {
         for (int32_t ox = 0; ox < out_w; ox++, out += n) {
             const int32_t y = oy * op->stride_h - op->pad_h, x = ox * op->stride_w - op->pad_w;
-            const int inside = y >= 0 && y + depth < op->in_h && x >= 0 && x + reach < op->in_w && op->in_c == n;
-            const int8_t *from = in + (y * op->in_w + x) * n;
-            int32_t c = 0;
-            for (; inside && c + 4 <= n; c += 4) {
+            const int inside = y >= 0 && y + depth < op->in_h && x >= 0 && x + reach < op->in_w;
+            const int8_t *from = inside ? in + (y * op->in_w + x) * n : scratch;
+            if (each && !inside) gather(op, in, y, x, op->k_w * n, scratch);
+            for (int32_t c = 0; c < n; c += 4) {
                 int32_t acc[4] = {bias[c], bias[c + 1], bias[c + 2], bias[c + 3]};
-                taps4(from + c, weights + c, op, acc);
-                finish4(f, acc, c, 4, out + c);
+                if (each && n - c >= 4) taps4(from + c, weights + c, inside ? &there : &here, acc);
+                else taps_at(op, in, y, x, c, n - c < 4 ? n - c : 4, acc);
+                finish4(f, acc, c, n - c, out + c);
             }
-            for (; c < n; c++) out[c] = finished(f, taps1(op, in, y, x, c), c);
         }
     }
 }

@@ -53,8 +53,9 @@ typedef struct {
     int32_t rows, n, multiplier, left_shift, diff_min;
 } ow_softmax_t;
 
-void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out);
-void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out);
+/* scratch: k_h rows of taps, each a multiple of 4 bytes, where a place has taps outside or, in a convolution, dilation */
+void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
+void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out);
 void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);
