@@ -31,7 +31,8 @@ class Plan:
     Attributes:
         offset: tensor -> byte in the arena; tensors that share memory have the same.
         life: tensor -> (first, last) operator that needs it; -1 and the number of operators for inputs and outputs.
-        bytes: of the arena. scratch: its last bytes, for convolutions that gather their taps. state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
+        bytes: of the arena. scratch: its last bytes, for convolutions that gather their taps.
+        state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
     """
 
     offset: dict[int, int]
@@ -44,11 +45,12 @@ class Plan:
 def plan_memory(network: Network, *, keep: bool = False) -> Plan:
     """Place every tensor that is not constant: largest first, lowest byte that is free for all of its life.
 
-    With `keep`, outputs have their memory for themselves, so that they last until the next run whatever is written to
-    the inputs in between.
-
     A tensor that a RESHAPE gives is its source. `next<i>`, made after the last use of `state<i>`, is written over it,
     and the two live for ever: that is the state.
+
+    Args:
+        keep: outputs have their memory for themselves, so that they last until the next run whatever is written to the
+            inputs in between.
     """
     count = len(network.operators)
     same: dict[int, int] = {}

@@ -59,7 +59,7 @@ class Native:
     def call(self, name: str, *arguments: int) -> int:
         function = getattr(self.library, name)
         function.restype = ctypes.c_int32
-        # A bool comes back in the low byte alone.
+        # Addresses of this host lie beyond 2^31, counts do not. A bool comes back in the low byte alone.
         return function(*(ctypes.c_void_p(a) if a > 1 << 31 else ctypes.c_int32(a) for a in arguments))
 
 

@@ -208,10 +208,14 @@ class Watch:
             if at >= until:
                 return
             taken = self.ring.pop(self.config.sensor.fifo)
-            while self.arrivals and self.arrivals[0][0] <= self.ring.tail:
-                arrived = self.arrivals.popleft()[1]
+            # The burst of the newest sample that was taken; after an overrun that may be in its middle.
+            while self.arrivals[0][0] < self.ring.tail:
+                self.arrivals.popleft()
+            end, arrived = self.arrivals[0]
+            if end == self.ring.tail:
+                self.arrivals.popleft()
             self.now = at
-            yield from self.process(taken, arrived if len(taken) else at)
+            yield from self.process(taken, arrived)
             self.free_at = self.now
 
     def process(self, taken: Taken, arrived: float = 0.0) -> Iterator[Hop]:

@@ -265,7 +265,8 @@ def test_a_fault_changes_the_run_and_no_sample_is_lost_from_the_books(recordings
 )
 def test_any_faults_any_seed_the_books_balance_and_the_stream_is_the_window(kinds, seed, fifo, hop, gap):
     model = load_integers("band")
-    faults = Faults(tuple(make_fault(k, {}) for k in kinds), seed)
+    often = {k: {"every_s": 13.0} if "every_s" in KINDS[k].__dataclass_fields__ else {} for k in kinds}
+    faults = Faults(tuple(make_fault(k, often[k]) for k in kinds), seed)
     config = WatchConfig(hop, SensorConfig(64, fifo), gap, service_s=0.05)
     sensor = Sensor(recording(pulse(45)), config.sensor, faults)
     w = Watch(model, NumpyStep(model, config.hop_samples(5)), config, witness=True)
