@@ -74,7 +74,7 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
     for entry in hub or []:
         rows.append(
             [
-                f"hub {entry['format']} ({entry['source']})",
+                f"hub {entry['format']} ({entry['source'].split(' ')[0]})",
                 f"{entry['bytes']:,} B, cosine {entry['cosine_median']:.4f} / {entry['cosine_worst']:.4f}",
                 *[""] * (len(results) - 1),
             ]

@@ -296,6 +296,27 @@ def test_the_self_test_is_a_program_that_fails_when_it_should(pieces, tmp_path):
     assert compile_and_run(tmp_path, *words) == 1
 
 
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc, whose package has the address sanitizer")
+def test_the_self_test_under_another_compiler_and_sanitizers(pieces, tmp_path):
+    for name, data in pieces[0].items():
+        if name.startswith("band/c/"):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(data)
+    words = [
+        "-std=c11",
+        "-O1",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-DONWRIST_SELFTEST_MAIN",
+    ]
+    built = subprocess.run(["gcc", *words, *tmp_path.glob("*.c"), "-o", tmp_path / "t"], capture_output=True, text=True)
+    if "cannot find" in built.stderr:
+        pytest.skip("this gcc has no sanitizer libraries")
+    assert built.returncode == 0, built.stderr
+    run = subprocess.run([tmp_path / "t"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_the_main_of_the_page_compiles_and_runs(pieces, tmp_path):
     for name, data in pieces[0].items():
         if name.startswith("band/c/") and not name.endswith("selftest.c"):
