@@ -148,19 +148,20 @@ def memory(results: list[Streamed]) -> str:
     names = ("activations", "state", "input window", "ring", "front end")
     colours = (BLUE, RED, GREY, AMBER, GREEN)
     for row, (_, result, form) in enumerate(rows):
-        m, streams = result.memory, form == "stream"
+        m, streams, budget = result.memory, form == "stream", BUDGETS.get(result.size)
         values = (m.step_activations, m.state, 0) if streams else (m.activations, 0, m.window)
         start = 0.0
         for name, colour, value in zip(names, colours, (*values, m.ring, m.front_end), strict=True):
             left.barh(row, value / 1000, left=start, color=colour, label=name if row == 0 else None)
             start += value / 1000
-        left.text(start, row, f" {start:.1f} kB", va="center", backgroundcolor="white", zorder=3)
+        left.text(beside(start, budget.activations / 1000 if budget else None), row, f" {start:.1f} kB", va="center")
         file = m.step if streams else m.model
         right.barh(row, m.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
         rest = (file - m.weights) / 1000
         right.barh(row, rest, left=m.weights / 1000, color=GREY, label="file structure" if row == 0 else None)
-        right.text(file / 1000, row, f" {file / 1000:.1f}", va="center", backgroundcolor="white", zorder=3)
-        budget = BUDGETS.get(result.size)
+        right.text(
+            beside(file / 1000, budget.flash / 1000 if budget else None), row, f" {file / 1000:.1f}", va="center"
+        )
         if budget:
             left.plot([budget.activations / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
             right.plot([budget.flash / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
@@ -171,6 +172,11 @@ def memory(results: list[Streamed]) -> str:
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=5, fontsize=8)
         axis.margins(x=0.15)
     return _uri(figure)
+
+
+def beside(end: float, budget: float | None) -> float:
+    """Where a bar's number goes: behind the bar, and behind the budget's mark where that is near."""
+    return budget if budget is not None and 0.7 * budget < end < budget else end
 
 
 def work(results: list[Streamed]) -> str:
@@ -272,7 +278,7 @@ def differences(result: Streamed) -> str:
         axis.bar([k + (i - len(rows) / 2 + 0.5) * width for k in shown], share[shown], width, label=a.runtime)
     axis.set_yscale("log")
     axis.set_xticks(LSB_BINS[:-1], [str(b) for b in LSB_BINS[:-1]])
-    axis.set_xlim(-0.6, max(2, max(a.largest for a in rows)) + 0.6)
+    axis.set_xlim(-0.6, max(2, max(a.largest for a in rows)) + 2.2)  # room for the legend
     axis.set_xlabel("difference from TFLM's stream, LSB")
     axis.set_ylabel("% of bytes")
     axis.legend(fontsize=7)

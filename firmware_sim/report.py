@@ -30,7 +30,7 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .pass{background:#e4f4ea}.fail{background:#fae1de}
 .badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
 .badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
-.wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:1 1 45%;min-width:300px}
+.wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:0 1 calc(50% - .5rem);min-width:300px}
 """
 
 
@@ -161,12 +161,14 @@ def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[di
         "<h2>Memory and work, streamed and recomputed</h2>",
         _image(pictures.memory(results), "memory by component"),
         _memory(results),
-        "<div class='pair'>" + _image(pictures.work(results), "work by hop") + "</div>",
         _work(results),
         "<h2>Time</h2>",
+        "<div class='pair'>"
+        + _image(pictures.work(results), "work by hop")
+        + _image(pictures.latency(results), "latency histogram")
+        + "</div>",
         _parts(results),
         "<h3>On this host</h3>",
-        _image(pictures.latency(results), "latency histogram"),
         _latency(results),
         "<h2>Where every sample went</h2>",
         _samples(results),
