@@ -21,6 +21,7 @@ class Core:
     name: str
     mcpu: str
     unicorn: str
+    target: str = "thumb-freestanding-eabihf"
 
 
 CORES = (
@@ -28,6 +29,14 @@ CORES = (
     Core("M33", "cortex_m33+dsp", "UC_CPU_ARM_CORTEX_M33"),
     Core("M7", "cortex_m7+fp_armv8d16", "UC_CPU_ARM_CORTEX_M7"),
 )
+
+
+# Without a DSP extension they take the portable path; the M55's vectors need an emulator that is no package.
+PORTABLE_CORES = (
+    Core("M0+", "cortex_m0plus", "UC_CPU_ARM_CORTEX_M0", "thumb-freestanding-eabi"),
+    Core("M3", "cortex_m3", "UC_CPU_ARM_CORTEX_M3", "thumb-freestanding-eabi"),
+)
+M55 = Core("M55", "cortex_m55+mve_fp", "")
 
 
 def _compile(words: list[str], files: dict[str, str], target: str) -> bytes:
@@ -70,7 +79,7 @@ def build_core(files: dict[str, str], core: Core, roots: tuple[str, ...]) -> byt
     kept = " ".join(f"KEEP(*(.text.{name}))" for name in roots)
     shim = {n: (BARE / n).read_text().replace("@ROOTS@", kept) for n in ("string.h", "link.ld")}
     words = [
-        "-target", "thumb-freestanding-eabihf", f"-mcpu={core.mcpu}", "-ffreestanding", "-fno-sanitize=all", "-I.", "-nostdlib", "-lcompiler_rt",
+        "-target", core.target, f"-mcpu={core.mcpu}", "-ffreestanding", "-fno-sanitize=all", "-I.", "-nostdlib", "-lcompiler_rt",
         "-Wl,-T,link.ld", "-Wl,--gc-sections", "-ffunction-sections", "-fdata-sections", "-Wl,--build-id=none",
     ]  # fmt: skip
     return _compile(words, {**files, **shim}, core.name)

@@ -12,7 +12,7 @@ from export.c_writer import KERNELS, RUNTIME, plan_memory, write_c
 from export.firmware import firmware_sources
 from export.tflite_reader import read_tflite
 from export.tflite_writer import write_tflite, write_tflite_step
-from firmware_sim.build import CORES, build_core, build_native
+from firmware_sim.build import CORES, M55, PORTABLE_CORES, build_core, build_native
 from firmware_sim.device import ROOTS, FirmwareStep, Native
 from firmware_sim.emulator import Emulator
 from firmware_sim.faults import parse_faults
@@ -114,6 +114,19 @@ def test_counts_to_answers_in_c_on_every_core(recordings, size, rate):
         np.testing.assert_array_equal(np.concatenate([f[0] for f in found]), x[: 25 * len(found)])
         np.testing.assert_array_equal(np.stack([f[1] for f in found]), embedding)
         np.testing.assert_array_equal(np.stack([f[2] for f in found]), answers)
+
+
+@pytest.mark.parametrize("core", PORTABLE_CORES, ids=lambda c: c.name)
+def test_cores_without_dsp_take_the_portable_path_to_the_same_bytes(recordings, core):
+    counts = Sensor(read_recording(recordings / "S34.npz"), SENSOR).counts[: 64 * 10]
+    embedding, answers = whole_stream(MODELS["band"], FixedFrontEnd(64, 19).push(counts), 25)
+    found = FirmwareStep(firmware_sources(MODELS["band"], 25, design(64, 19)), core).device.push(counts)
+    np.testing.assert_array_equal(np.stack([f[1] for f in found]), embedding)
+    np.testing.assert_array_equal(np.stack([f[2] for f in found]), answers)
+
+
+def test_it_compiles_for_the_m55_which_is_not_emulated_here():
+    assert build_core(firmware_sources(MODELS["band"], 25, design(64, 19)).files, M55, ROOTS)[:4] == b"\x7fELF"
 
 
 @settings(max_examples=30, deadline=None)
