@@ -208,8 +208,12 @@ class _Graph:
         return self.append(code, [line, begin, size], state, options, schema.BuiltinOptions.SliceOptions)
 
 
-def write_tflite(model: IntegerModel) -> bytes:
-    """The model as a `.tflite` file: int8 (1, 1, window, 1) in; embedding (1, 1, 1, 256) and answers (1, 1, 1, 3) out."""
+def write_tflite(model: IntegerModel, *, answers: bool = True) -> bytes:
+    """The model as a `.tflite` file: int8 (1, 1, window, 1) in; embedding (1, 1, 1, 256) and answers (1, 1, 1, 3) out.
+
+    Args:
+        answers: False leaves the head out, for tools that know no second output.
+    """
     graph = _Graph()
     source = graph.tensor(INPUT_NAME, (1, 1, model.window, 1), schema.TensorType.INT8, model.input_scale, 0)
     inputs, length, at = [source], model.window, source
@@ -218,6 +222,9 @@ def write_tflite(model: IntegerModel) -> bytes:
     for layer, name in zip(model.layers, names, strict=True):
         at, length = graph.convolve(layer, at, length, name)
         produced.append(at)
+    if not answers:
+        graph.operators.pop()
+        return graph.pack(model.name, inputs, produced[-2:-1])
     return graph.pack(model.name, inputs, produced[-2:])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from signals.errors import ExportError
 
 BARE = Path(__file__).parent / "bare"
-COMMON = ("-std=c11", "-fomit-frame-pointer", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-O3")
+SPEED, STRICT = ("-std=c11", "-fomit-frame-pointer", "-O3"), ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ PORTABLE_CORES = (
 M55 = Core("M55", "cortex_m55+mve_fp", "")
 
 
-def _compile(words: list[str], files: dict[str, str], target: str) -> bytes:
+def _compile(words: list[str], files: dict[str, str], target: str, warnings: tuple[str, ...] = STRICT) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             (Path(folder) / name).write_text(text)
         sources = sorted(n for n in files if n.endswith(".c"))
         # Relative names and a fixed folder inside: nothing of this machine gets into the image.
-        command = [sys.executable, "-m", "ziglang", "cc", *COMMON, "-g0", *words, *sources, "-o", "out"]
+        command = [sys.executable, "-m", "ziglang", "cc", *SPEED, *warnings, "-g0", *words, *sources, "-o", "out"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode:
             lines = done.stderr.strip().splitlines()
@@ -67,11 +67,14 @@ def build_native(files: dict[str, str], *, sanitise: bool = False) -> bytes:
     return _compile(words, files, "native")
 
 
-def build_core(files: dict[str, str], core: Core, roots: tuple[str, ...]) -> bytes:
+def build_core(
+    files: dict[str, str], core: Core, roots: tuple[str, ...], *, others: bool = False, defines: tuple[str, ...] = ()
+) -> bytes:
     """An ELF for a core, code at 0 and data in RAM, no start-up code: functions are called by whoever loads it.
 
     Args:
         roots: functions that have to be there; what they do not need is left out.
+        others: the sources are not ours, and their warnings not our business. defines: macros.
 
     Raises:
         ExportError: the compiler is missing or refuses the sources.
@@ -82,4 +85,5 @@ def build_core(files: dict[str, str], core: Core, roots: tuple[str, ...]) -> byt
         "-target", core.target, f"-mcpu={core.mcpu}", "-ffreestanding", "-fno-sanitize=all", "-I.", "-nostdlib", "-lcompiler_rt",
         "-Wl,-T,link.ld", "-Wl,--gc-sections", "-ffunction-sections", "-fdata-sections", "-Wl,--build-id=none",
     ]  # fmt: skip
-    return _compile(words, {**files, **shim}, core.name)
+    words += [f"-D{name}" for name in defines]
+    return _compile(words, {**files, **shim}, core.name, ("-w",) if others else STRICT)

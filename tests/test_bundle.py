@@ -15,7 +15,7 @@ import pytest
 from export.artifacts import load_artifacts
 from export.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
 from firmware_sim import verify as verifier
-from firmware_sim.build import COMMON
+from firmware_sim.build import SPEED, STRICT
 from firmware_sim.verify import DEGRADED, INVALID, VALID, read_bundle, verify
 from signals.cohort import ROOT
 from signals.errors import BundleError, ExportError
@@ -277,7 +277,19 @@ def test_an_older_bundle_is_replaced_whole(pieces, tmp_path):
 
 
 def compile_and_run(folder, *words: str) -> int:
-    command = [sys.executable, "-m", "ziglang", "cc", *COMMON, "-I", str(folder), *words, "-o", str(folder / "program")]
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *SPEED,
+        *STRICT,
+        "-I",
+        str(folder),
+        *words,
+        "-o",
+        str(folder / "program"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return subprocess.run([folder / "program"]).returncode

@@ -21,6 +21,7 @@ from firmware_sim.parity import Played
 from firmware_sim.runtimes import activation_bytes
 from firmware_sim.sensor import Sensor, SensorConfig
 from firmware_sim.steps import NumpyStep
+from firmware_sim.versus import ours, theirs
 from firmware_sim.watch import Watch, WatchConfig
 from quantize.qat import load_integers
 from quantize.stream import whole_stream
@@ -239,6 +240,17 @@ def test_the_state_is_one_piece_of_memory_and_everything_else_is_lent():
         assert len(plan.state) == sum(1 for s in model.at_hop(25).start() if s.size)
         assert all(plan.offset[a] == plan.offset[b] for a, b in plan.state)
         assert plan.bytes < sum(t.size for t in network.tensors if t.data is None) / 2
+
+
+def test_another_generator_gives_the_same_bytes_with_more_instructions():
+    pytest.importorskip("bakenn", reason="the other generator is not installed: pip install 'bakenn[tflite]'")
+    data = write_tflite(MODELS["band"], answers=False)
+    x = np.random.default_rng(1).integers(-128, 128, 400).astype(np.int8)
+    expected = MODELS["band"].run(x[None])[0][0]
+    mine, *others = ours(data, x, expected), theirs(data, x, expected, False), theirs(data, x, expected, True)
+    assert mine.equal
+    assert all(o.equal for o in others)
+    assert all(mine.instructions < o.instructions for o in others)
 
 
 def test_what_is_not_known_is_refused_by_name(artifacts):

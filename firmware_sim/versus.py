@@ -1,0 +1,115 @@
+"""Our C beside another generator's, on an emulated M4F: the same TFLite file, the same compiler, instructions counted.
+
+    python firmware_sim/versus.py
+
+The other is `bakenn`, with its portable kernels and with its CMSIS-NN overlay. Both have to give TFLM's bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.artifacts import SIZES
+from export.c_writer import KERNELS, RUNTIME, write_c
+from export.tflite_reader import read_tflite
+from export.tflite_writer import write_tflite
+from firmware_sim.build import CORES, build_core
+from firmware_sim.emulator import Emulator
+from quantize.qat import load_integers
+from signals.errors import ConfigError
+
+CORE = CORES[0]
+CMSIS = ("BAKENN_CMSIS_NN_FREESTANDING", "BAKENN_CMSIS_NN_BUILTIN_MEMORY")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A generator on a model: instructions of one window, code bytes, and whether the bytes are the expected ones."""
+
+    generator: str
+    instructions: int
+    text: int
+    equal: bool
+
+
+def ours(data: bytes, x: np.ndarray, expected: np.ndarray) -> Run:
+    """A window through our C."""
+    made = write_c(data, "model")
+    files = {**made.files, **{k: (RUNTIME / k).read_text() for k in KERNELS}}
+    machine = Emulator(build_core(files, CORE, ("model_run",)), CORE)
+    arena = machine.allocate(made.plan.bytes)
+    machine.write(arena + made.plan.offset[made.network.inputs[0]], x)
+    machine.call("model_run", arena)
+    found = machine.read(arena + made.plan.offset[made.network.outputs[0]], len(expected))
+    return Run("onwrist", machine.instructions, machine.image.text, bool((found == expected).all()))
+
+
+def theirs(data: bytes, x: np.ndarray, expected: np.ndarray, overlay: bool) -> Run:
+    """A window through bakenn's C.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import bakenn
+        from bakenn.backend.portable_c.selection import CBackendOptions, KernelPolicy
+        from bakenn.targets.profiles import CORTEX_M4
+    except ImportError as error:
+        raise ConfigError(
+            f"{error.name} is not installed", field="bakenn", cure="pip install 'bakenn[tflite]'"
+        ) from None
+    options = CBackendOptions(KernelPolicy.STATIC_PRIORITY, True, True, False, CORTEX_M4) if overlay else None
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "m.tflite", Path(folder) / "out"
+        source.write_bytes(data)
+        bakenn.compile_tflite(source, out, name="m", backend_options=options)
+        files = {p.name: p.read_text() for p in out.rglob("*") if p.suffix in (".c", ".h")}
+    files = {n: re.sub(r'#include "(?:[^"]*/)?([^"/]+)"', r'#include "\1"', t) for n, t in files.items()}
+    elf = build_core(files, CORE, ("bknn_m_infer",), others=True, defines=CMSIS if overlay else ())
+    machine = Emulator(elf, CORE)
+    size = re.search(r"BKNN_M_ARENA_SIZE (\d+)", files["bknn_m.h"])
+    arena, source_at, out_at = (machine.allocate(n) for n in (int(size[1]) if size else 0, x.size, len(expected)))
+    machine.write(source_at, x)
+    machine.call("bknn_m_infer", arena, source_at, out_at)
+    equal = bool((machine.read(out_at, len(expected)) == expected).all())
+    return Run(f"bakenn, {'CMSIS-NN' if overlay else 'portable'}", machine.instructions, machine.image.text, equal)
+
+
+@dataclass(frozen=True)
+class VersusConfig:
+    """Comparison of C generators."""
+
+    sizes: tuple[str, ...] = SIZES
+    """Shipped students, as windows without their head (the other generator knows one output)."""
+
+
+def main(config: VersusConfig) -> None:
+    """Count the instructions of our C and of another generator's for the same files on an emulated M4F."""
+    from signals.cli import say
+
+    print("| window | C of | instructions | per MAC | code | bytes equal |\n|---|---|---|---|---|---|")
+    for size in config.sizes:
+        model = load_integers(size)
+        data = write_tflite(model, answers=False)
+        macs = read_tflite(data).macs
+        x = np.random.default_rng(0).integers(-128, 128, model.window).astype(np.int8)
+        expected = model.run(x[None])[0][0]
+        runs = [ours(data, x, expected)]
+        try:
+            runs += [theirs(data, x, expected, overlay) for overlay in (False, True)]
+        except ConfigError as error:
+            say(str(error))
+        for r in runs:
+            per, equal = r.instructions / macs, "yes" if r.equal else "NO"
+            print(f"| {size} | {r.generator} | {r.instructions:,} | {per:.2f} | {r.text:,} B | {equal} |")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, VersusConfig)
