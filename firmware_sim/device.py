@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from export.firmware import MODEL_NAME, Firmware
-from firmware_sim.build import Core, build_core, build_native
+from firmware_sim.compiler import Core, build_core, build_native
 from firmware_sim.emulator import Emulator
 
 ROOTS = (

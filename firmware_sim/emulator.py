@@ -13,7 +13,7 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from firmware_sim.build import Core
+from firmware_sim.compiler import Core
 from signals.errors import ExportError
 
 # As in bare/link.ld.
@@ -44,7 +44,7 @@ class Emulator:
     """An ELF on a core.
 
     Args:
-        elf: of `firmware_sim.build.build_core`. core: what runs it.
+        elf: of `firmware_sim.compiler.build_core`. core: what runs it.
         count: count instructions by function; ten times slower.
     """
 

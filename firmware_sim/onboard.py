@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from export.firmware import Firmware, firmware_sources
-from firmware_sim.build import CORES, Core
+from firmware_sim.compiler import CORES, Core
 from firmware_sim.device import FirmwareStep
 from firmware_sim.emulator import Emulator, Image
 from firmware_sim.parity import Gate, Played

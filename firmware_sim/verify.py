@@ -25,7 +25,7 @@ import numpy as np
 import tyro
 
 from export.bundle import FORMAT, MANIFEST
-from firmware_sim.build import CORES, build_core
+from firmware_sim.compiler import CORES, build_core
 from signals.errors import BundleError, OnwristError
 
 VALID, INVALID, DEGRADED = 0, 1, 3

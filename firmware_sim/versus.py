@@ -18,7 +18,7 @@ from export.artifacts import SIZES
 from export.c_writer import KERNELS, RUNTIME, write_c
 from export.tflite_reader import read_tflite
 from export.tflite_writer import write_tflite
-from firmware_sim.build import CORES, build_core
+from firmware_sim.compiler import CORES, build_core
 from firmware_sim.emulator import Emulator
 from quantize.qat import load_integers
 from signals.errors import ConfigError

@@ -15,7 +15,7 @@ import pytest
 from export.artifacts import load_artifacts
 from export.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
 from firmware_sim import verify as verifier
-from firmware_sim.build import SPEED, STRICT
+from firmware_sim.compiler import SPEED, STRICT
 from firmware_sim.verify import DEGRADED, INVALID, VALID, read_bundle, verify
 from signals.cohort import ROOT
 from signals.errors import BundleError, ExportError

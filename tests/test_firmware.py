@@ -12,7 +12,7 @@ from export.c_writer import KERNELS, RUNTIME, plan_memory, write_c
 from export.firmware import firmware_sources
 from export.tflite_reader import read_tflite
 from export.tflite_writer import write_tflite, write_tflite_step
-from firmware_sim.build import CORES, M55, PORTABLE_CORES, build_core, build_native
+from firmware_sim.compiler import CORES, M55, PORTABLE_CORES, build_core, build_native
 from firmware_sim.device import ROOTS, FirmwareStep, Native
 from firmware_sim.emulator import Emulator
 from firmware_sim.faults import parse_faults
