@@ -1,1 +1,1 @@
-"""Top floor: the simulated watch, its runtimes, parity gates and report."""
+"""Top floor: the simulated watch and its faults, runtimes, emulated cores, parity gates, report and verifier."""

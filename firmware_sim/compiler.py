@@ -10,7 +10,9 @@ from pathlib import Path
 
 from signals.errors import ExportError
 
-BARE = Path(__file__).parent / "bare"
+LINKER_SCRIPT = Path(__file__).parent / "bare" / "link.ld"
+# Where there is no libc, the compiler knows the two functions of it that the kernels use.
+STRING_H = "#define memcpy __builtin_memcpy\n#define memset __builtin_memset\n"
 SPEED, STRICT = ("-std=c11", "-fomit-frame-pointer", "-O3"), ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 
 
@@ -80,7 +82,7 @@ def build_core(
         ExportError: the compiler is missing or refuses the sources.
     """
     kept = " ".join(f"KEEP(*(.text.{name}))" for name in roots)
-    shim = {n: (BARE / n).read_text().replace("@ROOTS@", kept) for n in ("string.h", "link.ld")}
+    shim = {"string.h": STRING_H, "link.ld": LINKER_SCRIPT.read_text().replace("@ROOTS@", kept)}
     words = [
         "-target", core.target, f"-mcpu={core.mcpu}", "-ffreestanding", "-fno-sanitize=all", "-I.", "-nostdlib", "-lcompiler_rt",
         "-Wl,-T,link.ld", "-Wl,--gc-sections", "-ffunction-sections", "-fdata-sections", "-Wl,--build-id=none",
