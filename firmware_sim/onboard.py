@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,13 +29,14 @@ class FirmwareRun:
         name: of the machine. hops: that were run. wrong: bytes that differ, of the front end's output, the embedding
             and the answers, of `bytes`.
         instructions: of one hop, from the last sample of the one before to the answers; by function in `kernels`.
-        stack, image: bytes; None on this host.
+        arena: bytes of RAM that the model needs, state included. stack, image: bytes; None on this host.
     """
 
     name: str
     hops: int
     wrong: int
     bytes: int
+    arena: int
     instructions: int | None = None
     kernels: dict[str, int] = field(default_factory=dict)
     stack: int | None = None
@@ -70,7 +71,7 @@ def run_firmware(
             wrong += sum(int(np.count_nonzero(a != b)) for a, b in zip(found[0], expected, strict=True))
         else:
             wrong += sum(e.size for e in expected)
-    run = FirmwareRun(runtime.name, len(played.first), wrong, total)
+    run = FirmwareRun(runtime.name, len(played.first), wrong, total, firmware.plan.bytes)
     return run if core is None else measured(run, firmware, core, played.counts[-1])
 
 
@@ -84,8 +85,8 @@ def measured(run: FirmwareRun, firmware: Firmware, core: Core, counts: np.ndarra
     machine.paint_stack()
     runtime.device.push(counts)
     kernels = dict(machine.by_function.most_common())
-    return FirmwareRun(
-        run.name, run.hops, run.wrong, run.bytes, sum(kernels.values()), kernels, machine.stack_bytes(), machine.image
+    return replace(
+        run, instructions=sum(kernels.values()), kernels=kernels, stack=machine.stack_bytes(), image=machine.image
     )
 
 

@@ -198,16 +198,16 @@ def _firmware(results: list[Streamed]) -> str:
                 macs = hop_macs(r)
                 cells += [
                     f"{f.instructions:,}", f"{f.instructions / macs:.2f}", f"{f.share(DENSE):,}", f"{f.share(DEPTHWISE):,}",
-                    f"{f.stack:,}", f"{f.image.text:,}", f"{f.image.flash:,}",
+                    f"{f.arena:,}", f"{f.stack:,}", f"{f.image.text:,}", f"{f.image.flash:,}",
                 ]  # fmt: skip
             else:
-                cells += [""] * 7
+                cells += [""] * 8
             rows.append(cells)
     if not rows:
         return ""
     head = [
         "firmware in C, from ADC counts", "bytes that differ", "hops", "instructions per hop", "per MAC", "of dense layers",
-        "of depthwise", "stack, B", "code, B", "flash, B",
+        "of depthwise", "arena, B", "stack, B", "code, B", "flash, B",
     ]  # fmt: skip
     note = (
         "<p class='small'>Counts are of instructions on an emulated core, front end included, not of cycles. Flash is the "

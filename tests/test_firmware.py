@@ -94,12 +94,13 @@ def test_a_window_in_c_has_the_bytes_of_the_window(size):
     files = sources(data)
     x = np.random.default_rng(0).integers(-128, 128, (4, 400)).astype(np.int8)
     expected = MODELS[size].run(x)
-    machine = Native(build_native(files))
-    model = Model(files, machine)
-    for row, embedding, answers in zip(x, *expected, strict=True):
-        np.testing.assert_array_equal(model.run(row), embedding)
-        found = machine.read(model.arena + model.n["OUTPUT1_OFFSET"], 3)
-        np.testing.assert_array_equal(found, answers)
+    emulated = [Emulator(build_core(files, c, ("net_run",)), c, count=False) for c in CORES]
+    for machine in (Native(build_native(files)), *emulated):
+        model = Model(files, machine)
+        for row, embedding, answers in zip(x, *expected, strict=True):
+            np.testing.assert_array_equal(model.run(row), embedding)
+            found = machine.read(model.arena + model.n["OUTPUT1_OFFSET"], 3)
+            np.testing.assert_array_equal(found, answers)
 
 
 @pytest.mark.parametrize("size", MODELS)
