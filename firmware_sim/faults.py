@@ -18,6 +18,7 @@ between sensor and processor, or on the processor's time.
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -329,11 +330,8 @@ class Faults:
             yield clock, burst
 
     def stalls(self, scene: Scene) -> Iterator[tuple[float, float]]:
-        """Stretches (begin, end) without a consumer, by begin; at most one fault of a recipe has any."""
-        for fault in self.faults:
-            if isinstance(fault, Stall):
-                return fault.stalls(scene)
-        return iter(())
+        """Stretches (begin, end) without a consumer, by begin."""
+        return heapq.merge(*(fault.stalls(scene) for fault in self.faults))
 
     def plain(self) -> dict:
         """As plain values: what the report prints, and what a recipe is made of."""
