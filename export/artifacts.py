@@ -18,6 +18,7 @@ from signals.fixed import FixedDesign
 from signals.frontend import STUDENT_RATE_HZ, FrontEndConfig
 
 SIZES = ("watch", "band")
+ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesig
     found = {
         "model": artifacts.size,
         "digest": model.digest(),
-        "rounding": "gemmlowp double rounding (TFLM and LiteRT reference kernels)",
+        "rounding": ROUNDING,
         "rate_hz": STUDENT_RATE_HZ,
         "window_samples": model.window,
         "hop_multiple_samples": config.stride,
@@ -97,7 +98,7 @@ def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesig
             "reset": "set the state to its start again, and the front end to its own; outputs are valid a window later",
             "state": [
                 {"input": f"state{i}", "output": f"next{i}", "shape": [1, 1, s.shape[1], s.shape[0]], "start": s[:, 0].tolist()}
-                for i, s in enumerate(s for s in model.at_hop(hop).start() if s.size)
+                for i, s in enumerate(model.first_state(hop))
             ],
         }  # fmt: skip
     if front_end:

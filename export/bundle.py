@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from export.artifacts import SIZES, Artifacts, contract_text, load_artifacts
-from export.c_writer import RUNTIME
+from export.artifacts import ROUNDING, SIZES, Artifacts, contract_text, load_artifacts
+from export.c_writer import c_array, runtime_sources
 from export.firmware import Firmware, firmware_sources
 from export.to_tflite import write_whole
 from models.checkpoint import WEIGHTS
@@ -35,7 +35,6 @@ from signals.frontend import hop_samples
 from signals.readers import read_recording
 
 MANIFEST, FORMAT = "manifest.json", "onwrist-bundle-1"
-ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
 )  # fmt: skip
@@ -87,19 +86,13 @@ def golden_vectors(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> Golden
 
 def golden_header(golden: Golden) -> str:
     """The vectors for `selftest.c`."""
-
-    def array(kind: str, name: str, values: np.ndarray) -> str:
-        words = [str(v) for v in values.ravel().tolist()]
-        lines = [", ".join(words[i : i + 24]) for i in range(0, len(words), 24)]
-        return f"static const {kind} onwrist_golden_{name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "};"
-
     return "\n".join(
         [
             "/* Generated: counts, and what they have to become. */", "#ifndef ONWRIST_GOLDEN_H", "#define ONWRIST_GOLDEN_H", "",
             "#include <stdint.h>", "", f"#define ONWRIST_GOLDEN_COUNTS {len(golden.counts)}",
-            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", "", array("int32_t", "counts", golden.counts),
-            array("int8_t", "input", golden.input), array("int8_t", "embedding", golden.embedding),
-            array("int8_t", "answers", golden.answers), "", "#endif", "",
+            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", "", c_array("int32_t", "onwrist_golden_counts", golden.counts),
+            c_array("int8_t", "onwrist_golden_input", golden.input), c_array("int8_t", "onwrist_golden_embedding", golden.embedding),
+            c_array("int8_t", "onwrist_golden_answers", golden.answers), "", "#endif", "",
         ]
     )  # fmt: skip
 
@@ -127,7 +120,7 @@ def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[st
     arrays |= {f"layer_{n}": v for n, v in golden.layers.items()}
     np.savez(vectors, **arrays)
     sources = {
-        **firmware.files, "onwrist_golden.h": golden_header(golden), "selftest.c": (RUNTIME / "selftest.c").read_text(),
+        **firmware.files, "onwrist_golden.h": golden_header(golden), **runtime_sources("selftest.c"),
     }  # fmt: skip
     return {
         f"{size}/window.tflite": artifacts.tflite,

@@ -24,6 +24,18 @@ ALIGNMENT = 8
 ADD_SHIFT, SOFTMAX_BITS = 20, 5
 
 
+def runtime_sources(*names: str) -> dict[str, str]:
+    """Hand-written C by file name: the kernels, or the files that are named."""
+    return {name: (RUNTIME / name).read_text() for name in names or KERNELS}
+
+
+def c_array(kind: str, name: str, values: np.ndarray) -> str:
+    """A constant table of integers, 24 to a line."""
+    words = [str(int(v)) for v in np.asarray(values).ravel()]
+    lines = [", ".join(words[i : i + 24]) for i in range(0, len(words), 24)]
+    return f"static const {kind} {name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "};"
+
+
 @dataclass(frozen=True)
 class Plan:
     """A static memory plan.
@@ -134,9 +146,7 @@ class _Source:
         return f"a + {self.plan.offset[tensor]}"
 
     def array(self, name: str, kind: str, values: np.ndarray) -> str:
-        words = [str(int(v)) for v in np.asarray(values).ravel()]
-        lines = [", ".join(words[i : i + 24]) for i in range(0, len(words), 24)]
-        self.tables.append(f"static const {kind} {name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "};")
+        self.tables.append(c_array(kind, name, values))
         return name
 
     def struct(self, name: str, kind: str, **fields: object) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.c_writer import KERNELS, RUNTIME, Plan, write_c
+from export.c_writer import KERNELS, Plan, runtime_sources, write_c
 from export.tflite_writer import write_tflite_step
 from quantize.integers import IntegerModel
 from signals.fixed import ALPHA_BITS, KEEP_BITS, MAGNITUDE_BITS, POLE_BITS, TAP_BITS, WEIGHT_BITS, FixedDesign
@@ -34,7 +34,7 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firm
     Raises:
         ConfigError: not a hop of this model.
     """
-    start = [s[:, 0] for s in model.at_hop(hop).start() if s.size]
+    start = [s[:, 0] for s in model.first_state(hop)]
     made = write_c(write_tflite_step(model, hop), MODEL_NAME, start, keep=True)
     offset = {made.network.tensors[i].name: made.plan.offset[i] for i in (*made.network.inputs, *made.network.outputs)}
     constants: dict[str, int | str] = {
@@ -66,7 +66,7 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firm
         ]
     )  # fmt: skip
     files = {**made.files, "onwrist_config.h": config, "onwrist_tables.h": tables}
-    files |= {name: (RUNTIME / name).read_text() for name in (*KERNELS, *DEVICE)}
+    files |= runtime_sources(*KERNELS, *DEVICE)
     return Firmware(files, constants, made.plan)
 
 

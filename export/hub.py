@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from export.onnx_writer import onnx_session
 from models.checkpoint import load_encoder
 from signals.cohort import cut, shipped_tracks
 from signals.errors import ExportError
@@ -124,12 +125,7 @@ def hub_tflite(checkpoint: Path | None = None) -> bytes:
 
 def run_onnx(data: bytes, windows: np.ndarray) -> np.ndarray:
     """(n, 1000) through an encoder file in ONNX Runtime, (n, 256)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(data)
     return np.concatenate([session.run(None, {"ppg": row[None]})[0] for row in windows])
 
 

@@ -34,6 +34,16 @@ def write_onnx(student: QuantStudent) -> bytes:
         return path.read_bytes()
 
 
+def onnx_session(data: bytes):
+    """ONNX Runtime on a file's bytes, on the CPU, one thread, quiet."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
 def convolutions(data: bytes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """(integer weights, weight scale, integer bias or None) of every convolution of a QCDQ file, in order."""
     model = onnx.load_from_string(data)

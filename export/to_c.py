@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from export.c_writer import KERNELS, RUNTIME, array_header, write_c
+from export.c_writer import array_header, runtime_sources, write_c
 from export.firmware import firmware_sources
 from export.tflite_writer import write_tflite_step
 from export.to_tflite import write_whole
@@ -54,7 +54,7 @@ def main(config: CConfig) -> None:
         except OSError as error:
             raise ExportError(f"cannot be read ({error.strerror})", where=config.model, cure="Give a .tflite") from None
         made = None if config.array else write_c(data, name, where=config.model)
-        files = {**made.files, **{k: (RUNTIME / k).read_text() for k in KERNELS}} if made else {}
+        files = {**made.files, **runtime_sources()} if made else {}
         plan = made.plan if made else None
     else:
         model, hop = load_integers(config.size), hop_samples(config.hop_s)

@@ -42,7 +42,7 @@ class Native:
         with tempfile.NamedTemporaryFile(suffix=".so") as file:
             file.write(library)
             file.flush()
-            self.library = ctypes.CDLL(file.name)
+            self.code = ctypes.CDLL(file.name)
         self.held: list[np.ndarray] = []
 
     def allocate(self, size: int) -> int:
@@ -57,7 +57,7 @@ class Native:
         return np.frombuffer(ctypes.string_at(address, count * np.dtype(kind).itemsize), kind)
 
     def call(self, name: str, *arguments: int) -> int:
-        function = getattr(self.library, name)
+        function = getattr(self.code, name)
         function.restype = ctypes.c_int32
         # Addresses of this host lie beyond 2^31, counts do not. A bool comes back in the low byte alone.
         return function(*(ctypes.c_void_p(a) if a > 1 << 31 else ctypes.c_int32(a) for a in arguments))

@@ -91,7 +91,7 @@ def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
         activations=TFLM(artifacts.tflite, model.window).activation_bytes(),
         step_activations=TFLMStep(step, time_major(model, hop)).activation_bytes(),
         planned=planned_activations(model),
-        state=sum(state.size for state in model.at_hop(hop).start()),
+        state=sum(state.size for state in model.first_state(hop)),
         window=model.window,
         ring=RingBuffer(capacity_for(sensor.rate_hz, sensor.fifo, hop_s)).bytes,
         front_end=fixed.state_bytes,

@@ -14,7 +14,7 @@ from export.artifacts import SIZES, Artifacts, load_artifacts
 from firmware_sim.memory import Memory, measure
 from firmware_sim.sensor import SensorConfig
 from models.student import work
-from signals.clean import WINDOW_S
+from signals.errors import ConfigError
 from signals.fixed import design
 from signals.frontend import STUDENT_RATE_HZ
 
@@ -102,7 +102,7 @@ def hop_seconds(part: Part, artifacts: Artifacts, sensor: SensorConfig, hop_s: f
     """(low, high) seconds of a hop: front end and new samples through the model; None for a part nobody measured."""
     if part.cycles_per_mac is None:
         return None
-    macs = work(artifacts.student.config, hop_s).streamed * hop_s / WINDOW_S
+    macs = work(artifacts.student.config, hop_s).of_hop(hop_s)
     taps = design(sensor.rate_hz, sensor.bits).taps.shape[1]
     front_end = hop_s * STUDENT_RATE_HZ * (FRONT_END_CYCLES + CYCLES_PER_TAP * taps)
     low, high = ((macs * c + front_end) / (part.mhz * 1e6) for c in part.cycles_per_mac)
@@ -116,7 +116,7 @@ def cost(part: Part, artifacts: Artifacts, memory: Memory, sensor: SensorConfig,
     if seconds:
         hops = [round(HOP_STEP_S * k, 1) for k in range(1, round(LONGEST_HOP_S / HOP_STEP_S) + 1)]
         smallest = next((h for h in hops if (s := hop_seconds(part, artifacts, sensor, h)) and s[1] <= h), None)
-    macs = work(artifacts.student.config, hop_s).streamed * hop_s / WINDOW_S
+    macs = work(artifacts.student.config, hop_s).of_hop(hop_s)
     joules = None if part.energy_per_mac is None else macs * part.energy_per_mac
     fits = memory.step + memory.front_end_tables <= part.flash and memory.ram <= part.ram
     return Cost(part.name, artifacts.size, hop_s, fits, seconds, joules, smallest, part.source)
@@ -128,8 +128,6 @@ def find_part(name: str) -> Part:
     Raises:
         ConfigError: no such part, or nobody measured it.
     """
-    from signals.errors import ConfigError
-
     found = [p for p in PARTS if p.name.lower() == name.lower()]
     if not found or found[0].cycles_per_mac is None:
         known = ", ".join(p.name for p in PARTS if p.cycles_per_mac)

@@ -17,7 +17,6 @@ from firmware_sim.steps import TFLMStep
 from firmware_sim.streamed import LATENCY_QUANTILES, WORK_HOPS_S, Streamed, front_end_effect, rate_errors, summary
 from firmware_sim.watch import Why
 from models.student import work
-from signals.clean import WINDOW_S
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
@@ -87,12 +86,7 @@ def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
 
 
 def _count(f: FirmwareRun, r: Streamed) -> str:
-    return f"{f.instructions:,}, {f.instructions / hop_macs(r):.2f}; {f.stack} B"
-
-
-def hop_macs(r: Streamed) -> float:
-    """Multiply-accumulates of one hop of the stream."""
-    return r.memory.work.streamed * r.hop_s / WINDOW_S
+    return f"{f.instructions:,}, {f.instructions / r.memory.work.of_hop(r.hop_s):.2f}; {f.stack} B"
 
 
 def _bytes(agreement: dict) -> str:
@@ -195,7 +189,7 @@ def _firmware(results: list[Streamed]) -> str:
         for f in r.firmware:
             cells = [f"{r.size}, {f.name.removeprefix('firmware C, ')}", f"{f.wrong} of {f.bytes:,}", f"{f.hops:,}"]
             if f.instructions and f.image:
-                macs = hop_macs(r)
+                macs = r.memory.work.of_hop(r.hop_s)
                 cells += [
                     f"{f.instructions:,}", f"{f.instructions / macs:.2f}", f"{f.share(DENSE):,}", f"{f.share(DEPTHWISE):,}",
                     f"{f.arena:,}", f"{f.stack:,}", f"{f.image.text:,}", f"{f.image.flash:,}",

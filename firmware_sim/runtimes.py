@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from export.onnx_writer import onnx_session
 from models.student import Student
 from quantize.fake_quant import QuantStudent
 from quantize.integers import IntegerModel
@@ -93,12 +94,7 @@ class OnnxRuntime:
     name, integer = "ONNX Runtime", True
 
     def __init__(self, onnx_bytes: bytes, model: IntegerModel):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
+        self.session = onnx_session(onnx_bytes)
         self.model = model
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

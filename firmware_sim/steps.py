@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from export.onnx_writer import onnx_session
 from firmware_sim.runtimes import ARENA_BYTES, activation_bytes, litert_interpreter
 from models.step import Step
 from models.student import Student
@@ -53,7 +54,18 @@ class NumpyStep:
         return embedding[0], answers[0]
 
 
-class TFLMStep:
+class _Held:
+    """What the runtimes share whose state is handed in and out: `first`, the state of a stream that begins in silence."""
+
+    def __init__(self, first: list[np.ndarray]):
+        self.first = first
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = list(self.first)
+
+
+class TFLMStep(_Held):
     """The TFLite step in TensorFlow Lite Micro: the reference for firmware.
 
     Args:
@@ -66,11 +78,7 @@ class TFLMStep:
         from tflite_micro.python.tflite_micro import runtime
 
         self.interpreter = runtime.Interpreter.from_bytes(step, arena_size=ARENA_BYTES)
-        self.first = first
-        self.reset()
-
-    def reset(self) -> None:
-        self.state = list(self.first)
+        super().__init__(first)
 
     def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         call = self.interpreter
@@ -87,7 +95,7 @@ class TFLMStep:
         return activation_bytes(self.interpreter)
 
 
-class LiteRTStep:
+class LiteRTStep(_Held):
     """The TFLite step in LiteRT, one thread.
 
     Args:
@@ -102,11 +110,7 @@ class LiteRTStep:
         self.interpreter = litert_interpreter(step, kernels)
         self.inputs = [d["index"] for d in self.interpreter.get_input_details()]
         self.outputs = [d["index"] for d in self.interpreter.get_output_details()]
-        self.first = first
-        self.reset()
-
-    def reset(self) -> None:
-        self.state = list(self.first)
+        super().__init__(first)
 
     def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         call = self.interpreter
@@ -117,7 +121,7 @@ class LiteRTStep:
         return embedding.reshape(-1), answers.reshape(-1)
 
 
-class OnnxStep:
+class OnnxStep(_Held):
     """The ONNX step in ONNX Runtime, one thread.
 
     Args:
@@ -127,18 +131,9 @@ class OnnxStep:
     name, integer = "ONNX Runtime, stream", True
 
     def __init__(self, step: bytes, first: list[np.ndarray]):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(step, options, providers=["CPUExecutionProvider"])
+        self.session = onnx_session(step)
         self.names = [i.name for i in self.session.get_inputs()]
-        self.first = first
-        self.reset()
-
-    def reset(self) -> None:
-        self.state = list(self.first)
+        super().__init__(first)
 
     def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         feed = dict(zip(self.names, [x[None, None], *self.state], strict=True))
@@ -166,9 +161,9 @@ class TorchStep:
 
 def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
     """The first state in the layout of the TFLite step, (1, 1, context, channels) each."""
-    return [np.ascontiguousarray(s.T[None, None]) for s in model.at_hop(hop).start() if s.size]
+    return [np.ascontiguousarray(s.T[None, None]) for s in model.first_state(hop)]
 
 
 def channel_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
     """The first state in the layout of the ONNX step, (1, channels, context) each."""
-    return [s[None] for s in model.at_hop(hop).start() if s.size]
+    return [s[None] for s in model.first_state(hop)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from export.artifacts import SIZES
-from export.c_writer import KERNELS, RUNTIME, write_c
+from export.c_writer import runtime_sources, write_c
 from export.tflite_reader import read_tflite
 from export.tflite_writer import write_tflite
 from firmware_sim.compiler import CORES, build_core
@@ -40,7 +40,7 @@ class Run:
 def ours(data: bytes, x: np.ndarray, expected: np.ndarray) -> Run:
     """A window through our C."""
     made = write_c(data, "model")
-    files = {**made.files, **{k: (RUNTIME / k).read_text() for k in KERNELS}}
+    files = {**made.files, **runtime_sources()}
     machine = Emulator(build_core(files, CORE, ("model_run",)), CORE)
     arena = machine.allocate(made.plan.bytes)
     machine.write(arena + made.plan.offset[made.network.inputs[0]], x)

@@ -152,6 +152,10 @@ class Work:
     windowed: int
     streamed: int
 
+    def of_hop(self, hop_s: float) -> float:
+        """MACs of one hop of the stream."""
+        return self.streamed * hop_s / WINDOW_S
+
 
 def work(config: StudentConfig, hop_s: float = 1.0) -> Work:
     """MACs of a student at a hop, counted from its layers."""

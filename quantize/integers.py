@@ -158,6 +158,10 @@ class IntegerModel:
             np.repeat(rest[:, None], layer.context, axis=1) for rest, layer in zip(self.rest, self.layers, strict=True)
         ]
 
+    def first_state(self, hop: int) -> list[np.ndarray]:
+        """`start` at a hop, of the layers that keep anything: the state tensors of a step, in order."""
+        return [state for state in self.at_hop(hop).start() if state.size]
+
     def quantise_input(self, x: np.ndarray) -> np.ndarray:
         """Front-end output (float) to int8, half to even."""
         return np.clip(np.rint(x / self.input_scale), INT8_MIN, INT8_MAX).astype(np.int8)

@@ -39,11 +39,6 @@ class IntegerStream:
         self.outputs: list[np.ndarray] = []
         self.seen = 0
 
-    @property
-    def state_bytes(self) -> int:
-        """Bytes kept between hops."""
-        return sum(state.size for state in self.model.start())
-
     def push(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 (n,) to embedding (m, 256) and answers (m, 3), m the hops that became complete."""
         self.seen += len(x)

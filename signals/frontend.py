@@ -105,11 +105,6 @@ class FrontEnd:
         self.zi: np.ndarray | None = None
         self.sum = self.weight = 0.0
 
-    @property
-    def state_bytes(self) -> int:
-        """Bytes of state on a device with 32-bit words (FIR history, two biquad words, scale, phase)."""
-        return 4 * (self.phases.shape[1] + 2 * len(self.sos) + 3)
-
     def push(self, samples: np.ndarray) -> np.ndarray:
         """Shape (n,) counts in, shape (m,) float32 within +-clip out. NaN is not allowed here."""
         x = np.asarray(samples, np.float64)
