@@ -51,14 +51,16 @@ class Artifacts:
         return write_onnx_step(self.model, hop)
 
 
-def load_artifacts(size: str, quantised: Path | None = None, student: Path | None = None) -> Artifacts:
-    """Load the weights of a size (default: the shipped ones) and export them.
+def load_artifacts(
+    size: str, quantised: Path | None = None, student: Path | None = None, teacher: str | None = None
+) -> Artifacts:
+    """Load the weights of a size (default: the shipped ones, or those made of a teacher) and export them.
 
     Raises:
         CheckpointError, ExportError.
     """
-    parent, _ = load_student(student or float_weights(size))
-    child = load_quantised(quantised or int8_weights(size))
+    parent, _ = load_student(student or float_weights(size, teacher))
+    child = load_quantised(quantised or int8_weights(size, teacher))
     model = read_integers(child)
     tflite = write_tflite(model)
     check_integer_only(tflite)

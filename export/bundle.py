@@ -200,6 +200,8 @@ class BundleConfig:
 
     sizes: tuple[str, ...] = SIZES
     """Students."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py and qat.py (default: the shipped one)."""
     hop_s: float = 1.0
     """Seconds between outputs, a multiple of 0.2."""
     rate_hz: int = 64
@@ -219,7 +221,7 @@ def main(config: BundleConfig) -> None:
     hop, fixed = hop_samples(config.hop_s), design(config.rate_hz, config.bits)
     files, students = shared_files(), {}
     for size in config.sizes:
-        artifacts = load_artifacts(size)
+        artifacts = load_artifacts(size, teacher=config.teacher)
         files |= student_files(artifacts, hop, fixed)
         students[size] = artifacts.model.digest()
     if config.report:

@@ -59,7 +59,7 @@ def float_onnx(encoder: nn.Module) -> bytes:
     return sink.getvalue()
 
 
-def hub_onnx(checkpoint: Path | None = None) -> bytes:
+def hub_onnx(checkpoint: str | Path | None = None) -> bytes:
     """Statically quantised ONNX of the encoder (QDQ, per-channel int8 weights, int8 activations)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -89,7 +89,7 @@ def hub_onnx(checkpoint: Path | None = None) -> bytes:
         return Path(target).read_bytes()
 
 
-def hub_tflite(checkpoint: Path | None = None) -> bytes:
+def hub_tflite(checkpoint: str | Path | None = None) -> bytes:
     """INT8 TFLite of the encoder through litert-torch's PT2E flow; LayerNorm, GELU and softmax stay float.
 
     Raises:

@@ -15,7 +15,7 @@ from export.c_writer import array_header, runtime_sources, write_c
 from export.firmware import firmware_sources
 from export.tflite_writer import write_tflite_step
 from export.to_tflite import write_whole
-from quantize.qat import load_integers
+from quantize.qat import int8_weights, load_integers
 from signals.errors import ExportError
 from signals.fixed import design
 from signals.frontend import hop_samples
@@ -26,7 +26,9 @@ class CConfig:
     """Export of one model to C."""
 
     size: Literal["watch", "band"] = "watch"
-    """Shipped student, as a stream behind its front end."""
+    """Which student, as a stream behind its front end."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py and qat.py (default: the shipped one)."""
     hop_s: float = 1.0
     """Hop of the shipped student, seconds, a multiple of 0.2."""
     rate_hz: int = 64
@@ -57,7 +59,7 @@ def main(config: CConfig) -> None:
         files = {**made.files, **runtime_sources()} if made else {}
         plan = made.plan if made else None
     else:
-        model, hop = load_integers(config.size), hop_samples(config.hop_s)
+        model, hop = load_integers(int8_weights(config.size, config.teacher)), hop_samples(config.hop_s)
         data = write_tflite_step(model, hop)
         firmware = firmware_sources(model, hop, design(config.rate_hz, config.bits))
         files, plan = firmware.files, firmware.plan

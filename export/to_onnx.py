@@ -20,6 +20,8 @@ class ONNXConfig:
 
     size: Literal["watch", "band", "hub"] = "watch"
     """watch and band: the students. hub: the encoder itself, for an application processor."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py and qat.py, or for hub the encoder itself (default: the shipped one)."""
     model: Path | None = None
     """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
     hop_s: float | None = None
@@ -37,14 +39,15 @@ def export_onnx(config: ONNXConfig) -> bytes:
     if config.size == "hub":
         from export.hub import hub_onnx
 
-        return hub_onnx(config.model)
+        return hub_onnx(config.model or config.teacher)
     from export.onnx_step import write_onnx_step
     from export.onnx_writer import write_onnx
     from quantize.qat import int8_weights, load_integers, load_quantised
 
+    path = config.model or int8_weights(config.size, config.teacher)
     if config.hop_s:
-        return write_onnx_step(load_integers(config.model or config.size), hop_samples(config.hop_s))
-    return write_onnx(load_quantised(config.model or int8_weights(config.size)))
+        return write_onnx_step(load_integers(path), hop_samples(config.hop_s))
+    return write_onnx(load_quantised(path))
 
 
 def main(config: ONNXConfig) -> None:

@@ -23,6 +23,8 @@ class TFLiteConfig:
 
     size: Literal["watch", "band", "hub"] = "watch"
     """watch and band: the students, exact integers. hub: the encoder itself, for an application processor."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py and qat.py, or for hub the encoder itself (default: the shipped one)."""
     model: Path | None = None
     """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
     hop_s: float | None = None
@@ -40,11 +42,11 @@ def export_tflite(config: TFLiteConfig) -> bytes:
     if config.size == "hub":
         from export.hub import hub_tflite
 
-        return hub_tflite(config.model)
+        return hub_tflite(config.model or config.teacher)
     from export.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-    from quantize.qat import load_integers
+    from quantize.qat import int8_weights, load_integers
 
-    model = load_integers(config.model or config.size)
+    model = load_integers(config.model or int8_weights(config.size, config.teacher))
     data = write_tflite_step(model, hop_samples(config.hop_s)) if config.hop_s else write_tflite(model)
     check_integer_only(data)
     return data

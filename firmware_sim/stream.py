@@ -166,6 +166,8 @@ class StreamConfig:
     """.npz, .csv, WFDB, EDF, HDF5, or an Empatica E4 folder."""
     size: Literal["watch", "band"] = "watch"
     """Which student."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py and qat.py (default: the shipped one)."""
     hop_s: float = 1.0
     """Seconds between outputs; a multiple of 0.2."""
     watch_rate: int = 64
@@ -205,7 +207,7 @@ def main(config: StreamConfig) -> int:
     from signals.cli import GATE_FAILED, bar, say
 
     recording = read_recording(config.recording, rate_hz=config.rate_hz, channel=config.channel)
-    artifacts = load_artifacts(config.size, config.model, config.student)
+    artifacts = load_artifacts(config.size, config.model, config.student, config.teacher)
     faults = read_faults(config.faults) if config.faults else parse_faults(config.fault, config.seed)
     sensor = SensorConfig(config.watch_rate, config.fifo, config.bits)
     taken = hop_seconds(find_part(config.part), artifacts, sensor, config.hop_s) if config.part else None

@@ -3,9 +3,8 @@
     python models/probe.py                       # shipped teacher, random weights, hand-made features
     python models/probe.py --teacher mine.pth
 
-Classes by logistic regression, values by ridge, hand-made pulse intervals by a random forest. The two ways of
-splitting: `folds` (every person once in the test) where the encoder has seen nobody of the set, `held_out` (fitted on
-training people, tested on people no shipped weight has seen) where it has.
+Classes by logistic regression, values by ridge, hand-made pulse intervals by a random forest; the questions and their
+two ways of splitting are in `models.tasks`.
 """
 
 from __future__ import annotations
@@ -21,75 +20,24 @@ import torch
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from models.checkpoint import load_encoder
+from models.tasks import TASKS, Task, Windows, load_windows
 from models.xmae import Path as Encoder
 from models.xmae import XMAEConfig
 from signals.beats import upslopes
-from signals.clean import TEACHER_RATE_HZ, WINDOW_S, clean_ppg, min_max
-from signals.cohort import Cohort, Progress, cut, data_root, load_tracks, one_hertz, silent
-from signals.errors import ConfigError
-from signals.people import group_of, person_folds
+from signals.clean import TEACHER_RATE_HZ
+from signals.cohort import Progress, silent
+from signals.people import person_folds
 
 # Regularisation of the notes' reference probe: the logistic's C, and its counterpart for ridge.
 LOGISTIC_C, RIDGE_ALPHA = 0.01, 100.0
 RESAMPLES = 500
 INTERVAL = (2.5, 97.5)
-RHYTHMS = ("SR", "PVC", "PAC", "VT", "SVT", "AF")
-STRESS_SHARE = (0.0, 1.0)  # a window counts when all its seconds agree
-ARRHYTHMIA_FOLDS = 7
 
-Featurise = Callable[["Windows"], dict[str, np.ndarray]]
-
-
-@dataclass
-class Windows:
-    """Windows of one set with everything that any encoder may want.
-
-    Attributes:
-        teacher: (n, 1000) min-max windows.
-        student: (n, window) causal student input, or None.
-        person: (n,) person ids; group: (n,) fold units.
-        fit: (n,) bool, windows that a `held_out` probe is fitted on.
-        labels: name -> (n,) float, NaN unknown.
-    """
-
-    teacher: np.ndarray
-    person: np.ndarray
-    group: np.ndarray
-    fit: np.ndarray
-    labels: dict[str, np.ndarray]
-    student: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Task:
-    """One question to an encoder."""
-
-    name: str
-    data: str
-    label: str
-    kind: str
-    """auroc (binary), or value (mean absolute error and R2)."""
-    split: str
-    """folds or held_out."""
-    folds: int = 5
-
-
-TASKS = (
-    *(Task(f"rhythm {r}", "ppg_arrhythmia", r, "auroc", "folds", ARRHYTHMIA_FOLDS) for r in RHYTHMS),
-    Task("PVC against sinus", "ppg_arrhythmia", "pvc_sr", "auroc", "folds", ARRHYTHMIA_FOLDS),
-    Task("ectopic against sinus", "ppg_arrhythmia", "ectopic_sr", "auroc", "folds", ARRHYTHMIA_FOLDS),
-    Task("AF against sinus", "ppg_arrhythmia", "af_sr", "auroc", "folds", ARRHYTHMIA_FOLDS),
-    Task("irregular pulse", "icu", "irregular", "auroc", "held_out"),
-    Task("signal quality", "icu", "quality", "auroc", "held_out"),
-    Task("heart rate (BPM)", "icu", "hr", "value", "held_out"),
-    Task("RMSSD (log ms)", "icu", "log_rmssd", "value", "held_out"),
-    Task("SDNN (log ms)", "icu", "log_sdnn", "value", "held_out"),
-    Task("respiration (1/min)", "bidmc", "resp", "value", "folds"),
-    Task("SpO2 (%)", "bidmc", "spo2", "value", "folds"),
-    Task("stress", "stress_predict", "stress", "auroc", "folds"),
-)
+Featurise = Callable[[Windows], dict[str, np.ndarray]]
 
 
 @dataclass
@@ -113,92 +61,30 @@ class Result:
     person: np.ndarray = field(repr=False, default=None)
 
 
-# --- data ------------------------------------------------------------------------------------------
-
-
-def load_windows(name: str, root: Path | None = None, context: int = 0, progress: Progress = silent) -> Windows:
-    """Windows of 'ppg_arrhythmia', 'icu' (Challenge 2015 and BIDMC), 'bidmc' or 'stress_predict'.
-
-    Args:
-        context: student samples before the 10 s; 0 leaves the student input out.
-    """
-    if name == "ppg_arrhythmia":
-        return _arrhythmia(root or data_root(), context)
-    sets = {"icu": ("cinc2015_125hz", "bidmc")}.get(name, (name,))
-    tracks = [t for s in sets for t in load_tracks(s, root, progress)]
-    return windows_of(cut([t for t in tracks if t.role != "gap"]), context)
-
-
-def windows_of(cohort: Cohort, context: int = 0) -> Windows:
-    """A cohort as probe windows, with the file's 1 Hz labels beside the ECG's."""
-    labels = dict(cohort.labels)
-    labels["log_rmssd"] = np.log(np.maximum(labels["rmssd"], 4.0))
-    labels["log_sdnn"] = np.log(np.maximum(labels["sdnn"], 4.0))
-    for name, source in (("resp", "num_resp_1hz"), ("spo2", "num_spo2_1hz"), ("stress", "label_1hz")):
-        labels[name] = np.full(len(cohort), np.nan, np.float32)
-        for i, (at, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
-            values = one_hertz(cohort.tracks[at], source, start, start + WINDOW_S)
-            values = values[np.isfinite(values)]
-            if name == "stress":
-                values = values if len(values) and values.mean() in STRESS_SHARE else values[:0]
-            elif len(values):
-                values = values[values > 0]
-            if len(values):
-                labels[name][i] = np.median(values)
-    records = cohort.records
-    return Windows(
-        cohort.teacher_windows(),
-        cohort.people,
-        np.array([group_of(r) for r in records]),
-        cohort.roles == "train",
-        labels,
-        cohort.student_windows(context) if context else None,
-    )
-
-
-def _arrhythmia(root: Path, context: int) -> Windows:
-    from signals.cohort import mirror_past
-    from signals.frontend import STUDENT_RATE_HZ, condition
-
-    files = sorted((root / "ppg_arrhythmia").glob("*.npz"))
-    if not files:
-        raise ConfigError("not there", where=root / "ppg_arrhythmia", cure="Set ONWRIST_DATA")
-    waves, kinds, people = [], [], []
-    for file in files:
-        with np.load(file, allow_pickle=False) as data:
-            waves.append(data["ppg"].astype(np.float32))
-            kinds.append(data["labels"])
-            people += [str(data["subject"])] * len(data["labels"])
-    wave, kind = np.concatenate(waves), np.concatenate(kinds)
-    cleaned = clean_ppg(wave, TEACHER_RATE_HZ)
-    labels = {r: (kind == i).astype(np.float32) for i, r in enumerate(RHYTHMS)}
-    for name, positive in (("pvc_sr", (1,)), ("ectopic_sr", (1, 2)), ("af_sr", (5,))):
-        labels[name] = np.where(np.isin(kind, positive), 1.0, np.where(kind == 0, 0.0, np.nan))
-    student = None
-    if context:
-        # An isolated 10 s has no past: it is mirrored, far enough for the front end to settle too.
-        past = int((context / STUDENT_RATE_HZ + 8.0) * TEACHER_RATE_HZ)
-        need = context + int(WINDOW_S * STUDENT_RATE_HZ)
-        student = np.stack([condition(mirror_past(w, past), TEACHER_RATE_HZ)[-need:] for w in wave])
-    person = np.array(people)
-    return Windows(min_max(cleaned), person, person, np.zeros(len(wave), bool), labels, student)
-
-
 # --- encoders --------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
 def encode(
-    encoder: Encoder, windows: np.ndarray, *, bf16: bool = False, batch: int = 256
+    encoder: nn.Module, windows: np.ndarray, *, bf16: bool = False, batch: int = 256
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread of the 25 tokens, (n, 512), and the deployable embedding, (n, 256), in one pass."""
-    tokens, embeddings = [], []
+    """What probes read, (n, k), and the deployable embedding, (n, d), in one pass.
+
+    Probes read mean and spread of the tokens, k = 512 for 256-wide tokens, of an encoder that has `tokens` and `embed`
+    (xMAE, ViT-1D), because a mean alone hides rhythm; of any other encoder they read the embedding.
+    """
+    features, embeddings = [], []
     for i in range(0, len(windows), batch):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            each = encoder.tokens(torch.from_numpy(windows[i : i + batch])).float()
-        tokens.append(torch.cat([each.mean(1), each.std(1)], dim=1).numpy())
-        embeddings.append(encoder.embed(each).numpy())
-    return np.concatenate(tokens), np.concatenate(embeddings)
+        wave = torch.from_numpy(windows[i : i + batch])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+            if hasattr(encoder, "tokens") and hasattr(encoder, "embed"):
+                each = encoder.tokens(wave).float()
+                features.append(torch.cat([each.mean(1), each.std(1)], dim=1).numpy())
+                embeddings.append(encoder.embed(each).float().numpy())
+            else:
+                embeddings.append(encoder(wave).float().numpy())
+    embedding = np.concatenate(embeddings)
+    return (np.concatenate(features) if features else embedding), embedding
 
 
 def interval_features(windows: np.ndarray) -> np.ndarray:
@@ -271,23 +157,43 @@ def fit_predict(kind: str, x: np.ndarray, y: np.ndarray, test: np.ndarray, *, fo
     return Ridge(alpha=RIDGE_ALPHA).fit(scaler.transform(x), y).predict(scaler.transform(test))
 
 
-def probe(task: Task, windows: Windows, features: np.ndarray, encoder: str, *, forest: bool = False) -> Result:
-    """Run one task on one encoder's features (n, d)."""
+def fold_rows(task: Task, windows: Windows) -> list[np.ndarray]:
+    """Indices of the labelled test windows, by person fold."""
+    held_out = task.split == "held_out"
+    known = np.isfinite(windows.labels[task.label])
+    index = np.flatnonzero(known & ~windows.fit if held_out else known)
+    # Nothing is fitted between held-out folds, so that neighbours need not share one.
+    unit = windows.person if held_out else windows.group
+    return [index[fold] for fold in person_folds(unit[index], task.folds)]
+
+
+def predict(
+    task: Task, windows: Windows, features: np.ndarray, *, forest: bool = False, fit: np.ndarray | None = None
+) -> np.ndarray:
+    """Predictions (n,) for every labelled test window from a probe that has not seen its person; NaN elsewhere.
+
+    Args:
+        features: (n, k) of one encoder.
+        forest: a random forest in place of the linear probe, for hand-made features.
+        fit: (n,) windows that may be fitted on, to try fewer people; None for all.
+    """
     y = windows.labels[task.label]
-    known = np.isfinite(y)
+    may = np.isfinite(y) if fit is None else np.isfinite(y) & fit
     predicted = np.full(len(y), np.nan)
-    if task.split == "folds":
-        index = np.flatnonzero(known)
-        for fold in person_folds(windows.group[index], task.folds):
-            test = index[fold]
-            rest = np.setdiff1d(index, test)
-            if len(np.unique(y[rest])) > 1:
-                predicted[test] = fit_predict(task.kind, features[rest], y[rest], features[test], forest=forest)
-    else:
-        train, test = known & windows.fit, known & ~windows.fit
-        predicted[test] = fit_predict(task.kind, features[train], y[train], features[test], forest=forest)
+    folds = fold_rows(task, windows)
+    for test in [np.concatenate(folds)] if task.split == "held_out" else folds:
+        train = may & windows.fit if task.split == "held_out" else may.copy()
+        train[test] = False
+        if len(np.unique(y[train])) > 1:
+            predicted[test] = fit_predict(task.kind, features[train], y[train], features[test], forest=forest)
+    return predicted
+
+
+def probe(task: Task, windows: Windows, features: np.ndarray, encoder: str, *, forest: bool = False) -> Result:
+    """Run one task on one encoder's features (n, k); all folds scored together."""
+    predicted = predict(task, windows, features, forest=forest)
     done = np.isfinite(predicted)
-    truth, predicted, person = y[done], predicted[done], windows.person[done]
+    truth, predicted, person = windows.labels[task.label][done], predicted[done], windows.person[done]
     mae = float(np.mean(np.abs(truth - predicted))) if task.kind == "value" else None
     return Result(
         task.name,

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from signals.beats import Beats, intervals, window_labels
+from signals.clean import WINDOW_S
 
 # z = (log value - centre) / width: unit spread over the open ICU records.
 RATE_BPM = (np.log(85.0), 0.3)
@@ -25,6 +26,7 @@ RELATIVE_WIDTH = 0.1
 
 # Beat map: one bin per 40 ms, ten bins a token; an upslope is located about that well.
 BIN_S = 0.04
+BINS = round(WINDOW_S / BIN_S)
 
 VALUES = ("hr", "rmssd", "sdnn", *(f"rr_q{int(100 * q)}" for q in QUANTILES), "rr_turn")
 CLASSES = ("irregular", "quality")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from models.checkpoint import embedding_width
 from models.student import EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from quantize.augment import watch_version
 from signals.clean import WINDOW_S
@@ -47,26 +48,49 @@ class Examples:
 
 @dataclass(frozen=True)
 class Standard:
-    """Mean and spread of the teacher's embedding over the training people; students learn the standardised one."""
+    """From a teacher's embedding to what students learn: 256 wide, zero mean and unit spread over training people.
+
+    Attributes:
+        mean, std: (256,).
+        basis: (d, 256) for a teacher whose embedding is not 256 wide, else None.
+    """
 
     mean: np.ndarray
     std: np.ndarray
+    basis: np.ndarray | None = None
 
     def apply(self, embedding: np.ndarray) -> np.ndarray:
-        """(n, 256) to (n, 256), zero mean and unit spread over the training people."""
-        return ((embedding - self.mean) / self.std).astype(np.float32)
+        """(n, d) to (n, 256)."""
+        wide = embedding if self.basis is None else embedding @ self.basis
+        return ((wide - self.mean) / self.std).astype(np.float32)
+
+
+def common_width(embedding: np.ndarray, seed: int = 0) -> np.ndarray | None:
+    """The map (d, 256) that brings teachers of any width to the watch's contract; None for 256.
+
+    A narrower embedding is turned into the wider space, which keeps every angle. A wider one keeps its 256 strongest
+    principal components over (n, d), then turned: unturned, standardising would blow up the last of them.
+    """
+    width = embedding.shape[1]
+    if width == EMBEDDING:
+        return None
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((EMBEDDING, EMBEDDING)))[0]
+    if width < EMBEDDING:
+        return turn[:width].astype(np.float32)
+    _, vectors = np.linalg.eigh(np.cov(embedding, rowvar=False))
+    return (vectors[:, ::-1][:, :EMBEDDING] @ turn).astype(np.float32)
 
 
 @torch.no_grad()
 def embed_teacher(
     encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False
 ) -> np.ndarray:
-    """Teacher embeddings (n, 256) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
+    """Teacher embeddings (n, d) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
     parts = []
     for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher"):
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             parts.append(encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy())
-    return np.concatenate(parts) if parts else np.zeros((0, 256), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder)), np.float32)
 
 
 def answer_labels(cohort: Cohort) -> np.ndarray:
@@ -108,13 +132,17 @@ def build(
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
+        CheckpointError: the encoder does not do what an encoder does.
     """
+    if encoder is not None:
+        embedding_width(encoder)
     rng = np.random.default_rng(seed)
     files = open_files(root)
     check_disjoint([f.stem for _, f in files], _test_names(root))
     recordings = [(s, f.stem, read_recording(f)) for s, f in progress(files, "read")]
     motion = [prepare(r, n, s).student for s, n, r in recordings if s == "stress_predict"]
-    parts = []
+    parts: list[Examples] = []
+    basis = None
     for _ in range(versions):
         versioned = [watch_version(r, name, s, rng, motion) for s, name, r in progress(recordings, "disturb")]
         tracks, clean = [v[0] for v in versioned], [v[1] for v in versioned]
@@ -122,11 +150,14 @@ def build(
         raw = np.zeros((len(cohort), EMBEDDING), np.float32)
         if encoder is not None:
             raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
+            if not parts:
+                basis = common_width(raw, seed)
+            raw = raw if basis is None else raw @ basis
         parts.append(_examples(cohort, tracks, clean, context, raw))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
     whole.embedding = standard.apply(whole.embedding)
-    return whole, standard
+    return whole, replace(standard, basis=basis)
 
 
 def _test_names(root: Path | None) -> list[str]:

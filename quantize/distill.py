@@ -2,6 +2,7 @@
 
     python quantize/distill.py                  # the watch student
     python quantize/distill.py --size band
+    python quantize/distill.py --teacher dino          # any pretrained system, or my_encoder.py:make
 
 The student sees a watch-like version of a recording through the causal front end and learns the teacher's
 (standardised) embedding of the undisturbed 10 s, and heart rate, quality and rhythm as the ECG tells them.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +39,10 @@ class DistillConfig:
 
     size: Literal["watch", "band"] = "watch"
     """Which student of the ladder."""
-    teacher: Path | None = None
-    """Checkpoint of the teacher, the authors' format or this project's (default: the shipped teacher)."""
+    teacher: str | None = None
+    """A pretrained system by name, a checkpoint, or my_encoder.py:make (default: the shipped teacher)."""
     out: Path | None = None
-    """File to write (default: runs/distill/SIZE.safetensors)."""
+    """File to write (default: runs/distill/SIZE.safetensors, or in a folder of the teacher's name there)."""
     steps: int = 4000
     """Optimiser steps."""
     batch: int = 256
@@ -63,7 +65,12 @@ class DistillConfig:
     @property
     def path(self) -> Path:
         """Where the student is written."""
-        return self.out or Path("runs/distill") / f"{self.size}.safetensors"
+        return self.out or runs_of("distill", self.teacher) / f"{self.size}.safetensors"
+
+
+def runs_of(step: str, teacher: str | None) -> Path:
+    """Folder of what a step made of a teacher: runs/STEP, and in it one for each teacher that was named."""
+    return Path("runs", step, re.sub(r"[^A-Za-z0-9]+", "-", teacher or "").strip("-"))
 
 
 def answer_loss(predicted: Tensor, labels: Tensor) -> Tensor:
@@ -140,6 +147,8 @@ def save_student(path: Path, student: Student, standard: Standard, metadata: dic
     state = student.state_dict()
     state["standard.mean"] = torch.from_numpy(np.asarray(standard.mean, np.float32))
     state["standard.std"] = torch.from_numpy(np.asarray(standard.std, np.float32))
+    if standard.basis is not None:
+        state["standard.basis"] = torch.from_numpy(np.asarray(standard.basis, np.float32))
     save_weights(path, state, {"student": describe(student.config), **metadata})
 
 
@@ -151,7 +160,12 @@ def load_student(path: Path | str) -> tuple[Student, Standard]:
     """
     state, metadata = read_state(path)
     student = Student(student_config(metadata, path))
-    standard = Standard(state.pop("standard.mean").numpy(), state.pop("standard.std").numpy())
+    basis = state.pop("standard.basis", None)
+    standard = Standard(
+        state.pop("standard.mean").numpy(),
+        state.pop("standard.std").numpy(),
+        None if basis is None else basis.numpy(),
+    )
     load_strict(student, state, path)
     return student.eval(), standard
 
@@ -184,7 +198,13 @@ def main(config: DistillConfig) -> None:
     steps = bar(distill(config, examples, student), f"distil {config.size}", total=config.steps)
     for row in steps:
         steps.set_postfix({k: f"{v:.3f}" for k, v in row.items()})
-    recipe = {"steps": config.steps, "batch": config.batch, "seed": config.seed, "windows": len(examples)}
+    recipe = {
+        "teacher": config.teacher,
+        "steps": config.steps,
+        "batch": config.batch,
+        "seed": config.seed,
+        "windows": len(examples),
+    }
     save_student(config.path, student, standard, {"recipe": recipe})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))
     say(f"{config.path}: {count:,} weights, {len(examples):,} windows")

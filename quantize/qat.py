@@ -2,6 +2,7 @@
 
     python quantize/qat.py                 # the shipped watch student
     python quantize/qat.py --size band --student runs/distill/band.safetensors
+    python quantize/qat.py --teacher dino             # what quantize/distill.py --teacher dino left
 
 The quantised student imitates its own float parent on training people; both are then judged on people whom neither
 has seen. Calibration and training use the training role only.
@@ -23,7 +24,7 @@ from torch import Tensor
 from models.checkpoint import WEIGHTS, read_state, save_weights
 from models.student import Student, describe
 from quantize.dataset import build
-from quantize.distill import load_student, student_config
+from quantize.distill import load_student, runs_of, student_config
 from quantize.evaluate import compare, evaluation, run_integers, run_torch
 from quantize.fake_quant import QuantStudent, quantise
 from quantize.integers import IntegerModel, read_integers
@@ -42,10 +43,12 @@ class QATConfig:
 
     size: Literal["watch", "band"] = "watch"
     """Which student of the ladder."""
+    teacher: str | None = None
+    """The teacher that was named to quantize/distill.py (default: the shipped one)."""
     student: Path | None = None
-    """Float student (default: the shipped one of that size)."""
+    """Float student (default: the teacher's of that size)."""
     out: Path | None = None
-    """File to write (default: runs/qat/SIZE.int8.safetensors)."""
+    """File to write (default: runs/qat/SIZE.int8.safetensors, or in a folder of the teacher's name there)."""
     steps: int = 900
     """Optimiser steps of QAT; 0 stops at post-training quantisation."""
     batch: int = 256
@@ -62,17 +65,26 @@ class QATConfig:
     @property
     def path(self) -> Path:
         """Where the quantised student is written."""
-        return self.out or Path("runs/qat") / f"{self.size}.int8.safetensors"
+        return self.out or runs_of("qat", self.teacher) / f"{self.size}.int8.safetensors"
 
 
-def float_weights(size: str) -> Path:
-    """The shipped float student of a size."""
-    return WEIGHTS / f"{size}.safetensors"
+def float_weights(size: str, teacher: str | None = None) -> Path:
+    """The float student of a size: the shipped one, or what quantize/distill.py left for a teacher."""
+    return _of_teacher("distill", f"{size}.safetensors", teacher)
 
 
-def int8_weights(size: str) -> Path:
-    """The shipped quantised student of a size."""
-    return WEIGHTS / f"{size}.int8.safetensors"
+def int8_weights(size: str, teacher: str | None = None) -> Path:
+    """The quantised student of a size: the shipped one, or what quantize/qat.py left for a teacher."""
+    return _of_teacher("qat", f"{size}.int8.safetensors", teacher)
+
+
+def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
+    path = runs_of(step, teacher) / name if teacher else WEIGHTS / name
+    if teacher and not path.exists():
+        raise CheckpointError(
+            f"no student of {teacher}", where=path, cure=f"Run python quantize/{step}.py --teacher {teacher}"
+        )
+    return path
 
 
 def calibration_batches(x: np.ndarray, seed: int) -> list[Tensor]:
@@ -150,7 +162,7 @@ def main(config: QATConfig) -> None:
     """Quantise a student to INT8: PTQ, then QAT, both judged on held-out people."""
     from signals.cli import bar, say
 
-    parent, _ = load_student(config.student or float_weights(config.size))
+    parent, _ = load_student(config.student or float_weights(config.size, config.teacher))
     examples, _ = build(
         None,
         parent.config.context,

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from models.checkpoint import load_encoder
-from models.probe import Windows, encode, run_probes, table
+from models.probe import encode, run_probes, table
 from models.student import LADDER
+from models.tasks import Windows
 from quantize.distill import load_student
 from quantize.evaluate import run_integers, run_torch
 from quantize.qat import float_weights, load_integers

@@ -1,0 +1,232 @@
+"""Which encoder deserves the watch: every system probed on the same people, compared with xMAE person by person.
+
+    python models/benchmark.py                                     # all systems that have weights, all tasks
+    python models/benchmark.py --systems xmae dino my_encoder.py:make
+    python models/benchmark.py --labels my_labels.csv --task sodium   # a CSV of person, recording, start, label
+    python models/benchmark.py --show docs/benchmark.json          # the tables of an earlier run
+
+A score is the mean over person folds, its spread their standard deviation: AUROC x 100, or mean absolute error. Stars
+mark a paired difference from the first system, people resampled: * 95 %, ** 99 %; the arrow says for whom (up: better
+than the first).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.bootstrap import Scores, difference, scores
+from models.checkpoint import encoder_weights
+from models.features import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
+from models.labels import load_labels
+from models.probe import predict, r2, fold_rows
+from models.tasks import HYPERTENSION, TASKS, Task, Windows, load_windows
+from models.zoo import NINE
+from signals.cohort import Progress, silent
+from signals.errors import ConfigError
+
+TEACHER_NAME = "xmae-rhythm"
+NOT_COMPARED = (0.0, 0.0, 0.0, "")
+# Tables of the page: title, and the tasks by their beginning.
+SECTIONS = (
+    ("Rhythm by cardiologists, AUROC x 100", ("rhythm", "PVC", "ectopic", "AF")),
+    ("Pulse and state, AUROC x 100", ("irregular", "signal quality", "hypertension", "stress")),
+    ("Values, mean absolute error", ("heart rate", "RMSSD (log", "SDNN (log", "respiration", "SpO2")),
+    ("Heart-rate variability, mean absolute error", ("RMSSD (ms", "SDNN (ms")),
+)
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Probes of many encoders on the same people."""
+
+    systems: tuple[str, ...] = ()
+    """Names of systems, checkpoints, or my_encoder.py:make; the first is the one that others are compared with
+    (default: xmae, the other eight and xmae-rhythm, as far as they have weights)."""
+    floors: bool = True
+    """Also random weights of each network, hand-made features, and no signal at all."""
+    labels: Path | None = None
+    """CSV of person, recording, start, label, in place of the open sets' tasks."""
+    task: str = ""
+    """What the CSV's labels are: one of the published twelve (hypertension-lab, hypertension-free-living, pvc, ectopic,
+    a1c, haemoglobin, platelets, sodium, wake, light, deep, rem), or any title."""
+    only: tuple[str, ...] = ()
+    """Names of sets to probe (default: all): ppg_arrhythmia, icu, bidmc, stress_predict."""
+    out: Path = Path("runs/benchmark.json")
+    """Where the results are written."""
+    show: Path | None = None
+    """Print the tables of this earlier result and do nothing else."""
+    cache: Path = Path("runs/features")
+    """Folder of features that were computed before."""
+    bf16: bool = True
+    """bfloat16 features: twice as fast where the CPU has AVX512-BF16."""
+    data: Path | None = None
+    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
+
+
+def available() -> tuple[list[str], list[str]]:
+    """(systems of the bench that have weights, systems that have none)."""
+    names = (*NINE, TEACHER_NAME)
+    found = [n for n in names if encoder_weights(n).exists()]
+    return found, [n for n in names if n not in found]
+
+
+def run_task(task: Task, windows: Windows, features: dict[str, np.ndarray]) -> list[dict]:
+    """One task on every system, a row each; `versus` compares with the first system.
+
+    A logarithmic label gives a second task in its own unit, from the same predictions.
+
+    Args:
+        features: system name to (n, k).
+    """
+    truth = windows.labels[task.label]
+    folds = fold_rows(task, windows)
+    predicted = {n: predict(task, windows, f, forest=n == HAND_MADE) for n, f in features.items()}
+    # A fold whose training people have one class only has no probe, for any system.
+    folds = [fold for fold in folds if all(np.isfinite(p[fold]).all() for p in predicted.values())]
+    if not folds:
+        raise ConfigError(f"no fold of {task.name} has both classes", field="label", cure="Label more people")
+    rows = _rows(task.name, task, truth, predicted, folds, windows.person)
+    if task.label.startswith("log_"):
+        own_unit = {name: np.exp(p) for name, p in predicted.items()}
+        rows += _rows(task.name.replace("log ms", "ms"), task, np.exp(truth), own_unit, folds, windows.person)
+    return rows
+
+
+def _rows(name: str, task: Task, truth, predicted, folds, person) -> list[dict]:
+    rows: list[dict] = []
+    first: Scores | None = None
+    every = np.concatenate(folds)
+    for system, p in predicted.items():
+        found = scores(task.kind, truth, p, person, folds)
+        each = found.by_fold()
+        row = {
+            "task": name, "data": task.data, "kind": task.kind, "system": system, "score": float(np.nanmean(each)),
+            "spread": float(np.nanstd(each)), "folds": [None if np.isnan(v) else float(v) for v in each],
+            "people": len(np.unique(person[every])), "windows": len(every),
+        }  # fmt: skip
+        if task.kind == "auroc":
+            row["positive_people"] = len(np.unique(person[every][truth[every] > 0.5]))
+        else:
+            row["r2"] = r2(truth[every], p[every])
+        if first is None:
+            first = found
+        else:
+            row["versus"] = difference(first, found)
+        rows.append(row)
+    return rows
+
+
+def benchmark(
+    systems: Iterable[str], sets: Iterable[tuple[Windows, list[Task]]], extract: Extractor, progress: Progress = silent
+) -> list[dict]:
+    """Every task on every system: rows as `run_task` gives them."""
+    rows = []
+    for windows, tasks in sets:
+        features = {name: extract.features(name, windows) for name in progress(list(systems), "features")}
+        for task in progress(tasks, "probes"):
+            rows += run_task(task, windows, features)
+    return rows
+
+
+def open_sets(only: tuple[str, ...] = ()) -> list[tuple[str, list[Task]]]:
+    """(set, its tasks) of the open data; `only` names sets, empty for all."""
+    tasks = (*TASKS, HYPERTENSION)
+    names = dict.fromkeys(t.data for t in tasks if not only or t.data in only)
+    return [(name, [t for t in tasks if t.data == name]) for name in names]
+
+
+def cell(row: dict) -> str:
+    """Score, spread, stars: `85.3 ± 4.1 ↑*`."""
+    scale, digits = (100, 1) if row["kind"] == "auroc" else (1, 3 if "log" in row["task"] else 2)
+    text = f"{scale * row['score']:.{digits}f} ± {scale * row['spread']:.{digits}f}"
+    found, _, _, stars = row.get("versus", NOT_COMPARED)
+    if not stars:
+        return text
+    return f"{text} {'↑' if (found > 0) == (row['kind'] == 'auroc') else '↓'}{stars}"
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: one line a system, one column a task; above each task its people (and how many have a positive)."""
+    tasks = list(dict.fromkeys(r["task"] for r in rows))
+    systems = list(dict.fromkeys(r["system"] for r in rows))
+    at = {(r["task"], r["system"]): r for r in rows}
+    heads = []
+    for task in tasks:
+        one = at[task, systems[0]]
+        positive = f" ({one['positive_people']})" if "positive_people" in one else ""
+        heads.append(f"{task}, {one['people']}{positive} people")
+    lines = ["| system | " + " | ".join(heads) + " |", "|---|" + "---|" * len(tasks)]
+    for system in systems:
+        cells = ["" if system == NO_SIGNAL and at[t, system]["kind"] == "auroc" else cell(at[t, system]) for t in tasks]
+        lines.append(f"| {title(system)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def tally(rows: list[dict]) -> str:
+    """Markdown: on how many tasks each system is better or worse than the first, and where it stands on average."""
+    tasks = [t for t in dict.fromkeys(r["task"] for r in rows) if "(ms)" not in t]
+    systems = [s for s in dict.fromkeys(r["system"] for r in rows) if s not in FLOORS]
+    at = {(r["task"], r["system"]): r for r in rows}
+    place: dict[str, list[int]] = {s: [] for s in systems}
+    for t in tasks:
+        sign = -1 if at[t, systems[0]]["kind"] == "auroc" else 1
+        for i, s in enumerate(sorted(systems, key=lambda s: sign * at[t, s]["score"])):
+            place[s].append(i + 1)
+    lines = [f"| system | mean place of {len(systems)}, {len(tasks)} tasks | better* | worse* |", "|---|---|---|---|"]
+    for s in sorted(systems, key=lambda s: np.mean(place[s])):
+        starred = [at[t, s] for t in tasks if at[t, s].get("versus", NOT_COMPARED)[3]]
+        better = sum((r["versus"][0] > 0) == (r["kind"] == "auroc") for r in starred)
+        lines.append(f"| {title(s)} | {np.mean(place[s]):.1f} | {better} | {len(starred) - better} |")
+    return "\n".join(lines)
+
+
+def page(rows: list[dict]) -> str:
+    """All tables, Markdown, with the tally first where it is a bench of several systems."""
+    parts = []
+    tasks = list(dict.fromkeys(r["task"] for r in rows))
+    if len({r["system"] for r in rows} - set(FLOORS)) > 1:
+        parts.append(f"### Over all tasks\n\n{tally(rows)}")
+    for name, beginnings in SECTIONS:
+        chosen = [t for t in tasks if t.startswith(beginnings)]
+        if chosen:
+            parts.append(f"### {name}\n\n{table([r for r in rows if r['task'] in chosen])}")
+        tasks = [t for t in tasks if t not in chosen]
+    if tasks:
+        parts.append(table([r for r in rows if r["task"] in tasks]))
+    return "\n\n".join(parts)
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Probe every system on the same people and compare each with the first."""
+    from signals.cli import bar, say
+
+    if config.show:
+        print(page(json.loads(config.show.read_text())))
+        return
+    systems = list(config.systems)
+    if not systems:
+        systems, without = available()
+        if without:
+            say(f"no weights: {', '.join(without)} (python models/pretrain.py --method NAME)")
+    if config.labels:
+        sets: Iterable = [load_labels(config.labels, config.task)]
+    else:
+        sets = ((load_windows(name, config.data, progress=bar), tasks) for name, tasks in open_sets(config.only))
+    if config.floors:
+        systems += [f for f in FLOORS if f not in systems]
+    rows = benchmark(systems, sets, Extractor(config.cache, config.bf16), bar)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps(rows, indent=1))
+    print(page(rows))
+    say(f"results: {config.out}")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, BenchmarkConfig)

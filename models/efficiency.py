@@ -1,0 +1,199 @@
+"""How many labelled people does an encoder need? Probe scores at 1 to 100 % of the people who may be fitted on.
+
+    python models/efficiency.py                              # xmae and the two best others of runs/benchmark.json
+    python models/efficiency.py --systems xmae mae lsm
+
+The people of a share are drawn at random, at least one, the same for every system; each share is drawn several times.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.benchmark import TEACHER_NAME
+from models.bootstrap import scores
+from models.features import FLOORS, Extractor, title
+from models.probe import predict, fold_rows
+from models.tasks import TASKS, Task, Windows, load_windows
+from signals.cohort import Progress, silent
+from signals.errors import ConfigError
+
+SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.00)
+COLOURS = ("#2563a8", "#c0392b", "#2e8b57", "#c98a1b", "#1f2933")
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class EfficiencyConfig:
+    """Probes of a few encoders on fewer and fewer labelled people."""
+
+    systems: tuple[str, ...] = ()
+    """Names of systems, as models/benchmark.py takes them (default: xmae and the two that its results place best)."""
+    tasks: tuple[str, ...] = ("ectopic against sinus", "irregular pulse", "heart rate (BPM)", "RMSSD (log ms)")
+    """Names of tasks."""
+    draws: int = 10
+    """Draws of people at each share."""
+    benchmark: Path = Path("runs/benchmark.json")
+    """Results that choose the systems."""
+    out: Path = Path("runs/efficiency.json")
+    """Where the results are written; the picture is beside them."""
+    cache: Path = Path("runs/features")
+    """Folder of features that were computed before."""
+    bf16: bool = True
+    """bfloat16 features."""
+    data: Path | None = None
+    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
+
+
+def best(rows: list[dict], count: int = 2) -> list[str]:
+    """The systems with the best mean place over the tasks of a benchmark, but xmae and the shipped teacher."""
+    names = [n for n in dict.fromkeys(r["system"] for r in rows) if n not in (*FLOORS, "xmae", TEACHER_NAME)]
+    places: dict[str, list[int]] = {n: [] for n in names}
+    for task in dict.fromkeys(r["task"] for r in rows):
+        at = {r["system"]: r for r in rows if r["task"] == task}
+        sign = -1 if at[names[0]]["kind"] == "auroc" else 1
+        for place, name in enumerate(sorted(names, key=lambda n: sign * at[n]["score"])):
+            places[name].append(place)
+    return sorted(names, key=lambda n: np.mean(places[n]))[:count]
+
+
+def some_people(windows: Windows, task: Task, share: float, draw: int) -> np.ndarray:
+    """(n,) the windows of a random share of the labelled people who may be fitted on, at least one."""
+    may = np.isfinite(windows.labels[task.label])
+    if task.split == "held_out":
+        may &= windows.fit
+    people = np.unique(windows.person[may])
+    count = max(1, round(share * len(people)))
+    chosen = np.random.default_rng([draw, count]).permutation(people)[:count]
+    return may & np.isin(windows.person, chosen)
+
+
+def curve(task: Task, windows: Windows, features: dict[str, np.ndarray], draws: int) -> list[dict]:
+    """A row for every system and share: scores of each draw, their median and 95 % interval, and how many people.
+
+    A draw whose people all have one label fits no probe; it scores what knowing nothing scores.
+    """
+    folds = fold_rows(task, windows)
+    truth = windows.labels[task.label]
+    rows = []
+    for share in SHARES:
+        chosen = [some_people(windows, task, share, d) for d in range(1 if share == 1.0 else draws)]
+        for name, x in features.items():
+            found = []
+            for fit in chosen:
+                p = predict(task, windows, x, fit=fit)
+                blind = 0.0 if task.kind == "auroc" else float(np.mean(truth[fit]))
+                found.append(
+                    float(
+                        np.nanmean(
+                            scores(
+                                task.kind, truth, np.where(np.isfinite(p), p, blind), windows.person, folds
+                            ).by_fold()
+                        )
+                    )
+                )
+            low, high = np.percentile(found, INTERVAL)
+            rows.append(
+                {
+                    "task": task.name, "kind": task.kind, "system": name, "share": share,
+                    "people": len(np.unique(windows.person[chosen[0]])), "score": float(np.median(found)),
+                    "low": float(low), "high": float(high), "draws": found,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def efficiency(config: EfficiencyConfig, systems: list[str], progress: Progress = silent) -> list[dict]:
+    """The curves of all tasks.
+
+    Raises:
+        ConfigError: no such task.
+    """
+    tasks = {t.name: t for t in TASKS}
+    unknown = [t for t in config.tasks if t not in tasks]
+    if unknown:
+        raise ConfigError(f"no task {unknown[0]!r}", field="tasks", cure=f"Use {', '.join(tasks)}")
+    extract, rows = Extractor(config.cache, config.bf16), []
+    for name in dict.fromkeys(tasks[t].data for t in config.tasks):
+        windows = load_windows(name, config.data, progress=progress)
+        features = {s: extract.features(s, windows) for s in progress(systems, "features")}
+        chosen = [tasks[t] for t in config.tasks if tasks[t].data == name]
+        for task in progress(chosen, "curves"):
+            rows += curve(task, windows, features, config.draws)
+    return rows
+
+
+def draw(rows: list[dict], path: Path) -> None:
+    """One panel a task: median score against the share of labelled people, with the interval over draws."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tasks = list(dict.fromkeys(r["task"] for r in rows))
+    figure, panels = plt.subplots(1, len(tasks), figsize=(3.6 * len(tasks), 3.4), layout="constrained", squeeze=False)
+    for panel, task in zip(panels[0], tasks, strict=True):
+        own = [r for r in rows if r["task"] == task]
+        for system, colour in zip(dict.fromkeys(r["system"] for r in own), COLOURS, strict=False):
+            line = [r for r in own if r["system"] == system]
+            x = [100 * r["share"] for r in line]
+            panel.fill_between(x, [r["low"] for r in line], [r["high"] for r in line], color=colour, alpha=0.15, lw=0)
+            panel.plot(x, [r["score"] for r in line], "o-", ms=3, color=colour, label=title(system))
+        people = [r["people"] for r in own if r["system"] == own[0]["system"]]
+        panel.set_xscale("log")
+        panel.set_xticks(
+            [100 * s for s in SHARES], [f"{100 * s:.0f} %\n{n}" for s, n in zip(SHARES, people, strict=True)]
+        )
+        panel.minorticks_off()
+        panel.set_title(task, fontsize=10)
+        panel.set_ylabel("AUROC" if own[0]["kind"] == "auroc" else "mean absolute error", fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.3)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(fontsize=8, frameon=False)
+    figure.supxlabel("labelled people", fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def table(rows: list[dict]) -> str:
+    """Markdown: one line a task and system, one column a share."""
+    lines = [
+        "| task | system | " + " | ".join(f"{100 * s:.0f} %" for s in SHARES) + " |",
+        "|---|---|" + "---|" * len(SHARES),
+    ]
+    for task in dict.fromkeys(r["task"] for r in rows):
+        for system in dict.fromkeys(r["system"] for r in rows):
+            line = [r for r in rows if r["task"] == task and r["system"] == system]
+            digits = 3 if line[0]["kind"] == "auroc" or "log" in task else 2
+            cells = [f"{r['score']:.{digits}f} [{r['low']:.{digits}f}, {r['high']:.{digits}f}]" for r in line]
+            lines.append(f"| {task} | {title(system)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(config: EfficiencyConfig) -> None:
+    """Probe a few encoders on fewer and fewer labelled people; results, table and picture."""
+    from signals.cli import bar, say
+
+    systems = list(config.systems)
+    if not systems:
+        if not config.benchmark.exists():
+            raise ConfigError("not there", where=config.benchmark, cure="Name --systems, or run models/benchmark.py")
+        systems = ["xmae", *best(json.loads(config.benchmark.read_text()))]
+    rows = efficiency(config, systems, bar)
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    config.out.write_text(json.dumps(rows, indent=1))
+    draw(rows, config.out.with_suffix(".png"))
+    print(table(rows))
+    say(f"results: {config.out}; picture: {config.out.with_suffix('.png')}")
+
+
+if __name__ == "__main__":
+    from signals.cli import run
+
+    run(main, EfficiencyConfig)

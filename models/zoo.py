@@ -1,0 +1,60 @@
+"""The nine pretraining systems by name, and the variants of xMAE that are not among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.objectives.apple import Apple
+from models.objectives.apple_m import AppleM
+from models.objectives.base import Objective
+from models.objectives.cross_modal import CrossModal, PublishedCrossModal, RhythmCrossModal
+from models.objectives.dino import DINO
+from models.objectives.lsm import LSM
+from models.objectives.mae import MAE1D
+from models.objectives.msn import MSN
+from models.objectives.papagei import PaPaGeiP
+from models.objectives.simclr import SimCLR
+from signals.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class System:
+    """One pretraining system.
+
+    Attributes:
+        title: its name in the published table.
+        build: a fresh objective with its networks.
+        listed: whether it is one of the nine.
+    """
+
+    title: str
+    build: Callable[[], Objective]
+    listed: bool = True
+
+
+SYSTEMS = {
+    "xmae": System("xMAE", CrossModal),
+    "mae": System("MAE-1D", MAE1D),
+    "msn": System("MSN", MSN),
+    "papagei": System("PaPaGei-P", PaPaGeiP),
+    "apple": System("Apple", Apple),
+    "dino": System("DINO", DINO),
+    "lsm": System("LSM", LSM),
+    "simclr": System("SimCLR", SimCLR),
+    "apple-m": System("Apple-M", AppleM),
+    "xmae-rhythm": System("xMAE + R-peaks", RhythmCrossModal, listed=False),
+    "xmae-published": System("xMAE, published settings", PublishedCrossModal, listed=False),
+}
+NINE = tuple(name for name, system in SYSTEMS.items() if system.listed)
+
+
+def build(name: str) -> Objective:
+    """A fresh objective by name.
+
+    Raises:
+        ConfigError: no such system.
+    """
+    if name not in SYSTEMS:
+        raise ConfigError(f"no system {name!r}", field="method", cure=f"Use one of {', '.join(SYSTEMS)}")
+    return SYSTEMS[name].build()
