@@ -23,7 +23,7 @@ from models.bootstrap import Scores, difference, scores
 from models.checkpoint import encoder_weights
 from models.features import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
 from models.labels import load_labels
-from models.probe import predict, r2, fold_rows
+from models.probe import fold_rows, predict, r2
 from models.tasks import HYPERTENSION, TASKS, Task, Windows, load_windows
 from models.zoo import NINE
 from signals.cohort import Progress, silent

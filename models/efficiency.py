@@ -17,7 +17,7 @@ import numpy as np
 from models.benchmark import TEACHER_NAME
 from models.bootstrap import scores
 from models.features import FLOORS, Extractor, title
-from models.probe import predict, fold_rows
+from models.probe import fold_rows, predict
 from models.tasks import TASKS, Task, Windows, load_windows
 from signals.cohort import Progress, silent
 from signals.errors import ConfigError
