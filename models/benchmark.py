@@ -162,8 +162,10 @@ def table(rows: list[dict]) -> str:
         heads.append(f"{task}, {one['people']}{positive} people")
     lines = ["| system | " + " | ".join(heads) + " |", "|---|" + "---|" * len(tasks)]
     for system in systems:
+        # No signal is 50 by construction where classes are ranked.
         cells = ["" if system == NO_SIGNAL and at[t, system]["kind"] == "auroc" else cell(at[t, system]) for t in tasks]
-        lines.append(f"| {title(system)} | " + " | ".join(cells) + " |")
+        if any(cells):
+            lines.append(f"| {title(system)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from synthetic import synthetic_track
 from torch import nn
 
 from models.checkpoint import load_encoder
+from models.curves import work
 from models.objectives.apple import info_nce, koleo, two_way
 from models.objectives.base import Batch, effective_rank, hidden_patches, kept_count, scatter_visible
 from models.objectives.dino import STUDENT_TEMPERATURE, TEACHER_TEMPERATURE, distillation_loss
@@ -342,3 +343,7 @@ def test_a_system_without_weights_says_how_to_get_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=r"pretrain\.py --method msn"):
         load_encoder("msn")
+
+
+def test_work_is_counted_as_the_paper_counts_it():
+    assert work(build("xmae").encoder.eval()) == pytest.approx(157.5e6, rel=0.005)
