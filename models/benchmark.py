@@ -169,18 +169,28 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def places(rows: list[dict]) -> dict[str, list[int]]:
+    """Place of each system (1 is the best) on every task, floors left out; a task and its logarithm count once."""
+    systems = [s for s in dict.fromkeys(r["system"] for r in rows) if s not in FLOORS]
+    found: dict[str, list[int]] = {s: [] for s in systems}
+    for task in _counted(rows):
+        at = {r["system"]: r for r in rows if r["task"] == task}
+        sign = -1 if at[systems[0]]["kind"] == "auroc" else 1
+        for i, s in enumerate(sorted(systems, key=lambda s: sign * at[s]["score"])):
+            found[s].append(i + 1)
+    return found
+
+
+def _counted(rows: list[dict]) -> list[str]:
+    return [t for t in dict.fromkeys(r["task"] for r in rows) if "(ms)" not in t]
+
+
 def tally(rows: list[dict]) -> str:
     """Markdown: on how many tasks each system is better or worse than the first, and where it stands on average."""
-    tasks = [t for t in dict.fromkeys(r["task"] for r in rows) if "(ms)" not in t]
-    systems = [s for s in dict.fromkeys(r["system"] for r in rows) if s not in FLOORS]
+    place, tasks = places(rows), _counted(rows)
     at = {(r["task"], r["system"]): r for r in rows}
-    place: dict[str, list[int]] = {s: [] for s in systems}
-    for t in tasks:
-        sign = -1 if at[t, systems[0]]["kind"] == "auroc" else 1
-        for i, s in enumerate(sorted(systems, key=lambda s: sign * at[t, s]["score"])):
-            place[s].append(i + 1)
-    lines = [f"| system | mean place of {len(systems)}, {len(tasks)} tasks | better* | worse* |", "|---|---|---|---|"]
-    for s in sorted(systems, key=lambda s: np.mean(place[s])):
+    lines = [f"| system | mean place of {len(place)}, {len(tasks)} tasks | better* | worse* |", "|---|---|---|---|"]
+    for s in sorted(place, key=lambda s: np.mean(place[s])):
         starred = [at[t, s] for t in tasks if at[t, s].get("versus", NOT_COMPARED)[3]]
         better = sum((r["versus"][0] > 0) == (r["kind"] == "auroc") for r in starred)
         lines.append(f"| {title(s)} | {np.mean(place[s]):.1f} | {better} | {len(starred) - better} |")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.benchmark import TEACHER_NAME
+from models.benchmark import TEACHER_NAME, places
 from models.bootstrap import scores
-from models.features import FLOORS, Extractor, title
+from models.features import Extractor, title
 from models.probe import fold_rows, predict
 from models.tasks import TASKS, Task, Windows, load_windows
 from signals.cohort import Progress, silent
@@ -51,14 +51,8 @@ class EfficiencyConfig:
 
 def best(rows: list[dict], count: int = 2) -> list[str]:
     """The systems with the best mean place over the tasks of a benchmark, but xmae and the shipped teacher."""
-    names = [n for n in dict.fromkeys(r["system"] for r in rows) if n not in (*FLOORS, "xmae", TEACHER_NAME)]
-    places: dict[str, list[int]] = {n: [] for n in names}
-    for task in dict.fromkeys(r["task"] for r in rows):
-        at = {r["system"]: r for r in rows if r["task"] == task}
-        sign = -1 if at[names[0]]["kind"] == "auroc" else 1
-        for place, name in enumerate(sorted(names, key=lambda n: sign * at[n]["score"])):
-            places[name].append(place)
-    return sorted(names, key=lambda n: np.mean(places[n]))[:count]
+    place = {s: np.mean(p) for s, p in places(rows).items() if s not in ("xmae", TEACHER_NAME)}
+    return sorted(place, key=place.__getitem__)[:count]
 
 
 def some_people(windows: Windows, task: Task, share: float, draw: int) -> np.ndarray:
@@ -73,9 +67,10 @@ def some_people(windows: Windows, task: Task, share: float, draw: int) -> np.nda
 
 
 def curve(task: Task, windows: Windows, features: dict[str, np.ndarray], draws: int) -> list[dict]:
-    """A row for every system and share: scores of each draw, their median and 95 % interval, and how many people.
+    """A row for every system and share: the median score over draws, a 95 % interval, and how many people.
 
-    A draw whose people all have one label fits no probe; it scores what knowing nothing scores.
+    The interval is over the people that were drawn to fit on and, for each of these draws, over resampled test people. A
+    draw whose people all have one label fits no probe; it scores what knowing nothing scores.
     """
     folds = fold_rows(task, windows)
     truth = windows.labels[task.label]
@@ -83,20 +78,14 @@ def curve(task: Task, windows: Windows, features: dict[str, np.ndarray], draws: 
     for share in SHARES:
         chosen = [some_people(windows, task, share, d) for d in range(1 if share == 1.0 else draws)]
         for name, x in features.items():
-            found = []
+            found, spread = [], []
             for fit in chosen:
                 p = predict(task, windows, x, fit=fit)
                 blind = 0.0 if task.kind == "auroc" else float(np.mean(truth[fit]))
-                found.append(
-                    float(
-                        np.nanmean(
-                            scores(
-                                task.kind, truth, np.where(np.isfinite(p), p, blind), windows.person, folds
-                            ).by_fold()
-                        )
-                    )
-                )
-            low, high = np.percentile(found, INTERVAL)
+                score = scores(task.kind, truth, np.where(np.isfinite(p), p, blind), windows.person, folds)
+                found.append(float(np.nanmean(score.by_fold())))
+                spread.append(score.draw())
+            low, high = np.nanpercentile(spread, INTERVAL)
             rows.append(
                 {
                     "task": task.name, "kind": task.kind, "system": name, "share": share,
@@ -128,7 +117,7 @@ def efficiency(config: EfficiencyConfig, systems: list[str], progress: Progress 
 
 
 def draw(rows: list[dict], path: Path) -> None:
-    """One panel a task: median score against the share of labelled people, with the interval over draws."""
+    """One panel a task: median score against the share of labelled people, with its interval."""
     import matplotlib
 
     matplotlib.use("Agg")

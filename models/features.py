@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.checkpoint import embedding_width, load_encoder
+from models.checkpoint import PRETRAINING_ONLY, embedding_width, load_encoder
 from models.objectives.cross_modal import CrossModal
 from models.probe import encode, interval_features
 from models.resnet import ResNet1D
@@ -88,5 +88,7 @@ class Extractor:
 def _digest(encoder: nn.Module) -> str:
     found = hashlib.sha256(type(encoder).__name__.encode())
     for name, value in encoder.state_dict().items():
+        if name.startswith(PRETRAINING_ONLY):
+            continue  # not in a checkpoint: other start values at every loading, and no part of a feature
         found.update(name.encode() + value.contiguous().numpy().tobytes())
     return found.hexdigest()

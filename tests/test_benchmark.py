@@ -17,6 +17,7 @@ from models.efficiency import SHARES, best, curve, some_people
 from models.efficiency import table as efficiency_table
 from models.labels import SEED_TASKS, load_labels
 from models.probe import auroc, fold_rows, predict
+from models.published import table as published_table
 from models.tasks import Task, Windows
 from signals.cohort import ROOT, SHIPPED, cut, prepare
 from signals.errors import RecordingError, SplitError
@@ -345,7 +346,13 @@ def test_a_teacher_without_a_student_says_what_to_run(tmp_path, run_script):
 
 @pytest.mark.parametrize(
     ("name", "tables"),
-    [("benchmark", page), ("efficiency", efficiency_table), ("teachers", page), ("pretraining", curves_table)],
+    [
+        ("benchmark", page),
+        ("benchmark", published_table),
+        ("efficiency", efficiency_table),
+        ("teachers", page),
+        ("pretraining", curves_table),
+    ],
 )
 def test_the_results_page_shows_what_is_stored(name, tables):
     """Every table of RESULTS.md that comes from a stored result is that result's, to the letter."""

@@ -37,6 +37,7 @@ SCRIPTS = (
     "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/parity.py",
     "firmware_sim/bench.py", "firmware_sim/parts.py", "firmware_sim/sweep.py", "firmware_sim/versus.py", "export/to_c.py",
     "export/bundle.py", "models/benchmark.py", "models/efficiency.py", "quantize/teachers.py",
+    "models/curves.py", "models/published.py",
 )  # fmt: skip
 
 
