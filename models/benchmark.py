@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bootstrap import Scores, difference, scores
-from models.checkpoint import encoder_weights
+from models.bootstrap import difference, scores
+from models.checkpoint import SHIPPED_TEACHER, encoder_weights
 from models.features import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
 from models.labels import load_labels
 from models.probe import fold_rows, predict, r2
@@ -29,7 +29,6 @@ from models.zoo import NINE
 from signals.cohort import Progress, silent
 from signals.errors import ConfigError
 
-TEACHER_NAME = "xmae-rhythm"
 NOT_COMPARED = (0.0, 0.0, 0.0, "")
 # Tables of the page: title, and the tasks by their beginning.
 SECTIONS = (
@@ -70,18 +69,21 @@ class BenchmarkConfig:
 
 def available() -> tuple[list[str], list[str]]:
     """(systems of the bench that have weights, systems that have none)."""
-    names = (*NINE, TEACHER_NAME)
+    names = (*NINE, SHIPPED_TEACHER)
     found = [n for n in names if encoder_weights(n).exists()]
     return found, [n for n in names if n not in found]
 
 
-def run_task(task: Task, windows: Windows, features: dict[str, np.ndarray]) -> list[dict]:
-    """One task on every system, a row each; `versus` compares with the first system.
+def run_task(
+    task: Task, windows: Windows, features: dict[str, np.ndarray], born: dict[str, str] | None = None
+) -> list[dict]:
+    """One task on every system, a row each; `versus` compares with the first system, `versus_random` with its own network.
 
     A logarithmic label gives a second task in its own unit, from the same predictions.
 
     Args:
         features: system name to (n, k).
+        born: system name to the floor that is its own network with random weights.
     """
     truth = windows.labels[task.label]
     folds = fold_rows(task, windows)
@@ -90,20 +92,21 @@ def run_task(task: Task, windows: Windows, features: dict[str, np.ndarray]) -> l
     folds = [fold for fold in folds if all(np.isfinite(p[fold]).all() for p in predicted.values())]
     if not folds:
         raise ConfigError(f"no fold of {task.name} has both classes", field="label", cure="Label more people")
-    rows = _rows(task.name, task, truth, predicted, folds, windows.person)
+    rows = _rows(task.name, task, truth, predicted, folds, windows.person, born or {})
     if task.label.startswith("log_"):
         own_unit = {name: np.exp(p) for name, p in predicted.items()}
-        rows += _rows(task.name.replace("log ms", "ms"), task, np.exp(truth), own_unit, folds, windows.person)
+        in_ms = task.name.replace("log ms", "ms")
+        rows += _rows(in_ms, task, np.exp(truth), own_unit, folds, windows.person, born or {})
     return rows
 
 
-def _rows(name: str, task: Task, truth, predicted, folds, person) -> list[dict]:
+def _rows(name: str, task: Task, truth, predicted, folds, person, born) -> list[dict]:
     rows: list[dict] = []
-    first: Scores | None = None
+    found = {system: scores(task.kind, truth, p, person, folds) for system, p in predicted.items()}
+    first = next(iter(found))
     every = np.concatenate(folds)
-    for system, p in predicted.items():
-        found = scores(task.kind, truth, p, person, folds)
-        each = found.by_fold()
+    for system, score in found.items():
+        each = score.by_fold()
         row = {
             "task": name, "data": task.data, "kind": task.kind, "system": system, "score": float(np.nanmean(each)),
             "spread": float(np.nanstd(each)), "folds": [None if np.isnan(v) else float(v) for v in each],
@@ -112,11 +115,11 @@ def _rows(name: str, task: Task, truth, predicted, folds, person) -> list[dict]:
         if task.kind == "auroc":
             row["positive_people"] = len(np.unique(person[every][truth[every] > 0.5]))
         else:
-            row["r2"] = r2(truth[every], p[every])
-        if first is None:
-            first = found
-        else:
-            row["versus"] = difference(first, found)
+            row["r2"] = r2(truth[every], predicted[system][every])
+        if system != first:
+            row["versus"] = difference(found[first], score)
+        if born.get(system) in found:
+            row["versus_random"] = difference(found[born[system]], score)
         rows.append(row)
     return rows
 
@@ -125,11 +128,12 @@ def benchmark(
     systems: Iterable[str], sets: Iterable[tuple[Windows, list[Task]]], extract: Extractor, progress: Progress = silent
 ) -> list[dict]:
     """Every task on every system: rows as `run_task` gives them."""
-    rows = []
+    rows, systems = [], list(systems)
+    born = {name: floor for name in systems if (floor := extract.born(name))}
     for windows, tasks in sets:
-        features = {name: extract.features(name, windows) for name in progress(list(systems), "features")}
+        features = {name: extract.features(name, windows) for name in progress(systems, "features")}
         for task in progress(tasks, "probes"):
-            rows += run_task(task, windows, features)
+            rows += run_task(task, windows, features, born)
     return rows
 
 
@@ -186,15 +190,27 @@ def _counted(rows: list[dict]) -> list[str]:
 
 
 def tally(rows: list[dict]) -> str:
-    """Markdown: on how many tasks each system is better or worse than the first, and where it stands on average."""
+    """Markdown: where each system stands on average, and on how many tasks it is better or worse, with a star, than the
+    first and than its own network with random weights."""
     place, tasks = places(rows), _counted(rows)
-    at = {(r["task"], r["system"]): r for r in rows}
-    lines = [f"| system | mean place of {len(place)}, {len(tasks)} tasks | better* | worse* |", "|---|---|---|---|"]
+    first = title(next(iter(place)))
+    lines = [
+        f"| system | mean place of {len(place)}, {len(tasks)} tasks | better / worse than {first} "
+        "| better / worse than its network at random weights |",
+        "|---|---|---|---|",
+    ]
     for s in sorted(place, key=lambda s: np.mean(place[s])):
-        starred = [at[t, s] for t in tasks if at[t, s].get("versus", NOT_COMPARED)[3]]
-        better = sum((r["versus"][0] > 0) == (r["kind"] == "auroc") for r in starred)
-        lines.append(f"| {title(s)} | {np.mean(place[s]):.1f} | {better} | {len(starred) - better} |")
+        own = [r for r in rows if r["system"] == s and r["task"] in tasks]
+        lines.append(
+            f"| {title(s)} | {np.mean(place[s]):.1f} | {_count(own, 'versus')} | {_count(own, 'versus_random')} |"
+        )
     return "\n".join(lines)
+
+
+def _count(rows: list[dict], what: str) -> str:
+    compared = [(r[what], r["kind"]) for r in rows if what in r]
+    better = [(found > 0) == (kind == "auroc") for (found, _, _, stars), kind in compared if stars]
+    return f"{sum(better)} / {len(better) - sum(better)}" if compared else ""
 
 
 def page(rows: list[dict]) -> str:

@@ -22,6 +22,7 @@ from signals.errors import CheckpointError
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 TEACHER = WEIGHTS / "teacher.safetensors"
+SHIPPED_TEACHER = "xmae-rhythm"  # the system that made TEACHER
 PREFIX = "model."
 PRETRAINING_ONLY = ("dec_blk.", "decoder.", "mask_loc_table.")
 # Encoders beside xMAE's, by the name that a checkpoint carries.
@@ -120,7 +121,7 @@ def load_encoder(source: str | Path | None = None, config: XMAEConfig = XMAEConf
 
 def encoder_weights(name: str) -> Path:
     """Where a system's encoder is: among the shipped weights, else where pretraining leaves it; may not exist."""
-    shipped = TEACHER if name == "xmae-rhythm" else WEIGHTS / f"{name}.safetensors"
+    shipped = TEACHER if name == SHIPPED_TEACHER else WEIGHTS / f"{name}.safetensors"
     return shipped if shipped.exists() else Path("runs/pretrain") / name / "encoder.safetensors"
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.benchmark import TEACHER_NAME, places
+from models.benchmark import places
 from models.bootstrap import scores
+from models.checkpoint import SHIPPED_TEACHER
 from models.features import Extractor, title
 from models.probe import fold_rows, predict
 from models.tasks import TASKS, Task, Windows, load_windows
@@ -51,7 +52,7 @@ class EfficiencyConfig:
 
 def best(rows: list[dict], count: int = 2) -> list[str]:
     """The systems with the best mean place over the tasks of a benchmark, but xmae and the shipped teacher."""
-    place = {s: np.mean(p) for s, p in places(rows).items() if s not in ("xmae", TEACHER_NAME)}
+    place = {s: np.mean(p) for s, p in places(rows).items() if s not in ("xmae", SHIPPED_TEACHER)}
     return sorted(place, key=place.__getitem__)[:count]
 
 

@@ -16,12 +16,14 @@ from models.probe import encode, interval_features
 from models.resnet import ResNet1D
 from models.tasks import Windows
 from models.vit import ViT1D
+from models.xmae import Path as PpgPath
 from models.zoo import SYSTEMS
 from signals.errors import CheckpointError
 
 HAND_MADE, NO_SIGNAL = "hand-made intervals", "no signal"
 # What any trained encoder must beat: each network with the weights that it is born with, and two that need none.
 RANDOM = {"random xMAE": lambda: CrossModal().encoder, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
+NETWORKS = {"random xMAE": PpgPath, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
 FLOORS = (*RANDOM, HAND_MADE, NO_SIGNAL)
 RANDOM_SEED = 0
 
@@ -63,6 +65,13 @@ class Extractor:
         if not np.isfinite(found).all():
             raise CheckpointError("gives features that are not finite", where=name, cure="Check its weights")
         return found
+
+    def born(self, name: str) -> str | None:
+        """The floor that is a system's own network with random weights, if there is one."""
+        if name in FLOORS:
+            return None
+        encoder = load_encoder(name)
+        return next((floor for floor, kind in NETWORKS.items() if type(encoder) is kind), None)
 
     def _encoder(self, name: str) -> nn.Module:
         if name not in RANDOM:

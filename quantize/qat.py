@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.checkpoint import WEIGHTS, read_state, save_weights
+from models.checkpoint import SHIPPED_TEACHER, WEIGHTS, read_state, save_weights
 from models.student import Student, describe
 from quantize.dataset import build
 from quantize.distill import load_student, runs_of, student_config
@@ -79,8 +79,10 @@ def int8_weights(size: str, teacher: str | None = None) -> Path:
 
 
 def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
-    path = runs_of(step, teacher) / name if teacher else WEIGHTS / name
-    if teacher and not path.exists():
+    path = runs_of(step, teacher) / name
+    if not teacher or (teacher == SHIPPED_TEACHER and not path.exists()):
+        return WEIGHTS / name
+    if not path.exists():
         raise CheckpointError(
             f"no student of {teacher}", where=path, cure=f"Run python quantize/{step}.py --teacher {teacher}"
         )

@@ -101,7 +101,16 @@ def test_one_task_compares_every_system_with_the_first():
     assert [r["task"] for r in logs] == ["v (log ms)"] * 2 + ["v (ms)"] * 2
     assert logs[2]["score"] > logs[0]["score"]  # in ms, not in log ms
     assert logs[1]["people"] == 6  # the half that nothing was fitted on
-    assert "| knows | 1.0 | 0 | 0 |" in tally([*rows, *logs])
+    assert "| guesses | 2.0 | 0 / 2 |  |" in tally([*rows, *logs])
+
+
+def test_a_system_is_compared_with_its_own_network_at_random_weights():
+    windows = labelled()
+    y = windows.labels["y"]
+    features = {"xmae": y[:, None] + 0.1, "random xMAE": np.random.default_rng(2).normal(size=(len(y), 3))}
+    rows = run_task(Task("t", "d", "y", "auroc", "folds", 3), windows, features, {"xmae": "random xMAE"})
+    assert rows[0]["versus_random"][0] == pytest.approx(1 - rows[1]["score"])
+    assert "| xMAE | 1.0 |  | 1 / 0 |" in tally(rows)
 
 
 def test_held_out_people_are_never_fitted_on():
