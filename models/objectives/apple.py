@@ -49,14 +49,15 @@ class Apple(Objective):
         with self.fast():
             fast, slow = self.online(windows).float(), self.momentum(windows).float()
         contrast, spread = two_way(fast[0::2], fast[1::2], slow[0::2], slow[1::2])
-        return contrast + KOLEO_WEIGHT * spread, _parts(contrast, spread)
+        return contrast + KOLEO_WEIGHT * spread, parts_of(contrast, spread)
 
     def after_step(self, progress: float) -> None:
         """Move the momentum copy."""
         self.momentum.update(self.online, MOMENTUM)
 
 
-def _parts(contrast: Tensor, spread: Tensor) -> dict[str, float]:
+def parts_of(contrast: Tensor, spread: Tensor) -> dict[str, float]:
+    """What a log shows of `two_way`."""
     return {"contrast": float(contrast.detach()), "koleo": float(spread.detach())}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.objectives.apple import KOLEO_WEIGHT, MOMENTUM, OUTPUT, two_way
+from models.objectives.apple import KOLEO_WEIGHT, MOMENTUM, OUTPUT, parts_of, two_way
 from models.objectives.base import Batch, Objective
 from models.objectives.heads import projection
 from models.objectives.momentum import Momentum
@@ -40,8 +40,7 @@ class AppleM(Objective):
         with self.fast():
             fast, slow = self.online(batch.ppg, batch.ecg).float(), self.momentum(batch.ppg, batch.ecg).float()
         contrast, spread = two_way(*fast.chunk(2), *slow.chunk(2))
-        parts = {"contrast": float(contrast.detach()), "koleo": float(spread.detach())}
-        return contrast + KOLEO_WEIGHT * spread, parts
+        return contrast + KOLEO_WEIGHT * spread, parts_of(contrast, spread)
 
     def after_step(self, progress: float) -> None:
         """Move the momentum copy."""
