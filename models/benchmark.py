@@ -194,16 +194,18 @@ def tally(rows: list[dict]) -> str:
     first and than its own network with random weights."""
     place, tasks = places(rows), _counted(rows)
     first = title(next(iter(place)))
-    lines = [
-        f"| system | mean place of {len(place)}, {len(tasks)} tasks | better / worse than {first} "
-        "| better / worse than its network at random weights |",
-        "|---|---|---|---|",
-    ]
+    heads, what = (
+        ["system", f"mean place of {len(place)}, {len(tasks)} tasks", f"better / worse than {first}"],
+        ["versus"],
+    )
+    if any("versus_random" in r for r in rows):
+        heads.append("better / worse than its network at random weights")
+        what.append("versus_random")
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for s in sorted(place, key=lambda s: np.mean(place[s])):
         own = [r for r in rows if r["system"] == s and r["task"] in tasks]
-        lines.append(
-            f"| {title(s)} | {np.mean(place[s]):.1f} | {_count(own, 'versus')} | {_count(own, 'versus_random')} |"
-        )
+        counts = " | ".join(_count(own, w) for w in what)
+        lines.append(f"| {title(s)} | {np.mean(place[s]):.1f} | {counts} |")
     return "\n".join(lines)
 
 

@@ -101,7 +101,7 @@ def test_one_task_compares_every_system_with_the_first():
     assert [r["task"] for r in logs] == ["v (log ms)"] * 2 + ["v (ms)"] * 2
     assert logs[2]["score"] > logs[0]["score"]  # in ms, not in log ms
     assert logs[1]["people"] == 6  # the half that nothing was fitted on
-    assert "| guesses | 2.0 | 0 / 2 |  |" in tally([*rows, *logs])
+    assert "| guesses | 2.0 | 0 / 2 |" in tally([*rows, *logs])
 
 
 def test_a_system_is_compared_with_its_own_network_at_random_weights():
