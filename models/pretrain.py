@@ -45,7 +45,7 @@ class PretrainConfig:
     targets and disturbed windows. xmae-published has the paper's settings and does not learn on the open data."""
     out: Path | None = None
     """Folder of checkpoints and log (default: runs/pretrain/METHOD)."""
-    windows: int = 96_000
+    windows: int = 64_000
     """Windows to see in all: the budget that is equal for all systems."""
     batch: int = 64
     """Windows per step."""

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from models.student import LADDER, Student, StudentConfig, fold, layers_of, work
 from quantize.augment import disturb, stretched, watch_version
-from quantize.dataset import Examples, Standard
+from quantize.dataset import Examples, Standard, common_width
 from quantize.distill import DistillConfig, answer_loss, distill, load_student, save_student
 from quantize.evaluate import Evaluation, Outputs, compare, cosine
 from quantize.fake_quant import quantise
 from quantize.integers import quantised_multiplier, read_integers, requantise
-from quantize.qat import QATConfig, load_quantised, save_quantised, train_quantised
+from quantize.qat import QATConfig, int8_weights, load_quantised, save_quantised, train_quantised
 from signals.errors import CheckpointError, ConfigError
 from signals.readers import read_recording
 
@@ -221,3 +221,34 @@ def test_comparison_is_paired_and_sees_damage():
     assert worse["cosine"]["worst"] == pytest.approx(-1)
     assert worse["irregular"]["difference"][2] < 0
     assert worse["heart_rate"]["difference"][1] > 0
+
+
+# --- teachers of any width ---
+
+
+@pytest.mark.parametrize("width", [24, 255])
+def test_a_narrow_embedding_keeps_its_angles(width):
+    x = np.random.default_rng(0).normal(size=(40, width))
+    wide = x @ common_width(x)
+    np.testing.assert_allclose(wide @ wide.T, x @ x.T, atol=1e-3)
+
+
+def test_a_wide_embedding_keeps_what_varies():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 30)) @ rng.normal(size=(30, 512)) + 1e-3 * rng.normal(size=(600, 512))
+    narrow = x @ common_width(x)
+    centred, kept = x - x.mean(0), narrow - narrow.mean(0)
+    assert narrow.shape == (600, 256)
+    assert (kept**2).sum() == pytest.approx((centred**2).sum(), rel=1e-3)
+    assert kept.std(0).max() < 5 * kept.std(0).min()  # spread over all coordinates
+
+
+def test_the_watchs_own_width_is_left_alone():
+    assert common_width(np.zeros((3, 256))) is None
+
+
+def test_the_shipped_teacher_by_name_has_the_shipped_students(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert int8_weights("watch", "xmae-rhythm") == int8_weights("watch")
+    with pytest.raises(CheckpointError, match="no student of mae"):
+        int8_weights("watch", "mae")
