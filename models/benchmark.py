@@ -233,7 +233,7 @@ def page(rows: list[dict]) -> str:
 
 def main(config: BenchmarkConfig) -> None:
     """Probe every system on the same people and compare each with the first."""
-    from signals.cli import bar, say
+    from signals.cli import bar, results, say
 
     if config.show:
         print(page(json.loads(config.show.read_text())))
@@ -250,10 +250,7 @@ def main(config: BenchmarkConfig) -> None:
     if config.floors:
         systems += [f for f in FLOORS if f not in systems]
     rows = benchmark(systems, sets, Extractor(config.cache, config.bf16), bar)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    print(page(rows))
-    say(f"results: {config.out}")
+    results(rows, config.out, page(rows))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-DRAWS = 2000
+DRAWS, SEED = 2000, 0
 # Two-sided levels and their signs; with 2,000 draws a third star would rest on one draw.
 STARS = ((0.01, "**"), (0.05, "*"))
 
@@ -93,9 +94,10 @@ class Scores:
         """Score of each fold, (folds,); NaN where a fold has one class only."""
         return np.array([t.score(np.ones((1, n)))[0] for t, n in zip(self.folds, self.people, strict=True)])
 
-    def draw(self, seed: int = 0) -> np.ndarray:
-        """Mean score over folds, (DRAWS,), people resampled inside each; equal seeds draw equal people."""
-        rng = np.random.default_rng(seed)
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        """Mean score over folds, (DRAWS,), people resampled inside each: the same people for every encoder."""
+        rng = np.random.default_rng(SEED)
         each = []
         for tally, n in zip(self.folds, self.people, strict=True):
             each.append(tally.score(rng.multinomial(n, np.full(n, 1.0 / n), DRAWS).astype(float)))
@@ -124,7 +126,7 @@ def scores(
 def difference(first: Scores, other: Scores) -> tuple[float, float, float, str]:
     """(difference, low, high, stars) of `other - first`: 95 % interval, stars by `STARS` where 0 lies outside."""
     found = float(np.nanmean(other.by_fold()) - np.nanmean(first.by_fold()))
-    drawn = other.draw() - first.draw()
+    drawn = other.drawn - first.drawn
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
     side = min(np.mean(drawn <= 0), np.mean(drawn >= 0))
     stars = next((sign for level, sign in STARS if 2 * side < level), "")

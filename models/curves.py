@@ -93,16 +93,13 @@ def table(rows: list[dict]) -> str:
 
 def main(config: CurvesConfig) -> None:
     """Print what the pretraining runs cost and how their losses went."""
-    from signals.cli import say
+    from signals.cli import results
 
     if config.show:
         print(table(json.loads(config.show.read_text())))
         return
     rows = [summary(name) for name in config.methods]
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    print(table(rows))
-    say(f"results: {config.out}")
+    results(rows, config.out, table(rows))
 
 
 if __name__ == "__main__":

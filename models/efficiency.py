@@ -85,7 +85,7 @@ def curve(task: Task, windows: Windows, features: dict[str, np.ndarray], draws: 
                 blind = 0.0 if task.kind == "auroc" else float(np.mean(truth[fit]))
                 score = scores(task.kind, truth, np.where(np.isfinite(p), p, blind), windows.person, folds)
                 found.append(float(np.nanmean(score.by_fold())))
-                spread.append(score.draw())
+                spread.append(score.drawn)
             low, high = np.nanpercentile(spread, INTERVAL)
             rows.append(
                 {
@@ -168,7 +168,7 @@ def table(rows: list[dict]) -> str:
 
 def main(config: EfficiencyConfig) -> None:
     """Probe a few encoders on fewer and fewer labelled people; results, table and picture."""
-    from signals.cli import bar, say
+    from signals.cli import bar, results, say
 
     systems = list(config.systems)
     if not systems:
@@ -176,11 +176,10 @@ def main(config: EfficiencyConfig) -> None:
             raise ConfigError("not there", where=config.benchmark, cure="Name --systems, or run models/benchmark.py")
         systems = ["xmae", *best(json.loads(config.benchmark.read_text()))]
     rows = efficiency(config, systems, bar)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    draw(rows, config.out.with_suffix(".png"))
-    print(table(rows))
-    say(f"results: {config.out}; picture: {config.out.with_suffix('.png')}")
+    picture = config.out.with_suffix(".png")
+    results(rows, config.out, table(rows))
+    draw(rows, picture)
+    say(f"picture: {picture}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,12 @@ from models.probe import encode, interval_features
 from models.resnet import ResNet1D
 from models.tasks import Windows
 from models.vit import ViT1D
-from models.xmae import Path as PpgPath
 from models.zoo import SYSTEMS
 from signals.errors import CheckpointError
 
 HAND_MADE, NO_SIGNAL = "hand-made intervals", "no signal"
 # What any trained encoder must beat: each network with the weights that it is born with, and two that need none.
 RANDOM = {"random xMAE": lambda: CrossModal().encoder, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
-NETWORKS = {"random xMAE": PpgPath, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
 FLOORS = (*RANDOM, HAND_MADE, NO_SIGNAL)
 RANDOM_SEED = 0
 
@@ -40,10 +38,12 @@ class Extractor:
     Attributes:
         cache: folder of stored features; None keeps nothing.
         bf16: bfloat16 networks.
+        loaded: encoders by name, each loaded and checked once for all sets.
     """
 
     cache: Path | None = None
     bf16: bool = True
+    loaded: dict[str, nn.Module] = field(default_factory=dict, repr=False)
 
     def features(self, name: str, windows: Windows) -> np.ndarray:
         """What a probe reads of each window, (n, k).
@@ -59,7 +59,6 @@ class Extractor:
         if name == HAND_MADE:
             return self._stored("intervals", windows.teacher, lambda: interval_features(windows.teacher))
         encoder = self._encoder(name)
-        embedding_width(encoder)
         key = "" if ":" in name else _digest(encoder)  # a user's code may change where its weights do not
         found = self._stored(key, windows.teacher, lambda: encode(encoder, windows.teacher, bf16=self.bf16)[0])
         if not np.isfinite(found).all():
@@ -70,14 +69,18 @@ class Extractor:
         """The floor that is a system's own network with random weights, if there is one."""
         if name in FLOORS:
             return None
-        encoder = load_encoder(name)
-        return next((floor for floor, kind in NETWORKS.items() if type(encoder) is kind), None)
+        own = type(self._encoder(name))
+        return next((floor for floor in RANDOM if type(self._encoder(floor)) is own), None)
 
     def _encoder(self, name: str) -> nn.Module:
-        if name not in RANDOM:
-            return load_encoder(name)
-        torch.manual_seed(RANDOM_SEED)
-        return RANDOM[name]().eval()
+        if name not in self.loaded:
+            if name in RANDOM:
+                torch.manual_seed(RANDOM_SEED)
+                self.loaded[name] = RANDOM[name]().eval()
+            else:
+                self.loaded[name] = load_encoder(name)
+            embedding_width(self.loaded[name])
+        return self.loaded[name]
 
     def _stored(self, key: str, windows: np.ndarray, compute) -> np.ndarray:
         if self.cache is None or not key:

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from models.checkpoint import encoder_weights, save_encoder
 from models.objectives.base import Objective, effective_rank
 from models.sampler import Sampler, motion_of, split_tracks
-from models.zoo import build
+from models.zoo import SYSTEMS, build
 from signals.cohort import Track, load_tracks
 from signals.errors import ConfigError
 
@@ -209,7 +209,7 @@ def main(config: PretrainConfig) -> None:
     from signals.cli import bar, say
 
     tracks = load_tracks("cinc2015_125hz", config.data, bar)
-    disturbed = build(config.method).disturb
+    disturbed = SYSTEMS[config.method].build.disturb
     motion = motion_of(load_tracks("stress_predict", config.data, bar)) if disturbed else []
     steps = bar(pretrain(config, tracks, motion), f"pretrain {config.method}", total=config.steps)
     for row in steps:

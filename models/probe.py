@@ -9,7 +9,6 @@ two ways of splitting are in `models.tasks`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -296,7 +295,7 @@ def _skill_kept(kind: str, result: Result, first: Result, rows: np.ndarray) -> f
 
 def main(config: ProbeConfig) -> None:
     """Probe the frozen teacher, paired against random weights and hand-made features."""
-    from signals.cli import bar, say
+    from signals.cli import bar, results
 
     encoder, untrained = load_encoder(config.teacher), random_encoder()
 
@@ -310,10 +309,7 @@ def main(config: ProbeConfig) -> None:
         }
 
     rows = run_probes(featurise, config.only, root=config.data, progress=bar)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    print(table(rows))
-    say(f"results: {config.out}")
+    results(rows, config.out, table(rows))
 
 
 def difference(row: dict) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.objectives.apple import Apple
@@ -24,12 +23,12 @@ class System:
 
     Attributes:
         title: its name in the published table.
-        build: a fresh objective with its networks.
+        build: the objective; called, it makes its networks.
         listed: whether it is one of the nine.
     """
 
     title: str
-    build: Callable[[], Objective]
+    build: type[Objective]
     listed: bool = True
 
 

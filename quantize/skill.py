@@ -7,7 +7,6 @@ Skill is AUROC above chance, or R2; the share kept is paired by person, with an 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def kept(row: dict) -> str:
 
 def main(config: SkillConfig) -> None:
     """Probe the students' embeddings beside the teacher's: share of skill kept, paired by person."""
-    from signals.cli import bar, say
+    from signals.cli import bar, results
 
     encoder = load_encoder()
     folder = config.weights
@@ -67,10 +66,7 @@ def main(config: SkillConfig) -> None:
 
     context = LADDER["watch"].context
     rows = run_probes(featurise, config.only, root=config.data, context=context, skill=True, progress=bar)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    print(table(rows, kept))
-    say(f"results: {config.out}")
+    results(rows, config.out, table(rows, kept))
 
 
 if __name__ == "__main__":

@@ -75,16 +75,13 @@ def compare(config: TeachersConfig, progress: Progress = silent) -> list[dict]:
 
 def main(config: TeachersConfig) -> None:
     """Probe several teachers and their INT8 students on the same people."""
-    from signals.cli import bar, say
+    from signals.cli import bar, results
 
     if config.show:
         print(page(json.loads(config.show.read_text())))
         return
     rows = compare(config, bar)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(rows, indent=1))
-    print(page(rows))
-    say(f"results: {config.out}")
+    results(rows, config.out, page(rows))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from signals.errors import OnwristError
@@ -40,6 +42,14 @@ def bar(items: Iterable, what: str, **more) -> Any:
     from tqdm import tqdm
 
     return tqdm(items, desc=what, file=sys.stderr, dynamic_ncols=True, mininterval=0.5, **more)
+
+
+def results(found: Any, path: Path, text: str) -> None:
+    """What a measuring script leaves: its numbers as JSON in `path`, its table on standard output."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1))
+    print(text)
+    say(f"results: {path}")
 
 
 def say(text: str) -> None:

@@ -7,20 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, Objective, generator
+from models.objectives.base import Batch, generator
 from models.objectives.heads import projection
-from models.objectives.momentum import Momentum, rising
-from models.objectives.views import Views, crops
+from models.objectives.momentum import SelfDistilled
+from models.objectives.views import crops
 from models.vit import ViT1D
 
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
-MOMENTUM, CENTRE_MOMENTUM = 0.996, 0.9
+CENTRE_MOMENTUM = 0.9
 CLASSES, BOTTLENECK = 1024, 64
 # Patches of 0.4 s: two views of 6 s and two of 3.2 s, about the shares of the image that the paper's crops have.
 GLOBAL, LOCAL = (2, 15), (2, 8)
 
 
-class DINO(Objective):
+class DINO(SelfDistilled):
     """Self-distillation without labels.
 
     With t the slow teacher's logits of a global crop, c their running mean, s the student's logits of another crop,
@@ -34,19 +34,12 @@ class DINO(Objective):
     and scale only; no warm-up of the teacher's temperature. The teacher is kept, as in the paper.
     """
 
+    student: Classifier
     centre: Tensor
-    lr, weight_decay = 5e-4, 0.04
-    views = Views(noise=0.5, scale=0.4)
 
     def __init__(self):
-        super().__init__()
-        self.student = Classifier()
-        self.teacher = Momentum(self.student)
+        super().__init__(Classifier())
         self.register_buffer("centre", torch.zeros(CLASSES))
-
-    @property
-    def encoder(self):
-        return self.teacher.slow.encoder
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """See the class."""
@@ -62,10 +55,6 @@ class DINO(Objective):
         if self.training:
             self.centre.lerp_(told.mean(0), 1 - CENTRE_MOMENTUM)
         return loss, {"distillation": float(loss.detach())}
-
-    def after_step(self, progress: float) -> None:
-        """Move the teacher."""
-        self.teacher.update(self.student, rising(MOMENTUM, progress))
 
 
 class Classifier(nn.Module):

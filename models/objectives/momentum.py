@@ -8,6 +8,11 @@ import math
 import torch
 from torch import nn
 
+from models.objectives.base import Objective
+from models.objectives.views import Views
+
+FIRST_MOMENTUM = 0.996
+
 
 class Momentum(nn.Module):
     """`slow <- m slow + (1 - m) fast`, for weights and for the statistics of batch norms."""
@@ -30,6 +35,29 @@ class Momentum(nn.Module):
                 old.lerp_(new, 1.0 - momentum)
             else:
                 old.copy_(new)
+
+
+class SelfDistilled(Objective):
+    """A student beside its slow copy, which follows with a momentum from 0.996 to 1 and is what is kept.
+
+    The settings that DINO and MSN share; `student` has an `encoder`.
+    """
+
+    lr, weight_decay = 5e-4, 0.04
+    views = Views(noise=0.5, scale=0.4)
+
+    def __init__(self, student: nn.Module):
+        super().__init__()
+        self.student = student
+        self.teacher = Momentum(student)
+
+    @property
+    def encoder(self):
+        return self.teacher.slow.encoder
+
+    def after_step(self, progress: float) -> None:
+        """Move the slow copy."""
+        self.teacher.update(self.student, rising(FIRST_MOMENTUM, progress))
 
 
 def rising(start: float, progress: float) -> float:

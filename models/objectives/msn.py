@@ -7,19 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, Objective, generator, scatter_visible
+from models.objectives.base import Batch, generator, scatter_visible
 from models.objectives.heads import projection
-from models.objectives.momentum import Momentum, rising
-from models.objectives.views import Views, crops
+from models.objectives.momentum import SelfDistilled
+from models.objectives.views import crops
 from models.vit import ViT1D
 
 PROTOTYPES, OUTPUT = 1024, 128
 TEMPERATURE, SHARPEN = 0.1, 0.25
 PATCH_DROP, FOCAL_PATCHES = 0.15, 10
-MOMENTUM, ENTROPY_WEIGHT = 0.996, 1.0
+ENTROPY_WEIGHT = 1.0
 
 
-class MSN(Objective):
+class MSN(SelfDistilled):
     """Masked siamese network.
 
     p is the softmax at temperature 0.1 over cosines of a masked view with 1,024 prototypes, p+ that of the whole view
@@ -32,18 +32,11 @@ class MSN(Objective):
     one and ten); views differ by noise and scale. The slow encoder is kept, as in the paper.
     """
 
-    lr, weight_decay = 5e-4, 0.04
-    views = Views(noise=0.5, scale=0.4)
+    student: Projected
 
     def __init__(self):
-        super().__init__()
-        self.student = Projected()
-        self.teacher = Momentum(self.student)
+        super().__init__(Projected())
         self.prototypes = nn.Parameter(F.normalize(torch.randn(PROTOTYPES, OUTPUT), dim=1))
-
-    @property
-    def encoder(self):
-        return self.teacher.slow.encoder
 
     def loss(self, batch: Batch, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """See the class."""
@@ -57,10 +50,6 @@ class MSN(Objective):
         cross, entropy = siamese_loss(anchors, torch.cat([target, target]), self.prototypes)
         loss = cross - ENTROPY_WEIGHT * entropy
         return loss, {"cross": float(cross.detach()), "entropy": float(entropy.detach())}
-
-    def after_step(self, progress: float) -> None:
-        """Move the slow encoder."""
-        self.teacher.update(self.student, rising(MOMENTUM, progress))
 
 
 class Projected(nn.Module):
