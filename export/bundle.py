@@ -21,18 +21,17 @@ from typing import Any
 
 import numpy as np
 
-from export.artifacts import ROUNDING, SIZES, Artifacts, contract_text, load_artifacts
-from export.c_writer import c_array, runtime_sources
-from export.firmware import Firmware, firmware_sources
-from export.to_tflite import write_whole
-from models.checkpoint import WEIGHTS
-from quantize.stream import IntegerStream
-from signals.cohort import ROOT, SHIPPED
-from signals.counts import convert, count_wave
-from signals.errors import ExportError
-from signals.fixed import FixedDesign, FixedFrontEnd, design
-from signals.frontend import hop_samples
-from signals.readers import read_recording
+from onwrist.errors import ExportError
+from onwrist.export.handoff.artifacts import ROUNDING, SIZES, Artifacts, contract_text, load_artifacts
+from onwrist.export.sources.c_writer import c_array, runtime_sources
+from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.export.to_tflite import write_whole
+from onwrist.quantize.integers.stream import IntegerStream
+from onwrist.resources import C_SOURCES, SHIPPED, WEIGHTS, licence
+from onwrist.signals.front_end.counts import convert, count_wave
+from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd, design
+from onwrist.signals.front_end.floating import hop_samples
+from onwrist.signals.recordings.readers import read_recording
 
 MANIFEST, FORMAT = "manifest.json", "onwrist-bundle-1"
 PACKAGES = (
@@ -137,8 +136,8 @@ def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[st
 def shared_files() -> dict[str, bytes]:
     """What belongs to no one student: the page for firmware engineers, model card, licences."""
     return {
-        "FIRMWARE.md": (ROOT / "docs" / "firmware.md").read_bytes(), "MODEL_CARD.md": (WEIGHTS / "README.md").read_bytes(),
-        "LICENSE": (ROOT / "LICENSE").read_bytes(), "NOTICE": (ROOT / "NOTICE").read_bytes(),
+        "FIRMWARE.md": (C_SOURCES / "FIRMWARE.md").read_bytes(), "MODEL_CARD.md": (WEIGHTS / "README.md").read_bytes(),
+        "LICENSE": licence("LICENSE"), "NOTICE": licence("NOTICE"),
     }  # fmt: skip
 
 
@@ -216,7 +215,7 @@ class BundleConfig:
 
 def main(config: BundleConfig) -> None:
     """Write the handoff bundle of the shipped students: models, C, contract, golden vectors, manifest."""
-    from signals.cli import say
+    from onwrist.command import say
 
     hop, fixed = hop_samples(config.hop_s), design(config.rate_hz, config.bits)
     files, students = shared_files(), {}
@@ -231,6 +230,6 @@ def main(config: BundleConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, BundleConfig)

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from export.c_writer import array_header, runtime_sources, write_c
-from export.firmware import firmware_sources
-from export.tflite_writer import write_tflite_step
-from export.to_tflite import write_whole
-from quantize.qat import int8_weights, load_integers
-from signals.errors import ExportError
-from signals.fixed import design
-from signals.frontend import hop_samples
+from onwrist.errors import ExportError
+from onwrist.export.graphs.tflite_writer import write_tflite_step
+from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
+from onwrist.export.sources.firmware import firmware_sources
+from onwrist.export.to_tflite import write_whole
+from onwrist.quantize.qat import int8_weights, load_integers
+from onwrist.signals.front_end.fixed import design
+from onwrist.signals.front_end.floating import hop_samples
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class CConfig:
 
 def main(config: CConfig) -> None:
     """Export a model to plain C11 with a static memory plan."""
-    from signals.cli import say
+    from onwrist.command import say
 
     name = config.name or (config.size if not config.model else "model")
     if config.model:
@@ -72,6 +72,6 @@ def main(config: CConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, CConfig)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from export.to_tflite import write_whole
-from signals.frontend import hop_samples
+from onwrist.export.to_tflite import write_whole
+from onwrist.signals.front_end.floating import hop_samples
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def export_onnx(config: ONNXConfig) -> bytes:
         CheckpointError: the weights do not fit.
     """
     if config.size == "hub":
-        from export.hub import hub_onnx
+        from onwrist.export.handoff.hub import hub_onnx
 
         return hub_onnx(config.model or config.teacher)
-    from export.onnx_step import write_onnx_step
-    from export.onnx_writer import write_onnx
-    from quantize.qat import int8_weights, load_integers, load_quantised
+    from onwrist.export.graphs.onnx_step import write_onnx_step
+    from onwrist.export.graphs.onnx_writer import write_onnx
+    from onwrist.quantize.qat import int8_weights, load_integers, load_quantised
 
     path = config.model or int8_weights(config.size, config.teacher)
     if config.hop_s:
@@ -52,7 +52,7 @@ def export_onnx(config: ONNXConfig) -> bytes:
 
 def main(config: ONNXConfig) -> None:
     """Export a model to quantised ONNX."""
-    from signals.cli import say
+    from onwrist.command import say
 
     path = config.out or Path("build") / f"{config.size}.onnx"
     data = export_onnx(config)
@@ -61,6 +61,6 @@ def main(config: ONNXConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, ONNXConfig)

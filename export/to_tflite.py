@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from signals.errors import ExportError
-from signals.frontend import hop_samples
+from onwrist.errors import ExportError
+from onwrist.signals.front_end.floating import hop_samples
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def export_tflite(config: TFLiteConfig) -> bytes:
         CheckpointError: the weights do not fit. ExportError: a float operator would be left in a student.
     """
     if config.size == "hub":
-        from export.hub import hub_tflite
+        from onwrist.export.handoff.hub import hub_tflite
 
         return hub_tflite(config.model or config.teacher)
-    from export.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-    from quantize.qat import int8_weights, load_integers
+    from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
+    from onwrist.quantize.qat import int8_weights, load_integers
 
     model = load_integers(config.model or int8_weights(config.size, config.teacher))
     data = write_tflite_step(model, hop_samples(config.hop_s)) if config.hop_s else write_tflite(model)
@@ -69,7 +69,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def main(config: TFLiteConfig) -> None:
     """Export a model to full-integer TFLite."""
-    from signals.cli import say
+    from onwrist.command import say
 
     path = config.out or Path("build") / f"{config.size}.tflite"
     data = export_tflite(config)
@@ -77,12 +77,12 @@ def main(config: TFLiteConfig) -> None:
     if config.size == "hub":
         say(f"{path}: {len(data):,} bytes, INT8 convolutions and products; LayerNorm, GELU and softmax stay float")
         return
-    from export.tflite_writer import check_integer_only
+    from onwrist.export.graphs.tflite_writer import check_integer_only
 
     say(f"{path}: {len(data):,} bytes, int8 in and out, {len(check_integer_only(data))} integer operators, no float")
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, TFLiteConfig)

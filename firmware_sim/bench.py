@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifacts import SIZES, load_artifacts
-from firmware_sim.faults import KINDS, Faults
-from firmware_sim.parity import all_runtimes
-from firmware_sim.runtimes import Runtime, TorchFloat
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep, Stepped, TFLMStep, TorchStep, time_major
-from firmware_sim.watch import Watch, WatchConfig
-from signals.fixed import FixedFrontEnd
-from signals.frontend import STUDENT_RATE_HZ, FrontEnd
-from signals.readers import read_recording
+from onwrist.export.handoff.artifacts import SIZES, load_artifacts
+from onwrist.firmware_sim.parity.gates import all_runtimes
+from onwrist.firmware_sim.runtimes.hop import LiteRTStep, Stepped, TFLMStep, TorchStep, time_major
+from onwrist.firmware_sim.runtimes.window import Runtime, TorchFloat
+from onwrist.firmware_sim.watch.faults import KINDS, Faults
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.signals.front_end.fixed import FixedFrontEnd
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
+from onwrist.signals.recordings.readers import read_recording
 
 EVERY_FAULT = Faults(tuple(kind() for kind in KINDS.values()), seed=1)
 
@@ -109,6 +109,6 @@ def main(config: BenchConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, BenchConfig)

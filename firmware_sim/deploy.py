@@ -13,23 +13,24 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifacts import SIZES, load_artifacts
-from export.bundle import shared_files, student_files, write_bundle
-from export.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
-from firmware_sim.parity import judge_cohort
-from firmware_sim.report import REPORT_HTML, report_files, table
-from firmware_sim.sensor import SensorConfig
-from firmware_sim.stream import stream
-from firmware_sim.sweep import stored_curves
-from firmware_sim.verify import verify
-from firmware_sim.watch import WatchConfig
-from models.checkpoint import TEACHER, WEIGHTS, load_encoder
-from quantize.dataset import embed_teacher
-from quantize.evaluate import cosine
-from signals.cohort import Progress, silent
-from signals.errors import ExportError
-from signals.fixed import design
-from signals.readers import read_recording
+from onwrist.errors import ExportError
+from onwrist.export.bundle import shared_files, student_files, write_bundle
+from onwrist.export.handoff.artifacts import SIZES, load_artifacts
+from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
+from onwrist.firmware_sim.parity.gates import judge_cohort
+from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
+from onwrist.firmware_sim.stream import stream
+from onwrist.firmware_sim.sweep import stored_curves
+from onwrist.firmware_sim.verify import verify
+from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.watch import WatchConfig
+from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
+from onwrist.quantize.judging.evaluate import cosine
+from onwrist.quantize.teaching.examples import embed_teacher
+from onwrist.resources import WEIGHTS
+from onwrist.signals.front_end.fixed import design
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.recordings.readers import read_recording
 
 HUB_STORED = WEIGHTS / "hub.json"
 # Windows of the encoder's own comparison: enough for a median, a few seconds of work.
@@ -97,7 +98,7 @@ def _stored_hub(name: str, digest: str, why: str) -> list[dict]:
 
 def main(config: DeployConfig) -> int:
     """Export every student, stream a real hour through the simulated watch and the firmware, write a bundle, verify it."""
-    from signals.cli import GATE_FAILED, bar, say
+    from onwrist.command import GATE_FAILED, bar, say
 
     recording = read_recording(config.recording)
     watch = WatchConfig(config.hop_s, SensorConfig())
@@ -131,6 +132,6 @@ def main(config: DeployConfig) -> int:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, DeployConfig)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from export.artifacts import SIZES, Artifacts, load_artifacts
-from firmware_sim.memory import Memory, measure
-from firmware_sim.sensor import SensorConfig
-from models.student import work
-from signals.errors import ConfigError
-from signals.fixed import design
-from signals.frontend import STUDENT_RATE_HZ
+from onwrist.errors import ConfigError
+from onwrist.export.handoff.artifacts import SIZES, Artifacts, load_artifacts
+from onwrist.firmware_sim.parity.memory import Memory, measure
+from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.models.student.network import work
+from onwrist.signals.front_end.fixed import design
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 # MLPerf Tiny keyword spotting.
 KWS_MACS = 2.66e6
@@ -186,6 +186,6 @@ def main(config: PartsConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, PartsConfig)

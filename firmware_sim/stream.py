@@ -15,11 +15,10 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from export.artifacts import Artifacts, contract, load_artifacts
-from firmware_sim.faults import Faults, parse_faults, read_faults
-from firmware_sim.memory import measure
-from firmware_sim.onboard import firmware_gate, run_everywhere
-from firmware_sim.parity import (
+from onwrist.errors import RecordingError
+from onwrist.export.handoff.artifacts import Artifacts, contract, load_artifacts
+from onwrist.firmware_sim.parity.firmware import firmware_gate, run_everywhere
+from onwrist.firmware_sim.parity.gates import (
     BATCH,
     Gate,
     Played,
@@ -31,22 +30,23 @@ from firmware_sim.parity import (
     front_end_gates,
     judge_cohort,
 )
-from firmware_sim.parts import PARTS, cost, find_part, hop_seconds
-from firmware_sim.report import table, write_report
-from firmware_sim.runtimes import TorchFloat
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import TFLMStep, time_major
-from firmware_sim.streamed import Streamed
-from firmware_sim.watch import Hop, Watch, WatchConfig
-from quantize.integers import IntegerModel
-from signals.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
-from signals.clean import WINDOW_S, fill_gaps
-from signals.cohort import Progress, silent
-from signals.errors import RecordingError
-from signals.fixed import compare_front_ends, design
-from signals.frontend import STUDENT_RATE_HZ
-from signals.readers import read_recording
-from signals.recording import Recording
+from onwrist.firmware_sim.parity.memory import measure
+from onwrist.firmware_sim.parity.report import table, write_report
+from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.firmware_sim.parts import PARTS, cost, find_part, hop_seconds
+from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
+from onwrist.firmware_sim.runtimes.window import TorchFloat
+from onwrist.firmware_sim.watch.faults import Faults, parse_faults, read_faults
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.fixed import compare_front_ends, design
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.pulse.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
+from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
 MIN_HOPS = 3
@@ -204,7 +204,7 @@ class StreamConfig:
 
 def main(config: StreamConfig) -> int:
     """Stream a recording through the simulated watch and write a parity report."""
-    from signals.cli import GATE_FAILED, bar, say
+    from onwrist.command import GATE_FAILED, bar, say
 
     recording = read_recording(config.recording, rate_hz=config.rate_hz, channel=config.channel)
     artifacts = load_artifacts(config.size, config.model, config.student, config.teacher)
@@ -222,6 +222,6 @@ def main(config: StreamConfig) -> int:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, StreamConfig)

@@ -16,19 +16,19 @@ from typing import Literal
 
 import numpy as np
 
-from export.artifacts import Artifacts, load_artifacts
-from firmware_sim.faults import KINDS, Faults, make_fault
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep, time_major
-from firmware_sim.stream import reference_rate
-from firmware_sim.streamed import beats_per_minute
-from firmware_sim.watch import Watch, WatchConfig, Why
-from models.checkpoint import WEIGHTS
-from models.probe import interval
-from signals.cohort import SHIPPED, Progress, silent
-from signals.errors import ConfigError
-from signals.readers import read_recording
-from signals.recording import Recording
+from onwrist.errors import ConfigError
+from onwrist.export.handoff.artifacts import Artifacts, load_artifacts
+from onwrist.firmware_sim.parity.streamed import beats_per_minute
+from onwrist.firmware_sim.runtimes.hop import LiteRTStep, time_major
+from onwrist.firmware_sim.stream import reference_rate
+from onwrist.firmware_sim.watch.faults import KINDS, Faults, make_fault
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
+from onwrist.models.probe import interval
+from onwrist.resources import SHIPPED, WEIGHTS
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Recording
 
 # Field that is turned, from mild to beyond anything that should happen; the rest of the fault stays at its default.
 STRENGTHS: dict[str, tuple[str, tuple[float, ...]]] = {
@@ -173,7 +173,7 @@ class SweepConfig:
 
 def main(config: SweepConfig) -> None:
     """Degrade the shipped recordings step by step and watch what the watch says."""
-    from signals.cli import bar, say
+    from onwrist.command import bar, say
 
     assert set(STRENGTHS) == set(KINDS)
     found = sweep(load_artifacts(config.size), config.recordings, config.only, config.seed, bar)
@@ -185,6 +185,6 @@ def main(config: SweepConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, SweepConfig)

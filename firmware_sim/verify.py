@@ -24,9 +24,9 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from export.bundle import FORMAT, MANIFEST
-from firmware_sim.compiler import CORES, build_core
-from signals.errors import BundleError, OnwristError
+from onwrist.errors import BundleError, OnwristError
+from onwrist.export.bundle import FORMAT, MANIFEST
+from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
 
 VALID, INVALID, DEGRADED = 0, 1, 3
 # A bundle is a few megabytes, the encoder's own files included: what is far beyond is an attack or a mistake.
@@ -215,7 +215,7 @@ def _differing(found: list[tuple[np.ndarray, np.ndarray]], golden: dict[str, np.
 
 
 def _front_end(s: Student) -> int:
-    from signals.fixed import FixedDesign, FixedFrontEnd
+    from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
 
     values = {k: v for k, v in s.contract["fixed_point_front_end"].items() if k in FixedDesign.__dataclass_fields__}
     fixed = FixedFrontEnd.of(FixedDesign(**{**values, "taps": np.array(values["taps"], np.int64)}))
@@ -230,26 +230,26 @@ def _first_state(s: Student) -> list[np.ndarray]:
 
 
 def _tflm(s: Student) -> int:
-    from firmware_sim.steps import TFLMStep
+    from onwrist.firmware_sim.runtimes.hop import TFLMStep
 
     return _differing(_steps(TFLMStep(s.files["step.tflite"], _first_state(s)), s), s.golden)
 
 
 def _litert(s: Student) -> int:
-    from firmware_sim.steps import LiteRTStep
+    from onwrist.firmware_sim.runtimes.hop import LiteRTStep
 
     return _differing(_steps(LiteRTStep(s.files["step.tflite"], _first_state(s)), s), s.golden)
 
 
 def _onnx(s: Student) -> int:
-    from firmware_sim.steps import OnnxStep
+    from onwrist.firmware_sim.runtimes.hop import OnnxStep
 
     state = [t[0, 0].T[None] for t in _first_state(s)]
     return _differing(_steps(OnnxStep(s.files["step.onnx"], state), s), s.golden, ONNX_STEPS)
 
 
 def _windows(s: Student) -> int:
-    from firmware_sim.runtimes import TFLM
+    from onwrist.firmware_sim.runtimes.window import TFLM
 
     window = int(s.contract["window_samples"])
     line = np.concatenate([np.zeros(window, np.int8), s.golden["input"].ravel()])
@@ -263,7 +263,7 @@ def _steps(runtime, s: Student) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _selftest(s: Student, core) -> int:
-    from firmware_sim.emulator import Emulator
+    from onwrist.firmware_sim.runtimes.emulator import Emulator
 
     image = build_core(s.sources, core, ("onwrist_selftest",))
     return Emulator(image, core, count=False).call("onwrist_selftest")
@@ -321,6 +321,6 @@ def main(config: VerifyConfig) -> int:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, VerifyConfig)

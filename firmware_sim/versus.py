@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from export.artifacts import SIZES
-from export.c_writer import runtime_sources, write_c
-from export.tflite_reader import read_tflite
-from export.tflite_writer import write_tflite
-from firmware_sim.compiler import CORES, build_core
-from firmware_sim.emulator import Emulator
-from quantize.qat import load_integers
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.export.graphs.tflite_reader import read_tflite
+from onwrist.export.graphs.tflite_writer import write_tflite
+from onwrist.export.handoff.artifacts import SIZES
+from onwrist.export.sources.c_writer import runtime_sources, write_c
+from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
+from onwrist.firmware_sim.runtimes.emulator import Emulator
+from onwrist.quantize.qat import load_integers
 
 CORE = CORES[0]
 CMSIS = ("BAKENN_CMSIS_NN_FREESTANDING", "BAKENN_CMSIS_NN_BUILTIN_MEMORY")
@@ -90,7 +90,7 @@ class VersusConfig:
 
 def main(config: VersusConfig) -> None:
     """Count the instructions of our C and of another generator's for the same files on an emulated M4F."""
-    from signals.cli import say
+    from onwrist.command import say
 
     print("| window | C of | instructions | per MAC | code | bytes equal |\n|---|---|---|---|---|---|")
     for size in config.sizes:
@@ -110,6 +110,6 @@ def main(config: VersusConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, VersusConfig)

@@ -1,1 +1,1 @@
-"""Second floor: float encoders, their pretraining, probes and shipped weights."""
+"""Second floor: float encoders, their pretraining, the students' networks, the bench, and the shipped weights."""

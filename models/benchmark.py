@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from models.bootstrap import difference, scores
-from models.checkpoint import SHIPPED_TEACHER, encoder_weights
-from models.features import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
-from models.labels import load_labels
-from models.probe import fold_rows, predict, r2
-from models.tasks import HYPERTENSION, TASKS, Task, Windows, load_windows
-from models.zoo import NINE
-from signals.cohort import Progress, silent
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.bench.bootstrap import difference, scores
+from onwrist.models.bench.intervals import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
+from onwrist.models.bench.labels import load_labels
+from onwrist.models.bench.tasks import HYPERTENSION, TASKS, Task, Windows, load_windows
+from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, encoder_weights
+from onwrist.models.objectives.zoo import NINE
+from onwrist.models.probe import fold_rows, predict, r2
+from onwrist.signals.people.cohort import Progress, silent
 
 NOT_COMPARED = (0.0, 0.0, 0.0, "")
 # Tables of the page: title, and the tasks by their beginning.
@@ -233,7 +233,7 @@ def page(rows: list[dict]) -> str:
 
 def main(config: BenchmarkConfig) -> None:
     """Probe every system on the same people and compare each with the first."""
-    from signals.cli import bar, results, say
+    from onwrist.command import bar, results, say
 
     if config.show:
         print(page(json.loads(config.show.read_text())))
@@ -254,6 +254,6 @@ def main(config: BenchmarkConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, BenchmarkConfig)

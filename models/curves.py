@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.checkpoint import PRETRAINING_ONLY, encoder_weights, load_encoder, read_state
-from models.xmae import XMAEConfig
-from models.zoo import NINE, SYSTEMS, build
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.encoders.checkpoint import PRETRAINING_ONLY, encoder_weights, load_encoder, read_state
+from onwrist.models.encoders.xmae import XMAEConfig
+from onwrist.models.objectives.zoo import NINE, SYSTEMS, build
 
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
@@ -93,7 +93,7 @@ def table(rows: list[dict]) -> str:
 
 def main(config: CurvesConfig) -> None:
     """Print what the pretraining runs cost and how their losses went."""
-    from signals.cli import results
+    from onwrist.command import results
 
     if config.show:
         print(table(json.loads(config.show.read_text())))
@@ -103,6 +103,6 @@ def main(config: CurvesConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, CurvesConfig)

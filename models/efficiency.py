@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.benchmark import places
-from models.bootstrap import scores
-from models.checkpoint import SHIPPED_TEACHER
-from models.features import Extractor, title
-from models.probe import fold_rows, predict
-from models.tasks import TASKS, Task, Windows, load_windows
-from signals.cohort import Progress, silent
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.bench.bootstrap import scores
+from onwrist.models.bench.intervals import Extractor, title
+from onwrist.models.bench.tasks import TASKS, Task, Windows, load_windows
+from onwrist.models.benchmark import places
+from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER
+from onwrist.models.probe import fold_rows, predict
+from onwrist.signals.people.cohort import Progress, silent
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50, 1.00)
 COLOURS = ("#2563a8", "#c0392b", "#2e8b57", "#c98a1b", "#1f2933")
@@ -168,7 +168,7 @@ def table(rows: list[dict]) -> str:
 
 def main(config: EfficiencyConfig) -> None:
     """Probe a few encoders on fewer and fewer labelled people; results, table and picture."""
-    from signals.cli import bar, results, say
+    from onwrist.command import bar, results, say
 
     systems = list(config.systems)
     if not systems:
@@ -183,6 +183,6 @@ def main(config: EfficiencyConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, EfficiencyConfig)

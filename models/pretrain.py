@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.checkpoint import encoder_weights, save_encoder
-from models.objectives.base import Objective, effective_rank
-from models.sampler import Sampler, motion_of, split_tracks
-from models.zoo import SYSTEMS, build
-from signals.cohort import Track, load_tracks
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.encoders.checkpoint import encoder_weights, save_encoder
+from onwrist.models.objectives.base import Objective, effective_rank
+from onwrist.models.objectives.sampler import Sampler, motion_of, split_tracks
+from onwrist.models.objectives.zoo import SYSTEMS, build
+from onwrist.signals.people.cohort import Track, load_tracks
 
 VALIDATE_EVERY, VALIDATION_BATCHES = 100, 4
 SEED_STRIDE = 1_000_003
@@ -206,7 +206,7 @@ def _resume(path: Path, config: PretrainConfig, objective: Objective, optimiser)
 
 def main(config: PretrainConfig) -> None:
     """Pretrain one system on the open ICU recordings."""
-    from signals.cli import bar, say
+    from onwrist.command import bar, say
 
     tracks = load_tracks("cinc2015_125hz", config.data, bar)
     disturbed = SYSTEMS[config.method].build.disturb
@@ -220,6 +220,6 @@ def main(config: PretrainConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, PretrainConfig)

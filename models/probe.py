@@ -22,14 +22,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from models.checkpoint import load_encoder
-from models.tasks import TASKS, Task, Windows, load_windows
-from models.xmae import Path as Encoder
-from models.xmae import XMAEConfig
-from signals.beats import upslopes
-from signals.clean import TEACHER_RATE_HZ
-from signals.cohort import Progress, silent
-from signals.people import person_folds
+from onwrist.models.bench.tasks import TASKS, Task, Windows, load_windows
+from onwrist.models.encoders.checkpoint import load_encoder
+from onwrist.models.encoders.xmae import Path as Encoder
+from onwrist.models.encoders.xmae import XMAEConfig
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.people.split import person_folds
+from onwrist.signals.pulse.beats import upslopes
+from onwrist.signals.pulse.clean import TEACHER_RATE_HZ
 
 # Regularisation of the notes' reference probe: the logistic's C, and its counterpart for ridge.
 LOGISTIC_C, RIDGE_ALPHA = 0.01, 100.0
@@ -295,7 +295,7 @@ def _skill_kept(kind: str, result: Result, first: Result, rows: np.ndarray) -> f
 
 def main(config: ProbeConfig) -> None:
     """Probe the frozen teacher, paired against random weights and hand-made features."""
-    from signals.cli import bar, results
+    from onwrist.command import bar, results
 
     encoder, untrained = load_encoder(config.teacher), random_encoder()
 
@@ -336,6 +336,6 @@ def table(rows: list[dict], remark: Callable[[dict], str] = difference) -> str:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, ProbeConfig)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from scipy.stats import spearmanr
 
-from models.zoo import SYSTEMS
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.objectives.zoo import SYSTEMS
 
 # AUROC x 100 of the published table for the tasks that have a counterpart on open data: PVC, ectopic, hypertension (lab).
 OURS = ("PVC against sinus", "ectopic against sinus", "hypertension")
@@ -71,6 +71,6 @@ def main(config: PublishedConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, PublishedConfig)

@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.checkpoint import load_encoder, load_strict, read_state, save_weights
-from models.student import LADDER, LOGIT_SPAN, Student, StudentConfig, describe, layers_of
-from quantize.dataset import Examples, Standard, build
-from signals.errors import CheckpointError
+from onwrist.errors import CheckpointError
+from onwrist.models.encoders.checkpoint import load_encoder, load_strict, read_state, save_weights
+from onwrist.models.student.network import LADDER, LOGIT_SPAN, Student, StudentConfig, describe, layers_of
+from onwrist.quantize.teaching.examples import Examples, Standard, build
 
 # Quality and rhythm are few labels of few people: at weight 1 the student learns the people by heart (AUROC on
 # training people 0.99, on others 0.87). At 0.1 they shape their head and hardly the embedding.
@@ -181,7 +181,7 @@ def student_config(metadata: dict[str, str], where) -> StudentConfig:
 
 def main(config: DistillConfig) -> None:
     """Distil the teacher into a streaming student."""
-    from signals.cli import bar, say
+    from onwrist.command import bar, say
 
     torch.manual_seed(config.seed)
     shape = LADDER[config.size]
@@ -211,6 +211,6 @@ def main(config: DistillConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, DistillConfig)

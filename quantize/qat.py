@@ -21,14 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.checkpoint import SHIPPED_TEACHER, WEIGHTS, read_state, save_weights
-from models.student import Student, describe
-from quantize.dataset import build
-from quantize.distill import load_student, runs_of, student_config
-from quantize.evaluate import compare, evaluation, run_integers, run_torch
-from quantize.fake_quant import QuantStudent, quantise
-from quantize.integers import IntegerModel, read_integers
-from signals.errors import CheckpointError
+from onwrist.errors import CheckpointError
+from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, read_state, save_weights
+from onwrist.models.student.network import Student, describe
+from onwrist.quantize.distill import load_student, runs_of, student_config
+from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
+from onwrist.quantize.integers.fake_quant import QuantStudent, quantise
+from onwrist.quantize.judging.evaluate import compare, evaluation, run_integers, run_torch
+from onwrist.quantize.teaching.examples import build
+from onwrist.resources import WEIGHTS
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH = 8, 256
 # The gate asks for the worst window, not only the median: the worst of each batch count as much as all of it.
@@ -162,7 +163,7 @@ def load_integers(size_or_path: str | Path) -> IntegerModel:
 
 def main(config: QATConfig) -> None:
     """Quantise a student to INT8: PTQ, then QAT, both judged on held-out people."""
-    from signals.cli import bar, say
+    from onwrist.command import bar, say
 
     parent, _ = load_student(config.student or float_weights(config.size, config.teacher))
     examples, _ = build(
@@ -214,6 +215,6 @@ def table(found: dict[str, dict]) -> str:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, QATConfig)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from models.checkpoint import load_encoder
-from models.probe import encode, run_probes, table
-from models.student import LADDER
-from models.tasks import Windows
-from quantize.distill import load_student
-from quantize.evaluate import run_integers, run_torch
-from quantize.qat import float_weights, load_integers
+from onwrist.models.bench.tasks import Windows
+from onwrist.models.encoders.checkpoint import load_encoder
+from onwrist.models.probe import encode, run_probes, table
+from onwrist.models.student.network import LADDER
+from onwrist.quantize.distill import load_student
+from onwrist.quantize.judging.evaluate import run_integers, run_torch
+from onwrist.quantize.qat import float_weights, load_integers
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def kept(row: dict) -> str:
 
 def main(config: SkillConfig) -> None:
     """Probe the students' embeddings beside the teacher's: share of skill kept, paired by person."""
-    from signals.cli import bar, results
+    from onwrist.command import bar, results
 
     encoder = load_encoder()
     folder = config.weights
@@ -70,6 +70,6 @@ def main(config: SkillConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, SkillConfig)

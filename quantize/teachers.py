@@ -16,16 +16,16 @@ from typing import Literal
 
 import numpy as np
 
-from models.benchmark import open_sets, page, run_task
-from models.checkpoint import load_encoder
-from models.features import title
-from models.probe import encode
-from models.student import LADDER
-from models.tasks import load_windows
-from quantize.evaluate import run_integers
-from quantize.qat import int8_weights, load_integers
-from signals.cohort import Progress, silent
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
+from onwrist.models.bench.intervals import title
+from onwrist.models.bench.tasks import load_windows
+from onwrist.models.benchmark import open_sets, page, run_task
+from onwrist.models.encoders.checkpoint import load_encoder
+from onwrist.models.probe import encode
+from onwrist.models.student.network import LADDER
+from onwrist.quantize.judging.evaluate import run_integers
+from onwrist.quantize.qat import int8_weights, load_integers
+from onwrist.signals.people.cohort import Progress, silent
 
 STUDENT = "{} INT8"
 
@@ -75,7 +75,7 @@ def compare(config: TeachersConfig, progress: Progress = silent) -> list[dict]:
 
 def main(config: TeachersConfig) -> None:
     """Probe several teachers and their INT8 students on the same people."""
-    from signals.cli import bar, results
+    from onwrist.command import bar, results
 
     if config.show:
         print(page(json.loads(config.show.read_text())))
@@ -85,6 +85,6 @@ def main(config: TeachersConfig) -> None:
 
 
 if __name__ == "__main__":
-    from signals.cli import run
+    from onwrist.command import run
 
     run(main, TeachersConfig)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from signals.cohort import ROOT, SHIPPED, data_root
+from onwrist.resources import SHIPPED
+from onwrist.signals.people.cohort import data_root
+
+ROOT = Path(__file__).resolve().parent.parent
 
 torch.set_num_threads(2)
 
@@ -28,7 +31,7 @@ def cohort_root() -> Path:
 
 @pytest.fixture(scope="session", params=["watch", "band"])
 def artifacts(request):
-    from export.artifacts import load_artifacts
+    from onwrist.export.handoff.artifacts import load_artifacts
 
     return load_artifacts(request.param)
 

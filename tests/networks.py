@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from export.tflite_writer import _Graph
+from onwrist.export.graphs.tflite_writer import _Graph
 
 INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from signals.beats import Beats
-from signals.cohort import Track
+from onwrist.signals.people.cohort import Track
+from onwrist.signals.pulse.beats import Beats
 
 
 def synthetic_track(seed: int, name: str = "a300l", seconds: int = 60) -> Track:

@@ -7,21 +7,23 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.benchmark import cell, page, run_task, tally
-from models.bootstrap import MeanError, Ranking, difference, scores
-from models.curves import table as curves_table
-from models.efficiency import SHARES, best, curve, some_people
-from models.efficiency import table as efficiency_table
-from models.labels import SEED_TASKS, load_labels
-from models.probe import auroc, fold_rows, predict
-from models.published import table as published_table
-from models.tasks import Task, Windows
-from signals.cohort import ROOT, SHIPPED, cut, prepare
-from signals.errors import RecordingError, SplitError
-from signals.readers import read_recording
+from onwrist.errors import RecordingError, SplitError
+from onwrist.models.bench.bootstrap import MeanError, Ranking, difference, scores
+from onwrist.models.bench.labels import SEED_TASKS, load_labels
+from onwrist.models.bench.tasks import Task, Windows
+from onwrist.models.benchmark import cell, page, run_task, tally
+from onwrist.models.curves import table as curves_table
+from onwrist.models.efficiency import SHARES, best, curve, some_people
+from onwrist.models.efficiency import table as efficiency_table
+from onwrist.models.probe import auroc, fold_rows, predict
+from onwrist.models.published import table as published_table
+from onwrist.resources import SHIPPED
+from onwrist.signals.people.cohort import cut, prepare
+from onwrist.signals.recordings.readers import read_recording
 
 # The encoder of docs/encoders.md as it stands there, and two that are none.
 ENCODER = (

@@ -12,14 +12,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from export.artifacts import load_artifacts
-from export.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
-from firmware_sim import verify as verifier
-from firmware_sim.compiler import SPEED, STRICT
-from firmware_sim.verify import DEGRADED, INVALID, VALID, read_bundle, verify
-from signals.cohort import ROOT
-from signals.errors import BundleError, ExportError
-from signals.fixed import design
+from onwrist.errors import BundleError, ExportError
+from onwrist.export.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
+from onwrist.export.handoff.artifacts import load_artifacts
+from onwrist.firmware_sim import verify as verifier
+from onwrist.firmware_sim.runtimes.compiler import SPEED, STRICT
+from onwrist.firmware_sim.verify import DEGRADED, INVALID, VALID, read_bundle, verify
+from onwrist.resources import C_SOURCES
+from onwrist.signals.front_end.fixed import design
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_the_main_of_the_page_compiles_and_runs(pieces, tmp_path):
     for name, data in pieces[0].items():
         if name.startswith("band/c/") and not name.endswith("selftest.c"):
             (tmp_path / name.rpartition("/")[2]).write_bytes(data)
-    page = (ROOT / "docs" / "firmware.md").read_text()
+    page = (C_SOURCES / "FIRMWARE.md").read_text()
     (tmp_path / "main.c").write_text(re.search(r"```c\n(.*?)```", page, re.DOTALL)[1])
     # A board: golden counts come in 29 at a time, and the program ends when they do.
     (tmp_path / "board.c").write_text("""

@@ -4,15 +4,16 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from conftest import ROOT
 
-from export.onnx_writer import convolutions
-from export.tflite_writer import check_integer_only, read_integers_back, write_tflite
-from export.to_onnx import ONNXConfig, export_onnx
-from export.to_tflite import TFLiteConfig, export_tflite, write_whole
-from firmware_sim.memory import planned_activations
-from firmware_sim.parity import EXACT
-from firmware_sim.runtimes import TFLM, LiteRT, other_runtimes
-from signals.errors import ExportError
+from onwrist.errors import ExportError
+from onwrist.export.graphs.onnx_writer import convolutions
+from onwrist.export.graphs.tflite_writer import check_integer_only, read_integers_back, write_tflite
+from onwrist.export.to_onnx import ONNXConfig, export_onnx
+from onwrist.export.to_tflite import TFLiteConfig, export_tflite, write_whole
+from onwrist.firmware_sim.parity.gates import EXACT
+from onwrist.firmware_sim.parity.memory import planned_activations
+from onwrist.firmware_sim.runtimes.window import TFLM, LiteRT, other_runtimes
 
 
 def windows(count: int, seed: int = 0) -> np.ndarray:
@@ -121,7 +122,6 @@ def test_onnx_runs_on_real_units(artifacts):
 
 
 def test_script_with_no_argument_writes_the_watch_student(run_script, tmp_path):
-    from signals.cohort import ROOT
 
     out = tmp_path / "x.tflite"
     done = run_script("export/to_tflite.py", "--out", out)
@@ -161,10 +161,10 @@ def test_weights_of_another_kind_are_refused(run_script, tmp_path):
 
 
 def test_hub_onnx_is_smaller_and_close():
-    from export.hub import float_onnx, hub_onnx, people_windows, run_onnx
-    from models.checkpoint import load_encoder
-    from quantize.dataset import embed_teacher
-    from quantize.evaluate import cosine
+    from onwrist.export.handoff.hub import float_onnx, hub_onnx, people_windows, run_onnx
+    from onwrist.models.encoders.checkpoint import load_encoder
+    from onwrist.quantize.judging.evaluate import cosine
+    from onwrist.quantize.teaching.examples import embed_teacher
 
     encoder = load_encoder()
     _, held_out = people_windows()

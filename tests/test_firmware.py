@@ -8,26 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NETWORKS, Net
 
-from export.c_writer import KERNELS, RUNTIME, plan_memory, write_c
-from export.firmware import firmware_sources
-from export.tflite_reader import read_tflite
-from export.tflite_writer import write_tflite, write_tflite_step
-from firmware_sim.compiler import CORES, M55, PORTABLE_CORES, build_core, build_native
-from firmware_sim.device import ROOTS, FirmwareStep, Native
-from firmware_sim.emulator import Emulator
-from firmware_sim.faults import parse_faults
-from firmware_sim.onboard import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
-from firmware_sim.parity import Played
-from firmware_sim.runtimes import activation_bytes
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import NumpyStep
-from firmware_sim.versus import ours, theirs
-from firmware_sim.watch import Watch, WatchConfig
-from quantize.qat import load_integers
-from quantize.stream import whole_stream
-from signals.errors import ConfigError, ExportError
-from signals.fixed import FixedFrontEnd, design
-from signals.readers import read_recording
+from onwrist.errors import ConfigError, ExportError
+from onwrist.export.graphs.tflite_reader import read_tflite
+from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
+from onwrist.export.sources.c_writer import KERNELS, RUNTIME, plan_memory, write_c
+from onwrist.export.sources.firmware import firmware_sources
+from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
+from onwrist.firmware_sim.parity.gates import Played
+from onwrist.firmware_sim.runtimes.compiler import CORES, M55, PORTABLE_CORES, build_core, build_native
+from onwrist.firmware_sim.runtimes.device import ROOTS, FirmwareStep, Native
+from onwrist.firmware_sim.runtimes.emulator import Emulator
+from onwrist.firmware_sim.runtimes.hop import NumpyStep
+from onwrist.firmware_sim.runtimes.window import activation_bytes
+from onwrist.firmware_sim.versus import ours, theirs
+from onwrist.firmware_sim.watch.faults import parse_faults
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.quantize.integers.stream import whole_stream
+from onwrist.quantize.qat import load_integers
+from onwrist.signals.front_end.fixed import FixedFrontEnd, design
+from onwrist.signals.recordings.readers import read_recording
 
 MODELS = {size: load_integers(size) for size in ("watch", "band")}
 SENSOR = SensorConfig()

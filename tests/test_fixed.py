@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from firmware_sim.parity import front_end_gates
-from firmware_sim.sensor import Sensor, SensorConfig
-from signals.errors import ConfigError
-from signals.fixed import (
+from onwrist.errors import ConfigError
+from onwrist.firmware_sim.parity.gates import front_end_gates
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
     MAGNITUDE_BITS,
     MAX_BITS,
@@ -20,8 +20,8 @@ from signals.fixed import (
     design,
     front_end_parity,
 )
-from signals.frontend import WATCH_RATES_HZ, FrontEnd, FrontEndConfig
-from signals.readers import read_recording
+from onwrist.signals.front_end.floating import WATCH_RATES_HZ, FrontEnd, FrontEndConfig
+from onwrist.signals.recordings.readers import read_recording
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 

@@ -10,18 +10,18 @@ from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from synthetic import synthetic_track
 
-from models.checkpoint import TEACHER, deployable, load_encoder, load_xmae, read_state
-from models.objectives.cross_modal import anchor, masked_error
-from models.pretrain import PretrainConfig, learning_rate, pretrain
-from models.probe import auroc, encode, interval_features, paired, probe, random_encoder
-from models.rhythm import TARGETS, beat_map, rhythm_loss, targets
-from models.sampler import Sampler
-from models.tasks import Task, Windows, windows_of
-from models.xmae import XMAE, Path, XMAEConfig
-from signals.beats import Beats
-from signals.cohort import Track, cut, prepare
-from signals.errors import CheckpointError, ConfigError
-from signals.readers import read_recording
+from onwrist.errors import CheckpointError, ConfigError
+from onwrist.models.bench.tasks import Task, Windows, windows_of
+from onwrist.models.encoders.checkpoint import TEACHER, deployable, load_encoder, load_xmae, read_state
+from onwrist.models.encoders.xmae import XMAE, Path, XMAEConfig
+from onwrist.models.objectives.cross_modal import anchor, masked_error
+from onwrist.models.objectives.rhythm import TARGETS, beat_map, rhythm_loss, targets
+from onwrist.models.objectives.sampler import Sampler
+from onwrist.models.pretrain import PretrainConfig, learning_rate, pretrain
+from onwrist.models.probe import auroc, encode, interval_features, paired, probe, random_encoder
+from onwrist.signals.people.cohort import Track, cut, prepare
+from onwrist.signals.pulse.beats import Beats
+from onwrist.signals.recordings.readers import read_recording
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.errors import RecordingError
-from signals.readers import iter_hdf5, read_recording
+from onwrist.errors import RecordingError
+from onwrist.signals.recordings.readers import iter_hdf5, read_recording
 
 
 def pulse(rate: float, seconds: float = 20.0) -> np.ndarray:

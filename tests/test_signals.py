@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signals.beats import Beats, upslopes, window_labels
-from signals.clean import clean_ppg, fill_gaps, min_max, resample
-from signals.cohort import cut, mirror_past, prepare
-from signals.errors import ConfigError, SplitError
-from signals.frontend import STUDENT_RATE_HZ, WATCH_RATES_HZ, FrontEnd, condition
-from signals.people import check_disjoint, person_folds, person_of, role
-from signals.readers import read_recording
+from onwrist.errors import ConfigError, SplitError
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, WATCH_RATES_HZ, FrontEnd, condition
+from onwrist.signals.people.cohort import cut, mirror_past, prepare
+from onwrist.signals.people.split import check_disjoint, person_folds, person_of, role
+from onwrist.signals.pulse.beats import Beats, upslopes, window_labels
+from onwrist.signals.pulse.clean import clean_ppg, fill_gaps, min_max, resample
+from onwrist.signals.recordings.readers import read_recording
 
 
 def tone(hz: float, rate: float, seconds: float = 30.0) -> np.ndarray:

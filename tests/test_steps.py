@@ -9,18 +9,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.onnx_step import write_onnx_step
-from export.tflite_writer import check_integer_only, read_integers_back, write_tflite_step
-from firmware_sim.runtimes import TFLM, LiteRT, Numpy, TorchFloat
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import LiteRTStep, NumpyStep, OnnxStep, TFLMStep, TorchStep, channel_major, time_major
-from models.step import Step
-from models.student import LADDER, Student, fold
-from quantize.qat import load_integers, load_quantised
-from quantize.stream import IntegerStream, whole_stream
-from signals.errors import ConfigError
-from signals.fixed import FixedFrontEnd
-from signals.readers import read_recording
+from onwrist.errors import ConfigError
+from onwrist.export.graphs.onnx_step import write_onnx_step
+from onwrist.export.graphs.tflite_writer import check_integer_only, read_integers_back, write_tflite_step
+from onwrist.firmware_sim.runtimes.hop import (
+    LiteRTStep,
+    NumpyStep,
+    OnnxStep,
+    TFLMStep,
+    TorchStep,
+    channel_major,
+    time_major,
+)
+from onwrist.firmware_sim.runtimes.window import TFLM, LiteRT, Numpy, TorchFloat
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.models.student.network import LADDER, Student, fold
+from onwrist.models.student.step import Step
+from onwrist.quantize.integers.stream import IntegerStream, whole_stream
+from onwrist.quantize.qat import load_integers, load_quantised
+from onwrist.signals.front_end.fixed import FixedFrontEnd
+from onwrist.signals.recordings.readers import read_recording
 
 HOPS = (5, 10, 25, 50, 125, 250)
 SIZES = ("watch", "band")
@@ -201,8 +209,8 @@ def test_steps_through_the_scripts(run_script, tmp_path):
 
 
 def test_load_quantised_streams_after_a_round_trip(artifacts):
-    from quantize.integers import read_integers
-    from quantize.qat import int8_weights
+    from onwrist.quantize.integers.arithmetic import read_integers
+    from onwrist.quantize.qat import int8_weights
 
     model = read_integers(load_quantised(int8_weights(artifacts.size)))
     x = samples(3, "noise", 500)

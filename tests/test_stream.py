@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from firmware_sim import pictures
-from firmware_sim.faults import KINDS, parse_faults
-from firmware_sim.parity import (
+from onwrist.errors import ConfigError, RecordingError
+from onwrist.firmware_sim.parity import pictures
+from onwrist.firmware_sim.parity.gates import (
     EXACT,
     Agreement,
     agreement,
@@ -20,17 +20,17 @@ from firmware_sim.parity import (
     judge_cohort,
     stored_path,
 )
-from firmware_sim.parts import cells, find_part
-from firmware_sim.report import page, table
-from firmware_sim.sensor import SensorConfig
-from firmware_sim.stream import reference_rate, stream
-from firmware_sim.streamed import summary
-from firmware_sim.sweep import STRENGTHS, point, stored_curves, subjects
-from firmware_sim.watch import WatchConfig
-from signals.errors import ConfigError, RecordingError
-from signals.fixed import FrontEndParity
-from signals.readers import read_recording
-from signals.recording import Channel, Recording
+from onwrist.firmware_sim.parity.report import page, table
+from onwrist.firmware_sim.parity.streamed import summary
+from onwrist.firmware_sim.parts import cells, find_part
+from onwrist.firmware_sim.stream import reference_rate, stream
+from onwrist.firmware_sim.sweep import STRENGTHS, point, stored_curves, subjects
+from onwrist.firmware_sim.watch.faults import KINDS, parse_faults
+from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.watch import WatchConfig
+from onwrist.signals.front_end.fixed import FrontEndParity
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Channel, Recording
 
 SCRIPTS = (
     "models/pretrain.py", "models/probe.py", "quantize/distill.py", "quantize/qat.py", "quantize/skill.py", "export/to_onnx.py",
@@ -283,8 +283,8 @@ def test_stored_results_are_of_the_shipped_integers(artifacts, monkeypatch, tmp_
 
 
 def test_cohort_gates_are_measured_where_the_cohort_is(artifacts, cohort_root):
-    from firmware_sim.parity import cohort_comparison
-    from quantize.evaluate import evaluation
+    from onwrist.firmware_sim.parity.gates import cohort_comparison
+    from onwrist.quantize.judging.evaluate import evaluation
 
     found = cohort_comparison(artifacts, evaluation(artifacts.student.config.context, cohort_root))
     stored = json.loads(stored_path(artifacts.size).read_text())["result"]

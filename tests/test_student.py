@@ -6,16 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.student import LADDER, Student, StudentConfig, fold, layers_of, work
-from quantize.augment import disturb, stretched, watch_version
-from quantize.dataset import Examples, Standard, common_width
-from quantize.distill import DistillConfig, answer_loss, distill, load_student, save_student
-from quantize.evaluate import Evaluation, Outputs, compare, cosine
-from quantize.fake_quant import quantise
-from quantize.integers import quantised_multiplier, read_integers, requantise
-from quantize.qat import QATConfig, int8_weights, load_quantised, save_quantised, train_quantised
-from signals.errors import CheckpointError, ConfigError
-from signals.readers import read_recording
+from onwrist.errors import CheckpointError, ConfigError
+from onwrist.models.student.network import LADDER, Student, StudentConfig, fold, layers_of, work
+from onwrist.quantize.distill import DistillConfig, answer_loss, distill, load_student, save_student
+from onwrist.quantize.integers.arithmetic import quantised_multiplier, read_integers, requantise
+from onwrist.quantize.integers.fake_quant import quantise
+from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
+from onwrist.quantize.qat import QATConfig, int8_weights, load_quantised, save_quantised, train_quantised
+from onwrist.quantize.teaching.augment import disturb, stretched, watch_version
+from onwrist.quantize.teaching.examples import Examples, Standard, common_width
+from onwrist.signals.recordings.readers import read_recording
 
 
 @pytest.fixture(scope="module", params=["watch", "band"])

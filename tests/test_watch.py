@@ -8,17 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from firmware_sim.faults import KINDS, Faults, Lost, Stall, artefacts, make_fault, parse_faults, read_faults
-from firmware_sim.ring import RingBuffer, Taken, capacity_for
-from firmware_sim.sensor import Sensor, SensorConfig
-from firmware_sim.steps import NumpyStep
-from firmware_sim.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
-from quantize.qat import load_integers
-from signals.errors import ConfigError
-from signals.fixed import FixedFrontEnd, counts_config
-from signals.frontend import WATCH_RATES_HZ, condition
-from signals.readers import read_recording
-from signals.recording import Channel, Recording
+from onwrist.errors import ConfigError
+from onwrist.firmware_sim.runtimes.hop import NumpyStep
+from onwrist.firmware_sim.watch.faults import (
+    KINDS,
+    Faults,
+    Lost,
+    Stall,
+    artefacts,
+    make_fault,
+    parse_faults,
+    read_faults,
+)
+from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
+from onwrist.quantize.qat import load_integers
+from onwrist.signals.front_end.fixed import FixedFrontEnd, counts_config
+from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Channel, Recording
 
 
 class RingAgainstDeque(RuleBasedStateMachine):
@@ -198,7 +207,7 @@ def test_a_late_consumer_loses_the_oldest_and_counts_them(artifacts):
 
 def test_a_recording_at_every_rate_gives_about_the_same_embedding(artifacts, recordings):
     """The watch's rate is a detail: embeddings of one person at 25 and 125 Hz are close, of two persons not so."""
-    from quantize.evaluate import cosine
+    from onwrist.quantize.judging.evaluate import cosine
 
     def embed(name: str, rate: int) -> np.ndarray:
         sensor = Sensor(read_recording(recordings / name), SensorConfig(rate, fifo=5))

@@ -6,9 +6,9 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from export.tflite_writer import check_integer_only, read_integers_back
-from firmware_sim.runtimes import LiteRT
-from quantize.integers import IntegerLayer, IntegerModel
+from onwrist.export.graphs.tflite_writer import check_integer_only, read_integers_back
+from onwrist.firmware_sim.runtimes.window import LiteRT
+from onwrist.quantize.integers.arithmetic import IntegerLayer, IntegerModel
 
 litert_torch = pytest.importorskip("litert_torch", reason="the converter is not installed: make witness")
 from litert_torch.quantize.pt2e_quantizer import PT2EQuantizer, get_symmetric_quantization_config  # noqa: E402

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, Objective, generator
-from models.objectives.heads import projection
-from models.objectives.momentum import Momentum
-from models.objectives.views import Views
-from models.resnet import EMBEDDING, ResNet1D
+from onwrist.models.encoders.resnet import EMBEDDING, ResNet1D
+from onwrist.models.objectives.base import Batch, Objective, generator
+from onwrist.models.objectives.heads import projection
+from onwrist.models.objectives.momentum import Momentum
+from onwrist.models.objectives.views import Views
 
 TEMPERATURE, KOLEO_WEIGHT, MOMENTUM, OUTPUT = 0.04, 0.1, 0.99, 128
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.objectives.apple import KOLEO_WEIGHT, MOMENTUM, OUTPUT, parts_of, two_way
-from models.objectives.base import Batch, Objective
-from models.objectives.heads import projection
-from models.objectives.momentum import Momentum
-from models.vit import ViT1D
-from models.xmae import PatchEmbed
+from onwrist.models.encoders.vit import ViT1D
+from onwrist.models.encoders.xmae import PatchEmbed
+from onwrist.models.objectives.apple import KOLEO_WEIGHT, MOMENTUM, OUTPUT, parts_of, two_way
+from onwrist.models.objectives.base import Batch, Objective
+from onwrist.models.objectives.heads import projection
+from onwrist.models.objectives.momentum import Momentum
 
 
 class AppleM(Objective):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from signals.errors import ConfigError
+from onwrist.errors import ConfigError
 
 
 @dataclass(frozen=True)

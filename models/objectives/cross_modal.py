@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.objectives.base import Batch, Objective, hidden_patches, kept_count
-from models.rhythm import BINS, RhythmHead, beat_loss, rhythm_loss
-from models.xmae import XMAE, XMAEConfig
+from onwrist.models.encoders.xmae import XMAE, XMAEConfig
+from onwrist.models.objectives.base import Batch, Objective, hidden_patches, kept_count
+from onwrist.models.objectives.rhythm import BINS, RhythmHead, beat_loss, rhythm_loss
 
 MASK_RATIO = 0.8
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, generator
-from models.objectives.heads import projection
-from models.objectives.momentum import SelfDistilled
-from models.objectives.views import crops
-from models.vit import ViT1D
+from onwrist.models.encoders.vit import ViT1D
+from onwrist.models.objectives.base import Batch, generator
+from onwrist.models.objectives.heads import projection
+from onwrist.models.objectives.momentum import SelfDistilled
+from onwrist.models.objectives.views import crops
 
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.04
 CENTRE_MOMENTUM = 0.9

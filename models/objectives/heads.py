@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from models.xmae import DecoderBlock, XMAEConfig, sinusoids
+from onwrist.models.encoders.xmae import DecoderBlock, XMAEConfig, sinusoids
 
 DECODER_WIDTH, DECODER_HEADS, DECODER_DEPTH = 128, 4, 2
 

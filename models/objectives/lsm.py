@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, Objective, generator, scatter_visible
-from models.objectives.heads import PatchDecoder
-from models.objectives.mae import hidden_error
-from models.vit import ViT1D, take
-from models.xmae import PatchEmbed
+from onwrist.models.encoders.vit import ViT1D, take
+from onwrist.models.encoders.xmae import PatchEmbed
+from onwrist.models.objectives.base import Batch, Objective, generator, scatter_visible
+from onwrist.models.objectives.heads import PatchDecoder
+from onwrist.models.objectives.mae import hidden_error
 
 MASK_RATIO = 0.8
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from models.objectives.base import Batch, Objective, generator, hidden_patches, scatter_visible
-from models.objectives.heads import PatchDecoder
-from models.vit import ViT1D
+from onwrist.models.encoders.vit import ViT1D
+from onwrist.models.objectives.base import Batch, Objective, generator, hidden_patches, scatter_visible
+from onwrist.models.objectives.heads import PatchDecoder
 
 MASK_RATIO = 0.75
 

@@ -8,8 +8,8 @@ import math
 import torch
 from torch import nn
 
-from models.objectives.base import Objective
-from models.objectives.views import Views
+from onwrist.models.objectives.base import Objective
+from onwrist.models.objectives.views import Views
 
 FIRST_MOMENTUM = 0.996
 

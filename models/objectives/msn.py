@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.objectives.base import Batch, generator, scatter_visible
-from models.objectives.heads import projection
-from models.objectives.momentum import SelfDistilled
-from models.objectives.views import crops
-from models.vit import ViT1D
+from onwrist.models.encoders.vit import ViT1D
+from onwrist.models.objectives.base import Batch, generator, scatter_visible
+from onwrist.models.objectives.heads import projection
+from onwrist.models.objectives.momentum import SelfDistilled
+from onwrist.models.objectives.views import crops
 
 PROTOTYPES, OUTPUT = 1024, 128
 TEMPERATURE, SHARPEN = 0.1, 0.25

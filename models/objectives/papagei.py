@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from models.objectives.base import Batch, Objective, generator
-from models.objectives.simclr import TEMPERATURE, nt_xent
-from models.objectives.views import Views
-from models.resnet import ResNet1D
+from onwrist.models.encoders.resnet import ResNet1D
+from onwrist.models.objectives.base import Batch, Objective, generator
+from onwrist.models.objectives.simclr import TEMPERATURE, nt_xent
+from onwrist.models.objectives.views import Views
 
 
 class PaPaGeiP(Objective):

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.objectives.base import Batch, Objective, generator
-from models.objectives.heads import projection
-from models.objectives.views import Views
-from models.resnet import EMBEDDING, ResNet1D
+from onwrist.models.encoders.resnet import EMBEDDING, ResNet1D
+from onwrist.models.objectives.base import Batch, Objective, generator
+from onwrist.models.objectives.heads import projection
+from onwrist.models.objectives.views import Views
 
 TEMPERATURE, OUTPUT = 0.07, 128
 

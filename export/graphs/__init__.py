@@ -1,0 +1,1 @@
+"""TFLite and ONNX files: written from the integers, and read."""

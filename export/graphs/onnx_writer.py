@@ -1,0 +1,67 @@
+"""The QAT student as QCDQ ONNX, by Brevitas' own exporter; and the integers of such a file, read back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from onwrist.quantize.integers.fake_quant import QuantStudent
+
+# QuantizeLinear with per-channel axes needs 13; the newer torch exporter fails on a quantised bias.
+OPSET = 13
+INPUT_NAME, OUTPUT_NAMES = "ppg", ["embedding", "answers"]
+
+
+def write_onnx(student: QuantStudent) -> bytes:
+    """float32 (1, window) in, embedding (1, 256) and answers (1, 3) out, Q/DQ around every operation."""
+    import warnings
+
+    student.eval()
+    example = torch.zeros(1, student.config.window)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # torch announces its newer exporter, Brevitas its optional kernels; neither is news to the caller.
+        warnings.simplefilter("ignore")
+        from brevitas.export import export_onnx_qcdq
+
+        path = Path(folder) / "student.onnx"
+        export_onnx_qcdq(
+            student, args=example, export_path=str(path), dynamo=False, opset_version=OPSET,
+            input_names=[INPUT_NAME], output_names=OUTPUT_NAMES,
+        )  # fmt: skip
+        return path.read_bytes()
+
+
+def onnx_session(data: bytes):
+    """ONNX Runtime on a file's bytes, on the CPU, one thread, quiet."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def convolutions(data: bytes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """(integer weights, weight scale, integer bias or None) of every convolution of a QCDQ file, in order."""
+    model = onnx.load_from_string(data)
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
+    made = {output: node for node in model.graph.node for output in node.output}
+
+    def integers(name: str) -> tuple[np.ndarray, np.ndarray]:
+        node = made[name]
+        source = node.input[0]
+        while source not in constants:  # the exporter clips the integers to their range first
+            source = made[source].input[0]
+        return constants[source], np.atleast_1d(constants[node.input[1]])
+
+    found = []
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            weight, scale = integers(node.input[1])
+            bias = integers(node.input[2])[0] if len(node.input) > 2 else None
+            found.append((weight, scale, bias))
+    return found

@@ -1,0 +1,1 @@
+"""What is handed over: every form of a student, its contract, the encoder itself."""

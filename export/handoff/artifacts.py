@@ -1,0 +1,117 @@
+"""A student in every form at once: float, fake-quantised, integers, TFLite bytes, ONNX bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from onwrist.export.graphs.onnx_step import write_onnx_step
+from onwrist.export.graphs.onnx_writer import write_onnx
+from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
+from onwrist.models.student.network import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN, Student
+from onwrist.quantize.distill import load_student
+from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
+from onwrist.quantize.integers.fake_quant import QuantStudent
+from onwrist.quantize.qat import float_weights, int8_weights, load_quantised
+from onwrist.signals.front_end.fixed import FixedDesign
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEndConfig
+
+SIZES = ("watch", "band")
+ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """One student, ready to be compared and handed over.
+
+    Attributes:
+        size: name in the ladder.
+        student: the float parent, the reference of every parity figure.
+        quantised: the QAT student.
+        model: its integers.
+        tflite, onnx: files.
+    """
+
+    size: str
+    student: Student
+    quantised: QuantStudent
+    model: IntegerModel
+    tflite: bytes
+    onnx: bytes
+
+    def tflite_step(self, hop: int) -> bytes:
+        """The TFLite file of one hop of `hop` samples."""
+        data = write_tflite_step(self.model, hop)
+        check_integer_only(data)
+        return data
+
+    def onnx_step(self, hop: int) -> bytes:
+        """The ONNX file of one hop of `hop` samples."""
+        return write_onnx_step(self.model, hop)
+
+
+def load_artifacts(
+    size: str, quantised: Path | None = None, student: Path | None = None, teacher: str | None = None
+) -> Artifacts:
+    """Load the weights of a size (default: the shipped ones, or those made of a teacher) and export them.
+
+    Raises:
+        CheckpointError, ExportError.
+    """
+    parent, _ = load_student(student or float_weights(size, teacher))
+    child = load_quantised(quantised or int8_weights(size, teacher))
+    model = read_integers(child)
+    tflite = write_tflite(model)
+    check_integer_only(tflite)
+    return Artifacts(size, parent, child, model, tflite, write_onnx(child))
+
+
+def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> dict:
+    """What firmware has to know to feed the model: rates, front end, scales, shapes, state, meaning of the outputs.
+
+    Args:
+        hop: input samples between outputs, for the streamed form.
+        front_end: integers of the front end at the sensor's rate.
+    """
+    model, config = artifacts.model, artifacts.student.config
+    found = {
+        "model": artifacts.size,
+        "digest": model.digest(),
+        "rounding": ROUNDING,
+        "rate_hz": STUDENT_RATE_HZ,
+        "window_samples": model.window,
+        "hop_multiple_samples": config.stride,
+        "front_end": asdict(FrontEndConfig()),
+        "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
+        "embedding": {"type": "int8", "shape": [1, 1, 1, EMBEDDING], "scale": float(model.embedding_scale), "zero_point": 0},
+        "answers": {
+            "type": "int8", "shape": [1, 1, 1, len(ANSWERS)], "scale": float(model.answers_scale), "zero_point": 0,
+            "names": list(ANSWERS),
+            "heart_rate_bpm": f"{HEART_RATE_CENTRE:g} + {HEART_RATE_SPAN:g} * value",
+            "quality": f"logit = {LOGIT_SPAN:g} * value: good above 0", "irregular": f"logit = {LOGIT_SPAN:g} * value: irregular above 0",
+        },
+    }  # fmt: skip
+    if hop:
+        found["stream"] = {
+            "hop_samples": hop,
+            "valid_from_samples": model.window,
+            "start": "state[i] holds start[i] of its channel in every frame, as if the input had been 0 for ever",
+            "reset": "set the state to its start again, and the front end to its own; outputs are valid a window later",
+            "state": [
+                {"input": f"state{i}", "output": f"next{i}", "shape": [1, 1, s.shape[1], s.shape[0]], "start": s[:, 0].tolist()}
+                for i, s in enumerate(model.first_state(hop))
+            ],
+        }  # fmt: skip
+    if front_end:
+        found["fixed_point_front_end"] = {
+            **front_end.plain(),
+            "start": "FIR history, x1 and x2 hold the first value, everything else 0",
+            "rounding": "FIR half up; high-pass floor, its remainder fed back; magnitude floor; quotient half away from zero",
+        }
+    return found
+
+
+def contract_text(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> str:
+    """`contract` as JSON."""
+    return json.dumps(contract(artifacts, hop, front_end), indent=1)

@@ -1,0 +1,1 @@
+"""C: the generator, the kernels, and the firmware around them."""

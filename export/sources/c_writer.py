@@ -1,0 +1,442 @@
+"""An INT8 TFLite file as plain C11: constant tables, a static memory plan, and a call per operator.
+
+The kernels are hand-written (`export/c/`) and the same for every model; what is generated is numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.errors import ConfigError, ExportError
+from onwrist.export.graphs.tflite_reader import Network, Operator, Tensor, read_tflite
+from onwrist.quantize.integers.arithmetic import quantised_multiplier
+from onwrist.resources import C_SOURCES
+
+KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
+# Of every tensor in the arena: what a vector load of the widest core likes.
+ALIGNMENT = 8
+# TFLite's own constants: fixed-point headroom of an addition, integer bits of a softmax's differences.
+ADD_SHIFT, SOFTMAX_BITS = 20, 5
+
+
+def runtime_sources(*names: str) -> dict[str, str]:
+    """Hand-written C by file name: the kernels, or the files that are named."""
+    return {name: (C_SOURCES / name).read_text() for name in names or KERNELS}
+
+
+def c_array(kind: str, name: str, values: np.ndarray) -> str:
+    """A constant table of integers, 24 to a line."""
+    words = [str(int(v)) for v in np.asarray(values).ravel()]
+    lines = [", ".join(words[i : i + 24]) for i in range(0, len(words), 24)]
+    return f"static const {kind} {name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "};"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A static memory plan.
+
+    Attributes:
+        offset: tensor -> byte in the arena; tensors that share memory have the same.
+        life: tensor -> (first, last) operator that needs it; -1 and the number of operators for inputs and outputs.
+        bytes: of the arena. scratch: its last bytes, for convolutions that gather their taps.
+        state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
+    """
+
+    offset: dict[int, int]
+    life: dict[int, tuple[int, int]]
+    bytes: int
+    scratch: int
+    state: tuple[tuple[int, int], ...]
+
+
+def plan_memory(network: Network, *, keep: bool = False) -> Plan:
+    """Place every tensor that is not constant: largest first, lowest byte that is free for all of its life.
+
+    A tensor that a RESHAPE gives is its source. `next<i>`, made after the last use of `state<i>`, is written over it,
+    and the two live for ever: that is the state.
+
+    Args:
+        keep: outputs have their memory for themselves, so that they last until the next run whatever is written to the
+            inputs in between.
+    """
+    count = len(network.operators)
+    same: dict[int, int] = {}
+    for op in network.operators:
+        if op.kind == "RESHAPE":
+            same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])
+    life: dict[int, list[int]] = {}
+
+    def touch(tensor: int, when: int) -> None:
+        if tensor >= 0 and network.tensors[tensor].data is None:
+            first_last = life.setdefault(same.get(tensor, tensor), [when, when])
+            first_last[0], first_last[1] = min(first_last[0], when), max(first_last[1], when)
+
+    for tensor in network.inputs:
+        touch(tensor, -1)
+    for when, op in enumerate(network.operators):
+        for tensor in (*op.inputs, *op.outputs):
+            touch(tensor, when)
+    state = []
+    names = {t.name: i for i, t in enumerate(network.tensors) if t.name}
+    for tensor in network.inputs:
+        match = re.fullmatch(r"state(\d+)", network.tensors[tensor].name)
+        other = names.get(f"next{match[1]}") if match else None
+        if other is not None and other in network.outputs and life[tensor][1] < life[other][0]:
+            state.append((tensor, other))
+            same[other] = tensor
+            del life[other]
+            life[tensor] = [-1, count]
+    for tensor in network.outputs:
+        touch(tensor, count)
+        if keep:
+            touch(tensor, -1)
+    offset: dict[int, int] = {}
+    for tensor in sorted(life, key=lambda t: (-network.tensors[t].size, t)):
+        size, (first, last) = _room(network.tensors[tensor]), life[tensor]
+        taken = sorted(
+            (offset[o], offset[o] + _room(network.tensors[o]))
+            for o in offset
+            if life[o][0] <= last and first <= life[o][1]
+        )
+        at = 0
+        for begin, end in taken:
+            if at + size <= begin:
+                break
+            at = max(at, end)
+        offset[tensor] = at
+    # The kernels read whole words of the last row.
+    total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + ALIGNMENT
+    offset |= {alias: offset[source] for alias, source in same.items()}
+    scratch = max((gathered(network, op) for op in network.operators if "CONV" in op.kind), default=0)
+    return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total + scratch, scratch, tuple(state))
+
+
+def gathered(network: Network, op: Operator) -> int:
+    """Bytes that a convolution gathers the taps of one place into: none where they can be read in place."""
+    x, w, y = (network.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
+    s = op.settings
+    k_h, k_w, channels = w.shape[1:]
+    reach = [
+        (y.shape[i] - 1) * s[f"stride{a}"] + s.get(f"dilation{a}Factor", 1) * (k - 1) + 1
+        for i, a, k in ((1, "H", k_h), (2, "W", k_w))
+    ]
+    in_a_row = op.kind == "DEPTHWISE_CONV_2D" or s.get("dilationWFactor", 1) == 1
+    inside = reach[0] <= x.shape[1] and reach[1] <= x.shape[2] and in_a_row
+    return 0 if inside else -(-k_h * (-(-k_w * channels // 4) * 4) // ALIGNMENT) * ALIGNMENT
+
+
+def _room(tensor: Tensor) -> int:
+    return -(-tensor.size * np.dtype(tensor.kind).itemsize // ALIGNMENT) * ALIGNMENT
+
+
+class _Source:
+    """C text in the making: tables, then calls."""
+
+    def __init__(self, network: Network, plan: Plan):
+        self.network, self.plan = network, plan
+        self.tables: list[str] = []
+        self.calls: list[str] = []
+
+    def at(self, tensor: int) -> str:
+        return f"a + {self.plan.offset[tensor]}"
+
+    def array(self, name: str, kind: str, values: np.ndarray) -> str:
+        self.tables.append(c_array(kind, name, values))
+        return name
+
+    def struct(self, name: str, kind: str, **fields: object) -> str:
+        body = ", ".join(f".{k} = {v}" for k, v in fields.items())
+        self.tables.append(f"static const {kind} {name} = {{{body}}};")
+        return name
+
+    def operator(self, place: int, op: Operator) -> None:
+        make = getattr(self, f"_{op.kind.lower()}")
+        inputs = [self.network.tensors[i] if i >= 0 else None for i in op.inputs]
+        make(f"op{place}", op, inputs, self.network.tensors[op.outputs[0]])
+
+    def _layer(
+        self, name: str, op: Operator, x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, *, depthwise: bool = False
+    ) -> dict:
+        """Fields that conv, depthwise and dense share."""
+        weights, (low, high) = w.data, clamp_of(op.settings["activation"], y)
+        per = (0, 1, 2) if depthwise else tuple(range(1, weights.ndim))  # what a channel sums over
+        if (w.zero != 0).any():
+            raise ExportError("has weights with a zero point", field=name, cure="Quantise weights symmetrically")
+        outputs = y.shape[-1]
+        sums = weights.astype(np.int64).sum(axis=per).reshape(-1)
+        raw = np.zeros(outputs, np.int64) if bias is None or bias.data is None else bias.data.astype(np.int64)
+        folded = raw - int(x.zero[0]) * sums
+        # Largest sum that any input can make, for the rounding in the kernels, which takes less than 2^30.
+        most = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(axis=per).reshape(-1)
+        if len(w.scale) == 1 and name.startswith("dense"):
+            # TFLite multiplies the two scales of a fully connected layer in float32, of a convolution in float64.
+            real = np.full(outputs, float(np.float32(x.scale[0]) * np.float32(w.scale[0])) / float(y.scale[0]))
+        else:
+            real = np.broadcast_to(float(x.scale[0]) * w.scale.astype(np.float64) / float(y.scale[0]), outputs)
+        pairs = [quantised_multiplier(float(r)) for r in real]
+        if any(int(m) << max(0, shift) >= 1 << 30 for m, (_, shift) in zip(most, pairs, strict=True)):
+            raise ExportError(
+                "has sums that may leave 30 bits", field=name, cure="Calibrate it anew, or prune the channel"
+            )
+        short = -outputs % 4
+        folded, pairs = np.pad(folded, (0, short)), [*pairs, *[(0, 0)] * short]
+        rows = weights.reshape(len(weights), 1, -1) if weights.ndim == 2 else weights.reshape(*weights.shape[:2], -1)
+        stored = {"weights": self.array(f"{name}_w", "int8_t", weights)} if depthwise else {
+            "packed": self.array(f"{name}_w", "uint32_t", pack(rows))
+        }  # fmt: skip
+        return {
+            **stored, "out_zero": int(y.zero[0]), "low": low, "high": high, "bias": self.array(f"{name}_b", "int32_t", folded),
+            "multiplier": self.array(f"{name}_m", "int32_t", np.array([p[0] for p in pairs])),
+            "shift": self.array(f"{name}_s", "int8_t", np.array([p[1] for p in pairs])),
+            "plain": int(low == -128 and high == 127 and all(-31 <= p[1] < 0 for p in pairs[:outputs])),
+        }  # fmt: skip
+
+    def _conv_2d(self, name, op, inputs, y, kind="ow_conv2d") -> None:
+        x, w, bias = (*inputs, None)[:3]
+        depthwise = kind == "ow_depthwise"
+        k_h, k_w = w.shape[1:3]
+        s = op.settings
+        tables = self._layer(name, op, x, w, bias, y, depthwise=depthwise)
+        dil_h, dil_w = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
+        pads = [
+            padding(s["padding"], n, k, stride, dilation)
+            for n, k, stride, dilation in (
+                (x.shape[1], k_h, s["strideH"], dil_h),
+                (x.shape[2], k_w, s["strideW"], dil_w),
+            )
+        ]
+        self.struct(
+            name, "ow_conv", in_h=x.shape[1], in_w=x.shape[2], in_c=x.shape[3], out_h=y.shape[1], out_w=y.shape[2],
+            out_c=y.shape[3], k_h=k_h, k_w=k_w, stride_h=s["strideH"], stride_w=s["strideW"], dil_h=dil_h, dil_w=dil_w,
+            pad_h=pads[0], pad_w=pads[1], in_zero=int(x.zero[0]), **tables,
+        )  # fmt: skip
+        ends = f"{self.at(op.inputs[0])}, {self.at(op.outputs[0])}"
+        self.calls.append(f"{kind}(&{name}, {ends}, a + {self.plan.bytes - self.plan.scratch});")
+
+    def _depthwise_conv_2d(self, name, op, inputs, y) -> None:
+        self._conv_2d(name, op, inputs, y, "ow_depthwise")
+
+    def _fully_connected(self, name, op, inputs, y) -> None:
+        x, w, bias = (*inputs, None)[:3]
+        self.struct(
+            f"dense_{name}", "ow_dense", **{"in": w.shape[1]}, out=w.shape[0],
+            **self._layer(f"dense_{name}", op, x, w, bias, y),
+        )  # fmt: skip
+        self.calls.append(f"ow_fully_connected(&dense_{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
+    def _average_pool_2d(self, name, op, inputs, y) -> None:
+        (x,), s = inputs, op.settings
+        low, high = clamp_of(s["activation"], y)
+        pads = [
+            padding(s["padding"], n, k, stride, 1)
+            for n, k, stride in (
+                (x.shape[1], s["filterHeight"], s["strideH"]), (x.shape[2], s["filterWidth"], s["strideW"]),
+            )
+        ]  # fmt: skip
+        self.struct(
+            name, "ow_pool", in_h=x.shape[1], in_w=x.shape[2], c=x.shape[3], out_h=y.shape[1], out_w=y.shape[2],
+            k_h=s["filterHeight"], k_w=s["filterWidth"], stride_h=s["strideH"], stride_w=s["strideW"], pad_h=pads[0],
+            pad_w=pads[1], low=low, high=high,
+        )  # fmt: skip
+        self.calls.append(f"ow_average_pool(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
+    def _mean(self, name, op, inputs, y) -> None:
+        x = inputs[0]
+        places = x.shape[1] * x.shape[2]
+        multiplier, shift = quantised_multiplier(float(np.float64(x.scale[0]) / np.float64(y.scale[0])))
+        # TFLite divides the multiplier by the count, after as many bits as the count has were moved into it.
+        room = min(places.bit_length() - 1, 32, 31 + shift)
+        self.struct(
+            name, "ow_mean_t", places=places, c=x.shape[3], in_zero=int(x.zero[0]), out_zero=int(y.zero[0]),
+            multiplier=(multiplier << room) // places, shift=shift - room,
+        )  # fmt: skip
+        self.calls.append(f"ow_mean(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
+    def _add(self, name, op, inputs, y) -> None:
+        a, b = inputs
+        if a.shape != b.shape or a.data is not None or b.data is not None:
+            raise ExportError(
+                "adds tensors of two shapes, or a constant", field=name, cure="Broadcast before the export"
+            )
+        twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
+        reals = float(a.scale[0]) / twice, float(b.scale[0]) / twice, twice / ((1 << ADD_SHIFT) * float(y.scale[0]))
+        (m_a, s_a), (m_b, s_b), (m_o, s_o) = (quantised_multiplier(r) for r in reals)
+        low, high = clamp_of(op.settings["activation"], y)
+        self.struct(
+            name, "ow_add_t", n=y.size, zero_a=int(a.zero[0]), zero_b=int(b.zero[0]), zero_out=int(y.zero[0]), low=low,
+            high=high, mul_a=m_a, shift_a=s_a, mul_b=m_b, shift_b=s_b, mul_out=m_o, shift_out=s_o,
+        )  # fmt: skip
+        places = ", ".join(self.at(i) for i in (*op.inputs, *op.outputs))
+        self.calls.append(f"ow_add(&{name}, {places});")
+
+    def _softmax(self, name, op, inputs, y) -> None:
+        (x,) = inputs
+        if float(y.scale[0]) != 1 / 256 or int(y.zero[0]) != -128:
+            raise ExportError(
+                "has another output scale than 1/256 at -128", field=name, cure="Convert with TFLite's own"
+            )
+        real = min(op.settings.get("beta", 1.0) * float(x.scale[0]) * (1 << (31 - SOFTMAX_BITS)), float((1 << 31) - 1))
+        multiplier, shift = quantised_multiplier(real)
+        radius = math.floor(((1 << SOFTMAX_BITS) - 1) * 2.0 ** (31 - SOFTMAX_BITS) / 2.0**shift)
+        rows = y.size // y.shape[-1]
+        self.struct(
+            name, "ow_softmax_t", rows=rows, n=y.shape[-1], multiplier=multiplier, left_shift=shift, diff_min=-radius
+        )
+        self.calls.append(f"ow_softmax(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
+    def _reshape(self, name, op, inputs, y) -> None:
+        """Nothing: the planner gave both the same memory."""
+
+    def _concatenation(self, name, op, inputs, y) -> None:
+        axis = op.settings["axis"] % len(y.shape)
+        rows, inner = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
+        done, whole = 0, y.shape[axis] * inner
+        for tensor, x in zip(op.inputs, inputs, strict=True):
+            if x.scale[0] != y.scale[0] or x.zero[0] != y.zero[0]:
+                raise ExportError("joins tensors of two scales", field=name, cure="Give all its inputs one scale")
+            n = x.shape[axis] * inner
+            self.calls.append(
+                f"ow_copy({self.at(tensor)}, {self.at(op.outputs[0])} + {done}, {rows}, {n}, {n}, {whole});"
+            )
+            done += n
+
+    def _slice(self, name, op, inputs, y) -> None:
+        x, begin, _ = inputs
+        first = begin.data.ravel().tolist()
+        axes = [i for i in range(len(x.shape)) if x.shape[i] != y.shape[i]] or [0]
+        if len(axes) > 1:
+            raise ExportError("slices along more than one axis", field=name, cure="Slice one after the other")
+        axis = axes[0]
+        rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+        from_, n = x.shape[axis] * inner, y.shape[axis] * inner
+        source = f"{self.at(op.inputs[0])} + {first[axis] * inner}"
+        self.calls.append(f"ow_copy({source}, {self.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
+
+
+def pack(rows: np.ndarray) -> np.ndarray:
+    """int8 (channels, rows, bytes) to the kernels' words: uint32 (channels / 4, rows, bytes / 4, 4)."""
+    channels, count, width = rows.shape
+    full = np.zeros((-(-channels // 4) * 4, count, -(-width // 4) * 4), np.int8)
+    full[:channels, :, :width] = rows
+    words = full.reshape(-1, 4, count, full.shape[2] // 4, 4).transpose(0, 2, 3, 1, 4)
+    return np.ascontiguousarray(words).view("<u4")[..., 0]
+
+
+def padding(kind: int, size: int, kernel: int, stride: int, dilation: int) -> int:
+    """Places before the first, by TFLite's SAME (0) and VALID (1)."""
+    if kind == 1:
+        return 0
+    reach = dilation * (kernel - 1) + 1
+    out = -(-size // stride)
+    return max(0, (out - 1) * stride + reach - size) // 2
+
+
+def clamp_of(activation: str, y: Tensor) -> tuple[int, int]:
+    """(low, high) int8 of a fused activation."""
+    zero, scale = int(y.zero[0]), float(y.scale[0])
+    low = max(-128, zero) if activation != "none" else -128
+    high = min(127, zero + round(6.0 / scale)) if activation == "relu6" else 127
+    return low, high
+
+
+@dataclass(frozen=True)
+class CModel:
+    """A model as C: file name -> text, its plan, and the figures of its manifest."""
+
+    files: dict[str, str]
+    plan: Plan
+    network: Network
+
+
+def write_c(
+    data: bytes, name: str, start: list[np.ndarray] | None = None, where: str | Path = "", *, keep: bool = False
+) -> CModel:
+    """`name.h` and `name.c` of a TFLite file.
+
+    Args:
+        start: int8 (channels,) of each state tensor, in order: what a stream starts from (default: zero points).
+        keep: as in `plan_memory`.
+
+    Raises:
+        ExportError: something in the file that the kernels do not know. ConfigError: the name is no C name.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
+        raise ConfigError(f"{name!r} is no C name", field="name", cure="Use lower-case letters, digits and _")
+    network = read_tflite(data, where)
+    plan = plan_memory(network, keep=keep)
+    source = _Source(network, plan)
+    for place, op in enumerate(network.operators):
+        source.operator(place, op)
+    upper = name.upper()
+    inputs = [i for i in network.inputs if i not in {a for a, _ in plan.state}]
+    outputs = [i for i in network.outputs if i not in {b for _, b in plan.state}]
+    resets = []
+    for k, (tensor, _) in enumerate(plan.state):
+        t = network.tensors[tensor]
+        channels = t.shape[-1]
+        values = start[k] if start else np.full(channels, int(t.zero[0]))
+        source.array(f"start{k}", "int8_t", np.asarray(values))
+        resets.append(f"ow_copy(start{k}, a + {plan.offset[tensor]}, {t.size // channels}, {channels}, 0, {channels});")
+    kept = sum(network.tensors[a].size for a, _ in plan.state)
+    ends = [("INPUT", i) for i in inputs] + [("OUTPUT", i) for i in outputs]
+    counters = {"INPUT": 0, "OUTPUT": 0}
+    lines = []
+    for kind, i in ends:
+        t, k = network.tensors[i], counters[kind]
+        counters[kind] += 1
+        lines += [
+            f"/* {t.name or 'tensor'}: {' x '.join(map(str, t.shape))} */", f"#define {upper}_{kind}{k}_OFFSET {plan.offset[i]}",
+            f"#define {upper}_{kind}{k}_BYTES {t.size}", f"#define {upper}_{kind}{k}_SCALE {t.scale[0]!r:.40}f".replace("np.float32(", "").replace(")", ""),
+            f"#define {upper}_{kind}{k}_ZERO {int(t.zero[0])}",
+        ]  # fmt: skip
+    header = f"""/* Generated from {name}.tflite by export/to_c.py: {len(network.operators)} operators, {network.macs:,} MAC. */
+#ifndef {upper}_H
+#define {upper}_H
+
+#include <stdint.h>
+
+#define {upper}_ARENA_BYTES {plan.bytes}
+/* of which kept between runs */
+#define {upper}_STATE_BYTES {kept}
+{chr(10).join(lines)}
+
+/* The arena is the caller's: {upper}_ARENA_BYTES, aligned to {ALIGNMENT}. Set the state to its start: */
+void {name}_reset(int8_t *arena);
+/* Write the input at its offset, run, read the outputs at theirs. */
+void {name}_run(int8_t *arena);
+
+#endif
+"""
+    body = f"""/* Generated from {name}.tflite by export/to_c.py. */
+#include "{name}.h"
+
+#include "onwrist_kernels.h"
+
+{chr(10).join(source.tables)}
+
+void {name}_reset(int8_t *a) {{
+    (void)a;
+    {(chr(10) + "    ").join(resets)}
+}}
+
+void {name}_run(int8_t *a) {{
+    {(chr(10) + "    ").join(source.calls)}
+}}
+"""
+    return CModel({f"{name}.h": header, f"{name}.c": body}, plan, network)
+
+
+def array_header(data: bytes, name: str) -> str:
+    """A C header with the bytes of the file, for teams that stay on TFLM."""
+    rows = [", ".join(f"0x{b:02x}" for b in data[i : i + 20]) for i in range(0, len(data), 20)]
+    return (
+        f"#ifndef {name.upper()}_TFLITE_H\n#define {name.upper()}_TFLITE_H\n\n"
+        f"_Alignas(16) static const unsigned char {name}_tflite[{len(data)}] = {{\n    "
+        + ",\n    ".join(rows)
+        + "};\n\n#endif\n"
+    )

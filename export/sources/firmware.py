@@ -1,0 +1,86 @@
+"""A student with its front end as the sources that a firmware project compiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onwrist.export.graphs.tflite_writer import write_tflite_step
+from onwrist.export.sources.c_writer import KERNELS, Plan, runtime_sources, write_c
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.fixed import (
+    ALPHA_BITS,
+    KEEP_BITS,
+    MAGNITUDE_BITS,
+    POLE_BITS,
+    TAP_BITS,
+    WEIGHT_BITS,
+    FixedDesign,
+)
+
+DEVICE = ("onwrist.h", "onwrist.c")
+MODEL_NAME = "onwrist_model"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """Sources of one student.
+
+    Attributes:
+        files: name -> text. constants: of onwrist_config.h. plan: of the arena.
+    """
+
+    files: dict[str, str]
+    constants: dict[str, int | str]
+    plan: Plan
+
+
+def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firmware:
+    """Model, tables, kernels and `onwrist.h` of a student at a hop, behind a sensor.
+
+    Raises:
+        ConfigError: not a hop of this model.
+    """
+    start = [s[:, 0] for s in model.first_state(hop)]
+    made = write_c(write_tflite_step(model, hop), MODEL_NAME, start, keep=True)
+    offset = {made.network.tensors[i].name: made.plan.offset[i] for i in (*made.network.inputs, *made.network.outputs)}
+    constants: dict[str, int | str] = {
+        "ONWRIST_RATE_HZ": f"{design.rate_hz:g}", "ONWRIST_BITS": design.bits, "ONWRIST_HOP": hop,
+        "ONWRIST_WINDOW": model.window, "ONWRIST_ARENA_BYTES": made.plan.bytes,
+        "ONWRIST_EMBEDDING": model.layers[-1].channels, "ONWRIST_ANSWERS": len(model.layers[-1].bias),
+        "ONWRIST_INPUT_SCALE": _c_float(model.input_scale), "ONWRIST_EMBEDDING_SCALE": _c_float(model.embedding_scale),
+        "ONWRIST_ANSWERS_SCALE": _c_float(model.answers_scale), "ONWRIST_INPUT_OFFSET": offset["ppg"],
+        "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],
+        "ONWRIST_TAPS": design.taps.shape[1], "ONWRIST_UP": design.up, "ONWRIST_DOWN": design.down,
+    }  # fmt: skip
+    private: dict[str, int | str] = {
+        "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
+        "ONWRIST_A1": f"({design.a1})", "ONWRIST_A2": f"({design.a2})", "ONWRIST_WEIGHT_BITS": WEIGHT_BITS,
+        "ONWRIST_KEEP": design.keep, "ONWRIST_KEEP_BITS": KEEP_BITS, "ONWRIST_ALPHA_BITS": ALPHA_BITS,
+        "ONWRIST_MAGNITUDE_BITS": MAGNITUDE_BITS, "ONWRIST_FLOOR": f"INT64_C({design.floor})", "ONWRIST_STEPS": design.steps,
+        "ONWRIST_MODEL_RESET(a)": f"{MODEL_NAME}_reset(a)", "ONWRIST_MODEL_RUN(a)": f"{MODEL_NAME}_run(a)",
+    }  # fmt: skip
+    digest = f"/* Generated: student {model.name}, integers {model.digest()[:16]}. */"
+    config = "\n".join(
+        [digest, "#ifndef ONWRIST_CONFIG_H", "#define ONWRIST_CONFIG_H", "", *_defines(constants), "", "#endif", ""]
+    )
+    taps = ", ".join(map(str, design.taps.ravel().tolist()))
+    tables = "\n".join(
+        [
+            digest, "#ifndef ONWRIST_TABLES_H", "#define ONWRIST_TABLES_H", "", f'#include "{MODEL_NAME}.h"', "",
+            *_defines(private), "", "/* Q29, a row per phase, oldest sample first */",
+            f"static const int32_t onwrist_taps[{design.taps.size}] = {{{taps}}};", "", "#endif", "",
+        ]
+    )  # fmt: skip
+    files = {**made.files, "onwrist_config.h": config, "onwrist_tables.h": tables}
+    files |= runtime_sources(*KERNELS, *DEVICE)
+    return Firmware(files, constants, made.plan)
+
+
+def _defines(values: dict[str, int | str]) -> list[str]:
+    return [f"#define {name} {value}" for name, value in values.items()]
+
+
+def _c_float(value: np.float32) -> str:
+    return f"{float(value):.9g}f"

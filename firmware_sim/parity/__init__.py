@@ -1,0 +1,1 @@
+"""What one run says: agreement, gates, memory, and the report of it."""

@@ -1,0 +1,100 @@
+"""What a device has to hold, component by component, and the budgets of each size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
+from onwrist.firmware_sim.runtimes.window import TFLM
+from onwrist.firmware_sim.watch.ring import RingBuffer, capacity_for
+from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.models.student.network import Work, work
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.fixed import design
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a size: flash and activations in bytes, streamed work in MACs per 10 s (None: no limit)."""
+
+    flash: int
+    activations: int
+    streamed_macs: int | None = None
+
+
+# From the product's requirements: `watch` for a part with 256 kB of RAM, `band` for one with 64 kB.
+BUDGETS = {"watch": Budget(160_000, 48_000), "band": Budget(48_000, 16_000, 2_000_000)}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on the device.
+
+    Attributes:
+        model, step: the TFLite files of a window and of a hop (flash); weights: the integers alone.
+        activations, step_activations: TFLM's activation plans; planned: of the window, from tensor lifetimes.
+        state: what a stream keeps between hops. window: the input ring of a recomputed window.
+        ring, front_end: sensor ring, front-end state; front_end_tables: its coefficients (flash).
+        work: multiply-accumulates per 10 s.
+    """
+
+    model: int
+    step: int
+    weights: int
+    activations: int
+    step_activations: int
+    planned: int
+    state: int
+    window: int
+    ring: int
+    front_end: int
+    front_end_tables: int
+    work: Work
+
+    @property
+    def ram(self) -> int:
+        """RAM of the stream, without stack and TFLM's own bookkeeping.
+
+        The plan holds the state twice, as input and as output; between hops the arena may be lent to others, so that
+        the state is counted once more.
+        """
+        return self.step_activations + self.state + self.ring + self.front_end
+
+    @property
+    def windowed_ram(self) -> int:
+        """RAM if each hop recomputes its window."""
+        return self.activations + self.window + self.ring + self.front_end
+
+
+def planned_activations(model: IntegerModel) -> int:
+    """Bytes of the largest pair of input and output that must exist at once, layer by layer."""
+    length, channels, most = model.window, 1, 0
+    for layer in model.layers:
+        before = length * channels
+        length = (length - layer.reach - 1) // layer.stride + 1
+        channels = len(layer.bias)
+        most = max(most, before + length * channels)
+    return most
+
+
+def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
+    """Memory of a student behind a sensor at a hop."""
+    model, hop = artifacts.model, round(hop_s * STUDENT_RATE_HZ)
+    step = artifacts.tflite_step(hop)
+    fixed = design(sensor.rate_hz, sensor.bits)
+    return Memory(
+        model=len(artifacts.tflite),
+        step=len(step),
+        weights=sum(layer.weight.nbytes + layer.bias.nbytes for layer in model.layers),
+        activations=TFLM(artifacts.tflite, model.window).activation_bytes(),
+        step_activations=TFLMStep(step, time_major(model, hop)).activation_bytes(),
+        planned=planned_activations(model),
+        state=sum(state.size for state in model.first_state(hop)),
+        window=model.window,
+        ring=RingBuffer(capacity_for(sensor.rate_hz, sensor.fifo, hop_s)).bytes,
+        front_end=fixed.state_bytes,
+        front_end_tables=fixed.table_bytes,
+        work=work(artifacts.student.config, hop_s),
+    )

@@ -1,0 +1,137 @@
+"""The exported firmware as a runtime: `onwrist.c` with its front end and model, on this host or on an emulated core."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from typing import Protocol
+
+import numpy as np
+
+from onwrist.export.sources.firmware import MODEL_NAME, Firmware
+from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
+from onwrist.firmware_sim.runtimes.emulator import Emulator
+
+ROOTS = (
+    "onwrist_init",
+    "onwrist_reset",
+    "onwrist_push",
+    "onwrist_step",
+    "onwrist_get",
+    f"{MODEL_NAME}_run",
+    f"{MODEL_NAME}_reset",
+)
+# Room for `onwrist`, on any host: its history and a few words.
+STRUCT_BYTES = 2048
+BLOCK = 64
+
+
+class Machine(Protocol):
+    """Something that holds memory and runs functions of the firmware."""
+
+    def allocate(self, size: int) -> int: ...
+    def write(self, address: int, values: np.ndarray) -> None: ...
+    def read(self, address: int, count: int, kind: type = np.int8) -> np.ndarray: ...
+    def call(self, name: str, *arguments: int) -> int: ...
+
+
+class Native:
+    """The firmware compiled for this host, through its C interface."""
+
+    def __init__(self, library: bytes):
+        with tempfile.NamedTemporaryFile(suffix=".so") as file:
+            file.write(library)
+            file.flush()
+            self.code = ctypes.CDLL(file.name)
+        self.held: list[np.ndarray] = []
+
+    def allocate(self, size: int) -> int:
+        self.held.append(np.zeros(size + BLOCK, np.int8))
+        return -(-self.held[-1].ctypes.data // BLOCK) * BLOCK
+
+    def write(self, address: int, values: np.ndarray) -> None:
+        data = np.ascontiguousarray(values)
+        ctypes.memmove(address, data.ctypes.data, data.nbytes)
+
+    def read(self, address: int, count: int, kind: type = np.int8) -> np.ndarray:
+        return np.frombuffer(ctypes.string_at(address, count * np.dtype(kind).itemsize), kind)
+
+    def call(self, name: str, *arguments: int) -> int:
+        function = getattr(self.code, name)
+        function.restype = ctypes.c_int32
+        # Addresses of this host lie beyond 2^31, counts do not. A bool comes back in the low byte alone.
+        return function(*(ctypes.c_void_p(a) if a > 1 << 31 else ctypes.c_int32(a) for a in arguments))
+
+
+class Device:
+    """Firmware on a machine: counts in, outputs out, by the five calls of `onwrist.h`.
+
+    Args:
+        firmware: sources with their constants. machine: what runs them.
+    """
+
+    def __init__(self, firmware: Firmware, machine: Machine):
+        self.firmware, self.machine = firmware, machine
+        number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
+        self.hop, self.width, self.answers = (
+            number["ONWRIST_HOP"],
+            number["ONWRIST_EMBEDDING"],
+            number["ONWRIST_ANSWERS"],
+        )
+        self.offsets = [number[f"ONWRIST_{n}_OFFSET"] for n in ("INPUT", "EMBEDDING", "ANSWERS")]
+        self.struct = machine.allocate(STRUCT_BYTES)
+        self.arena = machine.allocate(number["ONWRIST_ARENA_BYTES"])
+        self.counts = machine.allocate(4 * BLOCK)
+        machine.call("onwrist_init", self.struct, self.arena)
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.machine.call("onwrist_reset", self.struct)
+
+    def push(self, counts: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete."""
+        found = []
+        left = np.asarray(counts, np.int32)
+        while len(left):
+            block = left[:BLOCK]
+            self.machine.write(self.counts, block)
+            used = self.machine.call("onwrist_push", self.struct, self.counts, len(block))
+            left = left[used:]
+            chunk = self.machine.read(self.arena + self.offsets[0], self.hop)
+            if self.machine.call("onwrist_step", self.struct) & 1:
+                found.append((chunk, *self._outputs()))
+        return found
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The model alone: int8 (hop,) to embedding and answers."""
+        self.machine.write(self.arena + self.offsets[0], np.asarray(x, np.int8))
+        self.machine.call(f"{MODEL_NAME}_run", self.arena)
+        return self._outputs()
+
+    def _outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            self.machine.read(self.arena + self.offsets[1], self.width),
+            self.machine.read(self.arena + self.offsets[2], self.answers),
+        )
+
+
+class FirmwareStep:
+    """The exported C, hop by hop, behind the interface of every other runtime."""
+
+    integer = True
+
+    def __init__(self, firmware: Firmware, core: Core | None = None, *, count: bool = False, sanitise: bool = False):
+        if core is None:
+            self.name = "firmware C, native"
+            machine: Machine = Native(build_native(firmware.files, sanitise=sanitise))
+        else:
+            self.name = f"firmware C, {core.name} emulated"
+            machine = Emulator(build_core(firmware.files, core, ROOTS), core, count=count)
+        self.machine = machine
+        self.device = Device(firmware, machine)
+
+    def reset(self) -> None:
+        self.device.reset()
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.device.step(x)

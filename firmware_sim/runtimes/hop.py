@@ -1,0 +1,169 @@
+"""Everything that can run a student hop by hop, behind one interface: `reset`, then `step` with a hop's samples.
+
+A stepped runtime does the work of the new samples and keeps the state that the exported step hands out; the runtimes
+of `firmware_sim.runtimes` compute whole windows, which is what a stream is held against.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from onwrist.export.graphs.onnx_writer import onnx_session
+from onwrist.firmware_sim.runtimes.window import ARENA_BYTES, activation_bytes, litert_interpreter
+from onwrist.models.student.network import Student
+from onwrist.models.student.step import Step
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.quantize.integers.stream import IntegerStream
+
+
+class Stepped(Protocol):
+    """Runs hops.
+
+    Attributes:
+        name: for tables. integer: int8 in and out, or real units.
+    """
+
+    name: str
+    integer: bool
+
+    def reset(self) -> None:
+        """Start anew, as if the input had been 0 for ever."""
+        ...
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(hop,) to embedding (256,) and answers (3,)."""
+        ...
+
+
+class NumpyStep:
+    """The numpy model of the firmware's arithmetic, with its state."""
+
+    name, integer = "numpy model, stream", True
+
+    def __init__(self, model: IntegerModel, hop: int):
+        self.stream = IntegerStream(model, hop)
+
+    def reset(self) -> None:
+        self.stream.reset()
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, answers = self.stream.push(x)
+        return embedding[0], answers[0]
+
+
+class _Held:
+    """What the runtimes share whose state is handed in and out: `first`, the state of a stream that begins in silence."""
+
+    def __init__(self, first: list[np.ndarray]):
+        self.first = first
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = list(self.first)
+
+
+class TFLMStep(_Held):
+    """The TFLite step in TensorFlow Lite Micro: the reference for firmware.
+
+    Args:
+        step: the file. first: the state of a stream that begins in silence, `time_major`.
+    """
+
+    name, integer = "TFLM, stream", True
+
+    def __init__(self, step: bytes, first: list[np.ndarray]):
+        from tflite_micro.python.tflite_micro import runtime
+
+        self.interpreter = runtime.Interpreter.from_bytes(step, arena_size=ARENA_BYTES)
+        super().__init__(first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call = self.interpreter
+        call.set_input(x.reshape(1, 1, -1, 1), 0)
+        for i, held in enumerate(self.state):
+            call.set_input(held, i + 1)
+        call.invoke()
+        # Copies: the interpreter's own memory is overwritten by the next call.
+        self.state = [call.get_output(i + 2).copy() for i in range(len(self.state))]
+        return call.get_output(0).reshape(-1).copy(), call.get_output(1).reshape(-1).copy()
+
+    def activation_bytes(self) -> int:
+        """Head of the arena: the activation plan, states in and out included."""
+        return activation_bytes(self.interpreter)
+
+
+class LiteRTStep(_Held):
+    """The TFLite step in LiteRT, one thread.
+
+    Args:
+        step, first: as TFLMStep.
+        kernels: 'reference' (what firmware computes) or 'xnnpack' (what a phone computes).
+    """
+
+    integer = True
+
+    def __init__(self, step: bytes, first: list[np.ndarray], kernels: str = "reference"):
+        self.name = f"LiteRT {kernels}, stream"
+        self.interpreter = litert_interpreter(step, kernels)
+        self.inputs = [d["index"] for d in self.interpreter.get_input_details()]
+        self.outputs = [d["index"] for d in self.interpreter.get_output_details()]
+        super().__init__(first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        call = self.interpreter
+        for index, value in zip(self.inputs, [x.reshape(1, 1, -1, 1), *self.state], strict=True):
+            call.set_tensor(index, value)
+        call.invoke()
+        embedding, answers, *self.state = (call.get_tensor(index) for index in self.outputs)
+        return embedding.reshape(-1), answers.reshape(-1)
+
+
+class OnnxStep(_Held):
+    """The ONNX step in ONNX Runtime, one thread.
+
+    Args:
+        step: the file. first: the state of a stream that begins in silence, `channel_major`.
+    """
+
+    name, integer = "ONNX Runtime, stream", True
+
+    def __init__(self, step: bytes, first: list[np.ndarray]):
+        self.session = onnx_session(step)
+        self.names = [i.name for i in self.session.get_inputs()]
+        super().__init__(first)
+
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        feed = dict(zip(self.names, [x[None, None], *self.state], strict=True))
+        embedding, answers, *self.state = self.session.run(None, feed)
+        return embedding.reshape(-1), answers.reshape(-1)
+
+
+class TorchStep:
+    """The float student with its state."""
+
+    name, integer = "torch float, stream", False
+
+    def __init__(self, student: Student, hop: int):
+        self.module = Step(student.eval(), hop)
+        self.reset()
+
+    def reset(self) -> None:
+        self.state = self.module.start()
+
+    @torch.no_grad()
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
+        return embedding[0].numpy(), answers[0].numpy()
+
+
+def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
+    """The first state in the layout of the TFLite step, (1, 1, context, channels) each."""
+    return [np.ascontiguousarray(s.T[None, None]) for s in model.first_state(hop)]
+
+
+def channel_major(model: IntegerModel, hop: int) -> list[np.ndarray]:
+    """The first state in the layout of the ONNX step, (1, channels, context) each."""
+    return [s[None] for s in model.first_state(hop)]

@@ -1,0 +1,216 @@
+"""Everything that can run a student, behind one interface.
+
+An integer runtime takes int8 windows and gives int8; the float student takes real units and gives real units.
+TFLM is the reference for firmware; LiteRT's built-in reference kernels and the numpy model have to agree with it in
+every byte, the others are reported beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from onwrist.errors import ExportError
+from onwrist.export.graphs.onnx_writer import onnx_session
+from onwrist.models.student.network import Student
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.quantize.integers.fake_quant import QuantStudent
+
+# Generous for a student: the real need is read off the allocation record afterwards.
+ARENA_BYTES = 1 << 20
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """Runs windows.
+
+    Attributes:
+        name: for tables.
+        integer: int8 in and out, or real units.
+    """
+
+    name: str
+    integer: bool
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, window) to embedding (n, 256) and answers (n, 3)."""
+        ...
+
+
+class TorchFloat:
+    """The float student."""
+
+    name, integer = "torch float", False
+
+    def __init__(self, student: Student):
+        self.student = student.eval()
+
+    @torch.no_grad()
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        embedding, answers = self.student(torch.from_numpy(windows))
+        return embedding.numpy(), answers.numpy()
+
+
+class Brevitas:
+    """The QAT student under fake quantisation: what training saw."""
+
+    name, integer = "Brevitas", True
+
+    def __init__(self, student: QuantStudent, model: IntegerModel):
+        self.student, self.model = student.eval(), model
+
+    @torch.no_grad()
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        real = windows.astype(np.float32) * self.model.input_scale
+        embedding, answers = self.student(torch.from_numpy(real))
+        return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(
+            answers.numpy(), self.model.answers_scale
+        )
+
+
+class Numpy:
+    """The numpy model of the reference kernels' arithmetic."""
+
+    name, integer = "numpy model", True
+
+    def __init__(self, model: IntegerModel):
+        self.model = model
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.run(windows)
+
+
+class OnnxRuntime:
+    """The QCDQ ONNX file in ONNX Runtime."""
+
+    name, integer = "ONNX Runtime", True
+
+    def __init__(self, onnx_bytes: bytes, model: IntegerModel):
+        self.session = onnx_session(onnx_bytes)
+        self.model = model
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        real = windows.astype(np.float32) * self.model.input_scale
+        name = self.session.get_inputs()[0].name
+        rows = [self.session.run(None, {name: row[None]}) for row in real]
+        embedding, answers = (np.concatenate([r[k] for r in rows]) for k in (0, 1))
+        return _to_int8(embedding, self.model.embedding_scale), _to_int8(answers, self.model.answers_scale)
+
+
+class LiteRT:
+    """The TFLite file in LiteRT, one thread.
+
+    Args:
+        kernels: 'reference' (what firmware computes) or 'xnnpack' (what a phone computes).
+    """
+
+    integer = True
+
+    def __init__(self, tflite: bytes, kernels: str = "reference"):
+        self.name = f"LiteRT {kernels}"
+        self.interpreter = litert_interpreter(tflite, kernels)
+        self.source = self.interpreter.get_input_details()[0]
+        self.outputs = self.interpreter.get_output_details()
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = []
+        for row in windows:
+            self.interpreter.set_tensor(self.source["index"], row.reshape(self.source["shape"]))
+            self.interpreter.invoke()
+            rows.append([self.interpreter.get_tensor(o["index"]).reshape(-1) for o in self.outputs])
+        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+
+
+class TFLM:
+    """The TFLite file in TensorFlow Lite for Microcontrollers: the reference for firmware."""
+
+    name, integer = "TFLM", True
+
+    def __init__(self, tflite: bytes, window: int):
+        from tflite_micro.python.tflite_micro import runtime
+
+        self.interpreter = runtime.Interpreter.from_bytes(tflite, arena_size=ARENA_BYTES)
+        self.window = window
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = []
+        for row in windows:
+            self.interpreter.set_input(row.reshape(1, 1, self.window, 1), 0)
+            self.interpreter.invoke()
+            rows.append([self.interpreter.get_output(k).reshape(-1).copy() for k in (0, 1)])
+        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+
+    def activation_bytes(self) -> int:
+        """Head of the arena: the activation plan."""
+        return activation_bytes(self.interpreter)
+
+
+def litert_interpreter(tflite: bytes, kernels: str):
+    """LiteRT's interpreter with the 'reference' or the 'xnnpack' kernels, one thread, ready to be fed."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = {"reference": OpResolverType.BUILTIN_REF, "xnnpack": OpResolverType.AUTO}[kernels]
+    with _quiet():
+        interpreter = Interpreter(model_content=tflite, experimental_op_resolver_type=resolver, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def activation_bytes(interpreter) -> int:
+    """Head of a TFLM arena: the activation plan. The tail holds host pointers and is not what a device needs.
+
+    Raises:
+        ExportError: TFLM printed no allocation record.
+    """
+    with _captured_stderr() as text:
+        interpreter.print_allocations()
+    found = re.search(r"head (\d+) bytes", text[0] if text else "")
+    if not found:
+        raise ExportError("printed no allocation record", field="TFLM", cure="Use the pinned tflite-micro")
+    return int(found.group(1))
+
+
+def other_runtimes(quantised: QuantStudent, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:
+    """Every integer runtime but TFLM, which is the reference."""
+    return [
+        LiteRT(tflite, "reference"),
+        Numpy(model),
+        Brevitas(quantised, model),
+        OnnxRuntime(onnx_bytes, model),
+        LiteRT(tflite, "xnnpack"),
+    ]
+
+
+def _to_int8(values: np.ndarray, scale: np.float32) -> np.ndarray:
+    return np.clip(np.rint(values / scale), -128, 127).astype(np.int8)
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """What C++ writes to file descriptor 2; the list holds it after the block."""
+    text: list[str] = []
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield text
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            sink.seek(0)
+            text.append(sink.read().decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with _captured_stderr():
+        yield

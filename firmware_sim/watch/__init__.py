@@ -1,0 +1,1 @@
+"""The watch: sensor, faults, ring buffer, clock, and what it answers."""

@@ -1,0 +1,422 @@
+"""What goes wrong between skin and model: scripted, seeded, composable.
+
+A recipe is a TOML file; the same seed gives the same run:
+
+    seed = 7
+
+    [[fault]]
+    kind = "lost"
+    share = 0.02
+
+    [[fault]]
+    kind = "drift"
+    ppm = 300
+
+Faults act in the recipe's order: on the instants of sampling, on the light before the converter, on the packets
+between sensor and processor, or on the processor's time.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.errors import ConfigError
+from onwrist.resources import SHIPPED
+from onwrist.signals.pulse.clean import clean_ppg, fill_gaps
+from onwrist.signals.recordings.readers import read_recording
+
+# Wrist recordings that ship with acceleration: the source of real artefacts.
+MOTION_SOURCES = ("S02", "S34")
+ARTEFACT_S = 20.0
+# The tenth of the stretches in which the wrist moves most.
+MOVING_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Burst:
+    """One FIFO read-out.
+
+    Attributes:
+        sequence: number of the first sample since power-up.
+        counts: int32 (n,).
+        time_s: when it reaches the ring, seconds since power-up.
+    """
+
+    sequence: int
+    counts: np.ndarray
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault may know: sampling rate, largest count, length of a round, pulse (standard deviation, counts)."""
+
+    rate_hz: float
+    full: int
+    seconds: float
+    pulse: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong. Each kind overrides the one method in which it happens."""
+
+    def instants(self, t: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+        """Nominal times (n,) to the times at which the converter really samples."""
+        return t
+
+    def wave(self, t: np.ndarray, x: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+        """Light (n,) in counts, before it is rounded and clipped."""
+        return x
+
+    def deliver(self, bursts: Iterator[Burst], scene: Scene, rng: np.random.Generator) -> Iterator[Burst]:
+        """Packets, in order of sampling."""
+        return bursts
+
+    def stalls(self, scene: Scene) -> Iterator[tuple[float, float]]:
+        """Times (begin, end) in which the consumer does nothing."""
+        return iter(())
+
+
+def _stretches(t: np.ndarray, every_s: float, seconds: float) -> np.ndarray:
+    """Mask of the last `seconds` of every `every_s`."""
+    return t % every_s >= every_s - min(seconds, every_s)
+
+
+@dataclass(frozen=True)
+class Drift(Fault):
+    """The sample clock runs fast or slow."""
+
+    ppm: float = 300.0
+    """Parts per million; positive: samples are taken farther apart than said."""
+
+    def instants(self, t, scene, rng):
+        return t * (1 + self.ppm * 1e-6)
+
+
+@dataclass(frozen=True)
+class Jitter(Fault):
+    """Each sample is taken a little early or late."""
+
+    ms: float = 2.0
+    """Standard deviation, milliseconds."""
+
+    def instants(self, t, scene, rng):
+        return t + rng.normal(0, self.ms * 1e-3, len(t))
+
+
+@dataclass(frozen=True)
+class Gain(Fault):
+    """The LED driver changes its current in steps, there and back."""
+
+    factor: float = 1.6
+    """Of the light, direct and pulsing alike."""
+    every_s: float = 120.0
+    """Seconds between steps."""
+
+    def wave(self, t, x, scene, rng):
+        return np.where((t // self.every_s) % 2 == 1, x * self.factor, x)
+
+
+@dataclass(frozen=True)
+class Ambient(Fault):
+    """Light leaks in and out, as under trees."""
+
+    share: float = 0.1
+    """Of the converter's range, peak."""
+    period_s: float = 7.0
+    """Seconds of a cycle."""
+
+    def wave(self, t, x, scene, rng):
+        return x + self.share * scene.full * np.sin(2 * np.pi * t / self.period_s)
+
+
+@dataclass(frozen=True)
+class Saturation(Fault):
+    """The baseline climbs to the upper rail, so that half of each pulse is cut."""
+
+    seconds: float = 10.0
+    """Length of each stretch."""
+    every_s: float = 120.0
+    """Seconds from one to the next."""
+
+    def wave(self, t, x, scene, rng):
+        return np.where(_stretches(t, self.every_s, self.seconds), x - np.median(x) + scene.full, x)
+
+
+@dataclass(frozen=True)
+class Resolution(Fault):
+    """Fewer bits than the converter has."""
+
+    bits: int = 12
+    """Bits that are left."""
+
+    def wave(self, t, x, scene, rng):
+        step = (scene.full + 1) / 2**self.bits
+        return np.floor(x / step) * step
+
+
+@dataclass(frozen=True)
+class OffWrist(Fault):
+    """The watch is taken off: darkness and the converter's noise."""
+
+    seconds: float = 30.0
+    """Length of each stretch."""
+    every_s: float = 300.0
+    """Seconds from one to the next."""
+    noise: float = 2.0
+    """Counts, standard deviation."""
+
+    def wave(self, t, x, scene, rng):
+        dark = 0.02 * scene.full + rng.normal(0, self.noise, len(t))
+        return np.where(_stretches(t, self.every_s, self.seconds), dark, x)
+
+
+@dataclass(frozen=True)
+class Motion(Fault):
+    """Real artefacts from moving wrists, added to the pulse."""
+
+    scale: float = 2.0
+    """Of the pulse's own standard deviation."""
+    seconds: float = 15.0
+    """Length of each stretch."""
+    every_s: float = 60.0
+    """Seconds from one to the next."""
+
+    def wave(self, t, x, scene, rng):
+        library = artefacts()
+        x = x.copy()
+        for begin in np.arange(self.every_s - self.seconds, t[-1], self.every_s):
+            rows = np.flatnonzero((t >= begin) & (t < begin + min(self.seconds, ARTEFACT_S)))
+            artefact, rate = library[rng.integers(len(library))]
+            x[rows] += self.scale * scene.pulse * np.interp(t[rows] - begin, np.arange(len(artefact)) / rate, artefact)
+        return x
+
+
+@dataclass(frozen=True)
+class Lost(Fault):
+    """Packets that never arrive."""
+
+    share: float = 0.02
+    """Of the packets."""
+
+    def deliver(self, bursts, scene, rng):
+        return (b for b in bursts if rng.random() >= self.share)
+
+
+@dataclass(frozen=True)
+class Repeated(Fault):
+    """Packets that arrive twice."""
+
+    share: float = 0.02
+    """Of the packets."""
+
+    def deliver(self, bursts, scene, rng):
+        for burst in bursts:
+            yield burst
+            if rng.random() < self.share:
+                yield burst
+
+
+@dataclass(frozen=True)
+class Reordered(Fault):
+    """Packets that are overtaken by the next."""
+
+    share: float = 0.02
+    """Of the packets."""
+
+    def deliver(self, bursts, scene, rng):
+        for burst in bursts:
+            late = 1.5 * len(burst.counts) / scene.rate_hz if rng.random() < self.share else 0.0
+            yield replace(burst, time_s=burst.time_s + late)
+
+
+@dataclass(frozen=True)
+class Late(Fault):
+    """Nothing arrives for a while, then everything at once."""
+
+    seconds: float = 1.5
+    """Length of each silence."""
+    every_s: float = 60.0
+    """Seconds from one to the next."""
+
+    def deliver(self, bursts, scene, rng):
+        for burst in bursts:
+            into = burst.time_s % self.every_s
+            wait = self.every_s - into if into >= self.every_s - self.seconds else 0.0
+            yield replace(burst, time_s=burst.time_s + wait)
+
+
+@dataclass(frozen=True)
+class ClockJump(Fault):
+    """The sensor's sample counter leaps: forward, or back when the sensor restarts."""
+
+    samples: int = 100_000
+    """How far; negative is back."""
+    every_s: float = 600.0
+    """Seconds from one leap to the next."""
+
+    def deliver(self, bursts, scene, rng):
+        for burst in bursts:
+            yield replace(burst, sequence=burst.sequence + self.samples * int(burst.time_s // self.every_s))
+
+
+@dataclass(frozen=True)
+class Stall(Fault):
+    """The processor is busy with something else."""
+
+    seconds: float = 3.0
+    """Length of each stall."""
+    every_s: float = 120.0
+    """Seconds from one to the next."""
+
+    def stalls(self, scene):
+        for k in itertools.count(1):
+            yield k * self.every_s, k * self.every_s + self.seconds
+
+
+KINDS: dict[str, type[Fault]] = {
+    "drift": Drift, "jitter": Jitter, "gain": Gain, "ambient": Ambient, "saturation": Saturation,
+    "resolution": Resolution, "off_wrist": OffWrist, "motion": Motion, "lost": Lost, "repeated": Repeated,
+    "reordered": Reordered, "late": Late, "clock_jump": ClockJump, "stall": Stall,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Faults in the order in which they act, and the seed of all their draws."""
+
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
+
+    def _each(self, cycle: int) -> Iterator[tuple[Fault, np.random.Generator]]:
+        for i, fault in enumerate(self.faults):
+            yield fault, np.random.default_rng([self.seed, i, cycle])
+
+    def instants(self, t: np.ndarray, scene: Scene, cycle: int) -> np.ndarray:
+        """Real times of sampling; `t` itself where no fault touches them."""
+        for fault, rng in self._each(cycle):
+            t = fault.instants(t, scene, rng)
+        return t
+
+    def wave(self, t: np.ndarray, x: np.ndarray, scene: Scene, cycle: int) -> np.ndarray:
+        """Light at the converter."""
+        for fault, rng in self._each(cycle):
+            x = fault.wave(t, x, scene, rng)
+        return x
+
+    def deliver(self, bursts: Iterable[Burst], scene: Scene) -> Iterator[tuple[float, Burst]]:
+        """(time of read-out, burst with its time of arrival): no later burst arrives before that time."""
+        clock = 0.0
+
+        def watched() -> Iterator[Burst]:
+            nonlocal clock
+            for burst in bursts:
+                clock = burst.time_s
+                yield burst
+
+        chain: Iterator[Burst] = watched()
+        for fault, rng in self._each(0):
+            chain = fault.deliver(chain, scene, rng)
+        for burst in chain:
+            yield clock, burst
+
+    def stalls(self, scene: Scene) -> Iterator[tuple[float, float]]:
+        """Stretches (begin, end) without a consumer, by begin."""
+        return heapq.merge(*(fault.stalls(scene) for fault in self.faults))
+
+    def plain(self) -> dict:
+        """As plain values: what the report prints, and what a recipe is made of."""
+        names = {kind: name for name, kind in KINDS.items()}
+        return {"seed": self.seed, "fault": [{"kind": names[type(f)], **asdict(f)} for f in self.faults]}
+
+
+def make_fault(kind: str, settings: dict, where: str | Path = "") -> Fault:
+    """A fault by name.
+
+    Raises:
+        ConfigError: no such kind, no such field, or a value that is no number.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"no fault {kind!r}", where=where, field="kind", cure=f"Use one of {', '.join(KINDS)}")
+    known = {f.name: f for f in fields(KINDS[kind])}
+    values = {}
+    for name, value in settings.items():
+        if name not in known:
+            cure = f"Use {', '.join(known)}"
+            raise ConfigError(f"{kind} has no {name!r}", where=where, field=kind, cure=cure)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{value!r} is no number", where=where, field=f"{kind}.{name}", cure="Give a number")
+        values[name] = int(value) if isinstance(known[name].default, int) else float(value)
+    if any(values.get(n, 1.0) <= 0 for n in ("every_s", "period_s", "bits")):
+        raise ConfigError("has to be above zero", where=where, field=kind, cure="Give a positive period")
+    return KINDS[kind](**values)
+
+
+def read_faults(path: Path) -> Faults:
+    """A recipe from its file.
+
+    Raises:
+        ConfigError: not TOML, or not a recipe.
+    """
+    try:
+        text = tomllib.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"is no recipe ({error})", where=path, cure="See firmware_sim/faults.py") from None
+    entries = text.pop("fault", [])
+    seed = text.pop("seed", 0)
+    listed = isinstance(entries, list) and all(isinstance(e, dict) and "kind" in e for e in entries)
+    if text or not isinstance(seed, int) or not listed:
+        raise ConfigError(
+            "is no recipe", where=path, field=next(iter(text), "fault"), cure="Give seed and [[fault]] with kind"
+        )
+    return Faults(
+        tuple(make_fault(e["kind"], {k: v for k, v in e.items() if k != "kind"}, path) for e in entries), seed
+    )
+
+
+def parse_faults(words: tuple[str, ...], seed: int = 0) -> Faults:
+    """Faults from the command line: `lost:share=0.02`, `drift:ppm=300`, `stall`.
+
+    Raises:
+        ConfigError: as `make_fault`.
+    """
+    found = []
+    for word in words:
+        kind, _, rest = word.partition(":")
+        settings: dict[str, object] = {}
+        for part in filter(None, rest.split(",")):
+            name, _, value = part.partition("=")
+            try:
+                settings[name] = float(value)
+            except ValueError:
+                settings[name] = value
+        found.append(make_fault(kind, settings, word))
+    return Faults(tuple(found), seed)
+
+
+@lru_cache(maxsize=1)
+def artefacts() -> list[tuple[np.ndarray, float]]:
+    """(wave, rate) of 20-s stretches of the shipped wrists where they move most, zero mean and unit spread."""
+    found = []
+    for name in MOTION_SOURCES:
+        recording = read_recording(SHIPPED / f"{name}.npz")
+        ppg, rate = clean_ppg(fill_gaps(recording.ppg.samples), recording.ppg.rate_hz), recording.ppg.rate_hz
+        if recording.acc is None:
+            continue
+        acc, acc_rate = recording.acc.samples, recording.acc.rate_hz
+        size, acc_size = int(ARTEFACT_S * rate), int(ARTEFACT_S * acc_rate)
+        count = min(len(ppg) // size, len(acc) // acc_size)
+        moving = np.array([np.nanstd(acc[i * acc_size : (i + 1) * acc_size], axis=0).sum() for i in range(count)])
+        for i in np.argsort(moving)[::-1][: max(1, int(MOVING_SHARE * count))]:
+            wave = ppg[i * size : (i + 1) * size]
+            found.append(((wave - wave.mean()) / wave.std(), rate))
+    return found

@@ -1,0 +1,84 @@
+"""The ring buffer between the sensor's interrupt and the processing loop.
+
+Single producer, single consumer, no lock: the producer alone writes `head`, the consumer alone writes `tail`. Both
+count samples since power-up and never wrap at the capacity, so that full (head - tail == capacity) and empty
+(head == tail) differ. When the consumer is late the producer overwrites the oldest samples; the consumer finds out
+from the distance of the counters, skips to the oldest that survives, and counts what it lost.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from onwrist.errors import ConfigError
+
+# A 32-bit count and a 32-bit sequence number per slot, and two counters.
+SLOT_BYTES, COUNTER_BYTES = 8, 8
+
+
+def capacity_for(rate_hz: float, fifo: int, hop_s: float) -> int:
+    """Samples that arrive in one hop and one late hop after it, plus one burst in flight."""
+    return math.ceil(2 * hop_s * rate_hz) + fifo
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Samples that the consumer got: sequence numbers int64 (n,) and counts int32 (n,), oldest first."""
+
+    sequence: np.ndarray
+    counts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+class RingBuffer:
+    """Fixed-capacity ring of (sequence, count).
+
+    Args:
+        capacity: slots; derive it with `capacity_for`.
+    """
+
+    def __init__(self, capacity: int):
+        if capacity < 1:
+            raise ConfigError(f"capacity {capacity}", field="capacity", cure="Derive it with capacity_for")
+        self.capacity = capacity
+        self._counts = np.zeros(capacity, np.int32)
+        self._sequence = np.zeros(capacity, np.int64)
+        self.head = self.tail = 0
+        self.dropped = 0
+        self.high_water = 0
+
+    def __len__(self) -> int:
+        return min(self.head - self.tail, self.capacity)
+
+    @property
+    def bytes(self) -> int:
+        """RAM on a device."""
+        return self.capacity * SLOT_BYTES + COUNTER_BYTES
+
+    def push(self, sequence: int, counts: np.ndarray) -> None:
+        """Producer: append a burst whose first sample has this sequence number; never blocks, never fails."""
+        numbers = np.arange(sequence, sequence + len(counts))
+        # Only the last `capacity` of a long burst can survive; the counters still count all of it.
+        keep = slice(max(0, len(counts) - self.capacity), len(counts))
+        slots = (self.head + np.arange(len(counts)))[keep] % self.capacity
+        self._counts[slots] = counts[keep]
+        self._sequence[slots] = numbers[keep]
+        self.head += len(counts)
+        self.high_water = max(self.high_water, len(self))
+
+    def pop(self, limit: int | None = None) -> Taken:
+        """Consumer: take up to `limit` of the oldest samples (all by default)."""
+        lost = self.head - self.tail - self.capacity
+        if lost > 0:
+            self.tail += lost
+            self.dropped += lost
+        count = len(self) if limit is None else min(limit, len(self))
+        slots = (self.tail + np.arange(count)) % self.capacity
+        taken = Taken(self._sequence[slots].copy(), self._counts[slots].copy())
+        self.tail += count
+        return taken

@@ -1,0 +1,114 @@
+"""The optical sensor: a recording becomes integer counts in FIFO bursts at a watch's rate."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from onwrist.errors import ConfigError
+from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
+from onwrist.signals.front_end.counts import convert, count_wave
+from onwrist.signals.front_end.floating import WATCH_RATES_HZ
+from onwrist.signals.pulse.clean import clean_ppg
+from onwrist.signals.recordings.recording import Recording
+
+
+@dataclass(frozen=True)
+class SensorConfig:
+    """The sensor's side of the contract."""
+
+    rate_hz: int = 64
+    """Sampling rate: 25, 32, 50, 64, 100 or 125."""
+    fifo: int = 16
+    """Samples per burst; the sensor wakes the processor once a burst."""
+    bits: int = 19
+    """ADC resolution (common optical front ends give 18 to 22)."""
+
+    def __post_init__(self) -> None:
+        if self.rate_hz not in WATCH_RATES_HZ:
+            raise ConfigError(
+                f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=f"Use one of {WATCH_RATES_HZ}"
+            )
+        if not 1 <= self.fifo <= self.rate_hz:
+            raise ConfigError(f"{self.fifo} samples", field="fifo", cure="Use 1 to one second of samples")
+        if not 8 <= self.bits <= 24:
+            raise ConfigError(f"{self.bits} bits", field="bits", cure="Use 8 to 24")
+
+
+class Sensor:
+    """Plays a recording as a sensor would.
+
+    Samples that the recording does not have are never sent: their sequence numbers are missing from the bursts.
+
+    Args:
+        recording: any rate.
+        config: rate, FIFO depth, resolution.
+        faults: what goes wrong on the way; nothing by default.
+        repeat: how often the recording is played, one after the other; memory does not grow with it.
+
+    Attributes:
+        sent: samples of all bursts so far, `saturated` of them at a rail of the ADC.
+    """
+
+    def __init__(
+        self, recording: Recording, config: SensorConfig = SensorConfig(), faults: Faults = Faults(), repeat: int = 1
+    ):
+        self.config, self.faults, self.repeat = config, faults, repeat
+        self.wave, self.present = count_wave(recording, config.rate_hz, config.bits)
+        self.full = 2**config.bits - 1
+        pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
+        self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)
+        self.sent = self.saturated = 0
+
+    def __len__(self) -> int:
+        return len(self.wave) * self.repeat
+
+    @property
+    def seconds(self) -> float:
+        """Length of all that is played."""
+        return len(self) / self.config.rate_hz
+
+    @property
+    def counts(self) -> np.ndarray:
+        """int32 (n,): the converter's output in the first round."""
+        return self._convert(0)
+
+    def _convert(self, cycle: int) -> np.ndarray:
+        t = np.arange(len(self.wave)) / self.config.rate_hz
+        x = self.wave
+        instants = self.faults.instants(t, self.scene, cycle)
+        if instants is not t:
+            x = CubicSpline(t, x)(np.clip(instants, 0, t[-1]))
+        x = self.faults.wave(t, x, self.scene, cycle)
+        return convert(x, self.config.bits)
+
+    def bursts(self) -> Iterator[Burst]:
+        """FIFO read-outs in order of their arrival; the last of a round may be short."""
+        pending: list[tuple[float, int, Burst]] = []
+        for order, (clock, burst) in enumerate(self.faults.deliver(self._read_outs(), self.scene)):
+            heapq.heappush(pending, (burst.time_s, order, burst))
+            # What arrives from now on arrives at `clock` or later.
+            while pending and pending[0][0] <= clock:
+                yield self._counted(heapq.heappop(pending)[2])
+        while pending:
+            yield self._counted(heapq.heappop(pending)[2])
+
+    def _counted(self, burst: Burst) -> Burst:
+        self.sent += len(burst.counts)
+        return burst
+
+    def _read_outs(self) -> Iterator[Burst]:
+        size, rate = self.config.fifo, self.config.rate_hz
+        for cycle in range(self.repeat):
+            counts, offset = self._convert(cycle), cycle * len(self.wave)
+            self.saturated += int(np.sum(((counts == 0) | (counts == self.full)) & self.present))
+            for first in range(0, len(counts), size):
+                last = min(first + size, len(counts))
+                edges = np.flatnonzero(np.diff(self.present[first:last].astype(np.int8), prepend=0, append=0))
+                for a, b in zip(edges[::2], edges[1::2], strict=True):
+                    start = first + int(a)
+                    yield Burst(offset + start, counts[start : first + int(b)], (offset + last) / rate)

@@ -1,0 +1,330 @@
+"""The simulated watch: sensor -> ring buffer -> fixed-point front end -> INT8 model, one hop at a time.
+
+Time is discrete-event: a burst enters the ring when it arrives, the processor takes it out when it is free, and a hop
+keeps the processor busy for as long as the part needs. Nothing waits for anything else, so that a late consumer loses
+what a late consumer loses.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from onwrist.firmware_sim.runtimes.hop import Stepped
+from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
+from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.models.student.network import ANSWERS
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.fixed import FixedFrontEnd, counts_config
+from onwrist.signals.front_end.floating import FrontEnd, hop_samples
+
+# Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
+MAX_BRIDGE_S = 1.0
+# A packet this far behind is not late: the sensor has started to count anew.
+MAX_LATE_S = 10.0
+# Shares of a window beyond which its answer is not shown: more than a beat made up, or half a beat cut off.
+MAX_BRIDGED, MAX_CLIPPED = 0.08, 0.04
+QUALITY = ANSWERS.index("quality")
+
+
+class Why(enum.IntFlag):
+    """Why an output is not shown; 0 is a good one."""
+
+    WARMING = 1
+    """The window reaches back before the last (re)start."""
+    BRIDGED = 2
+    """Too much of it was made up over gaps."""
+    CLIPPED = 4
+    """Too much of it was at a rail of the converter."""
+    FLAT = 8
+    """Nothing moves: the running magnitude is below half a count."""
+    POOR = 16
+    """The model itself calls the signal bad."""
+
+
+@dataclass(frozen=True)
+class WatchConfig:
+    """The watch's side of the contract."""
+
+    hop_s: float = 1.0
+    """Seconds between outputs; a multiple of 0.2 s (the student's total stride), at most 10."""
+    sensor: SensorConfig = field(default_factory=SensorConfig)
+    """The sensor."""
+    gap: Literal["interpolate", "hold", "reset"] = "interpolate"
+    """What bridges a gap of up to a second; a longer one always starts anew."""
+    service_s: float = 0.0
+    """Seconds that a hop keeps the processor busy (firmware_sim/parts.py has them by part)."""
+
+    def hop_samples(self, stride: int) -> int:
+        """Student samples per hop.
+
+        Raises:
+            ConfigError: not a whole number of strides.
+        """
+        return hop_samples(self.hop_s, stride)
+
+
+@dataclass
+class Counters:
+    """Where every sample went: received = dropped + discarded + used + gated + pending, at any time.
+
+    Attributes:
+        received: entered the ring.
+        dropped: overwritten there before the processor came.
+        discarded: late or repeated.
+        used: went into a hop whose output was shown; gated: into one that was not, or into none before a restart.
+        pending: of the hop that is not complete.
+        bridged: made up over gaps (not received). resets: starts anew.
+        hops, shown: outputs. missed: hops that were not done when the next was due. backlog: most hops that waited.
+    """
+
+    received: int = 0
+    dropped: int = 0
+    discarded: int = 0
+    used: int = 0
+    gated: int = 0
+    pending: int = 0
+    bridged: int = 0
+    resets: int = 0
+    hops: int = 0
+    shown: int = 0
+    missed: int = 0
+    backlog: int = 0
+
+    @property
+    def accounted(self) -> bool:
+        """Whether no sample is missing from the books."""
+        return self.received == self.dropped + self.discarded + self.used + self.gated + self.pending
+
+
+@dataclass
+class Hop:
+    """One output.
+
+    Attributes:
+        time_s: arrival of the sample that made the hop due. done_s: when the output was there.
+        chunk: int8 (hop,) that went into the model. first: whether the model started anew with it.
+        embedding, answers: int8.
+        why: reasons not to show it.
+        latency_s: host time of the model.
+        window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
+            before. With `witness` only.
+    """
+
+    time_s: float
+    done_s: float
+    chunk: np.ndarray
+    first: bool
+    embedding: np.ndarray
+    answers: np.ndarray
+    why: Why
+    latency_s: float
+    window: np.ndarray | None = None
+    real: np.ndarray | None = None
+    counts: np.ndarray | None = None
+
+    @property
+    def valid(self) -> bool:
+        """The window is real signal; the model may still call it poor."""
+        return not self.why & ~Why.POOR
+
+    @property
+    def shown(self) -> bool:
+        """Valid, and good in the model's own eyes."""
+        return not self.why
+
+
+class Watch:
+    """Runs a model on a sensor.
+
+    Args:
+        model: integers (window length, scales).
+        runtime: what computes them, hop by hop.
+        config: hop, sensor, gap policy, service time.
+        witness: also run the float front end and keep windows, for parity; costs time and memory.
+    """
+
+    def __init__(
+        self, model: IntegerModel, runtime: Stepped, config: WatchConfig = WatchConfig(), *, witness: bool = False
+    ):
+        self.model, self.runtime, self.config = model, runtime, config
+        self.hop = config.hop_samples(model.stride)
+        rate = config.sensor.rate_hz
+        self.ring = RingBuffer(capacity_for(rate, config.sensor.fifo, config.hop_s))
+        self.front_end = FixedFrontEnd(rate, config.sensor.bits)
+        self.witness = FrontEnd(rate, counts_config()) if witness else None
+        self.counters = Counters()
+        self.full = 2**config.sensor.bits - 1
+        self.expected: int | None = None
+        self.last_count = 0
+        self.free_at = self.now = 0.0
+        self.arrivals: deque[tuple[int, float]] = deque()
+        self.finishing: deque[float] = deque()
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self.front_end.reset()
+        self.runtime.reset()
+        self.counters.gated += self.counters.pending
+        self.counters.pending = self.seen = 0
+        self.chunk = np.zeros(0, np.int8)
+        self.real_chunk = np.zeros(0, np.float32)
+        self.first = True
+        self.tally = [0, 0, 0]
+        # (samples, bridged, clipped) of the hops that one window spans.
+        self.recent: deque[list[int]] = deque(maxlen=math.ceil(self.model.window / self.hop))
+        if self.witness:
+            self.witness.reset()
+            self.fed: list[np.ndarray] = []
+            self.window = np.zeros(self.model.window, np.int8)
+            self.real = np.zeros(self.model.window, np.float32)
+
+    def run(self, sensor: Sensor) -> Iterator[Hop]:
+        """Play the whole sensor; yields an output per hop."""
+        stalls = sensor.faults.stalls(sensor.scene)
+        self.stall = next(stalls, None)
+        for burst in sensor.bursts():
+            yield from self._work(burst.time_s, stalls)
+            self.ring.push(burst.sequence, burst.counts)
+            self.counters.received += len(burst.counts)
+            self.arrivals.append((self.ring.head, burst.time_s))
+        yield from self._work(math.inf, stalls)
+
+    def _work(self, until: float, stalls: Iterator[tuple[float, float]]) -> Iterator[Hop]:
+        """The processor, up to a moment."""
+        while self.arrivals:
+            at = max(self.free_at, self.arrivals[0][1])
+            while self.stall and self.stall[0] <= at:
+                at = max(at, self.stall[1])
+                self.stall = next(stalls, None)
+            self.free_at = at
+            if at >= until:
+                return
+            taken = self.ring.pop(self.config.sensor.fifo)
+            # The burst of the newest sample that was taken; after an overrun that may be in its middle.
+            while self.arrivals[0][0] < self.ring.tail:
+                self.arrivals.popleft()
+            end, arrived = self.arrivals[0]
+            if end == self.ring.tail:
+                self.arrivals.popleft()
+            self.now = at
+            yield from self.process(taken, arrived)
+            self.free_at = self.now
+
+    def process(self, taken: Taken, arrived: float = 0.0) -> Iterator[Hop]:
+        """What the processor took from the ring, in runs of consecutive sequence numbers."""
+        self.counters.dropped = self.ring.dropped
+        if len(taken) == 0:
+            return
+        breaks = np.flatnonzero(np.diff(taken.sequence) != 1) + 1
+        for numbers, counts in zip(np.split(taken.sequence, breaks), np.split(taken.counts, breaks), strict=True):
+            fresh = self._in_order(int(numbers[0]), counts)
+            if len(fresh):
+                yield from self._bridge(int(numbers[-1]) + 1 - len(fresh), int(fresh[0]), arrived)
+                self.expected = int(numbers[-1]) + 1
+                self.last_count = int(fresh[-1])
+                yield from self._advance(fresh, True, arrived)
+
+    def _in_order(self, first: int, counts: np.ndarray) -> np.ndarray:
+        """The samples that are news; late and repeated ones are discarded."""
+        behind = 0 if self.expected is None else self.expected - first
+        if behind <= 0:
+            return counts
+        if behind > MAX_LATE_S * self.config.sensor.rate_hz:
+            self.expected = None  # the sensor counts anew
+            return counts
+        self.counters.discarded += min(behind, len(counts))
+        return counts[behind:]
+
+    def _bridge(self, first: int, value: int, arrived: float) -> Iterator[Hop]:
+        """Samples are missing before number `first`, whose count is `value`."""
+        if self.expected == first:
+            return
+        gap = 0 if self.expected is None else first - self.expected
+        short = 0 < gap <= MAX_BRIDGE_S * self.config.sensor.rate_hz
+        if not short or self.config.gap == "reset":
+            if self.seen or self.counters.pending:
+                self.counters.resets += 1
+            self._start_anew()
+            return
+        self.counters.bridged += gap
+        held = self.config.gap == "hold"
+        made_up = np.full(gap, self.last_count) if held else np.linspace(self.last_count, value, gap + 2)[1:-1]
+        yield from self._advance(np.rint(made_up).astype(np.int32), False, arrived)
+
+    def _advance(self, counts: np.ndarray, real: bool, arrived: float) -> Iterator[Hop]:
+        while len(counts):
+            # Up to the sample that completes the hop, so that the books say which sample went into which hop.
+            upto = self.front_end.inputs_for(self.hop - len(self.chunk))
+            part, counts = counts[:upto], counts[upto:]
+            self.tally[0] += len(part)
+            if real:
+                self.counters.pending += len(part)
+                self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.full)))
+            else:
+                self.tally[1] += len(part)
+            self.chunk = np.concatenate([self.chunk, self.front_end.push(part)])
+            if self.witness:
+                self.fed.append(part)
+                self.real_chunk = np.concatenate([self.real_chunk, self.witness.push(part)])
+            if len(self.chunk) == self.hop:
+                yield self._infer(arrived)
+
+    def _infer(self, arrived: float) -> Hop:
+        chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
+        began = time.perf_counter()
+        embedding, answers = self.runtime.step(chunk)
+        latency = time.perf_counter() - began
+        self.seen += self.hop
+        why = self._reasons(answers)
+        self._keep_time(arrived)
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, latency)
+        self.first = False
+        counters = self.counters
+        counters.hops += 1
+        if hop.shown:
+            counters.shown += 1
+            counters.used += counters.pending
+        else:
+            counters.gated += counters.pending
+        counters.pending = 0
+        if self.witness:
+            real, self.real_chunk = self.real_chunk, np.zeros(0, np.float32)
+            self.window = np.concatenate([self.window, chunk])[self.hop :]
+            self.real = np.concatenate([self.real, real])[self.hop :]
+            hop.window, hop.real, hop.counts = self.window, self.real, np.concatenate(self.fed)
+            self.fed = []
+        return hop
+
+    def _reasons(self, answers: np.ndarray) -> Why:
+        self.recent.append(self.tally)
+        self.tally = [0, 0, 0]
+        samples, bridged, clipped = (sum(t[i] for t in self.recent) for i in range(3))
+        why = Why(0)
+        if self.seen < self.model.window:
+            why |= Why.WARMING
+        if bridged > MAX_BRIDGED * samples:
+            why |= Why.BRIDGED
+        if clipped > MAX_CLIPPED * samples:
+            why |= Why.CLIPPED
+        if self.front_end.flat:
+            why |= Why.FLAT
+        if answers[QUALITY] <= 0:
+            why |= Why.POOR
+        return why
+
+    def _keep_time(self, arrived: float) -> None:
+        """The hop was due when its last sample arrived; its deadline is when the next one is due."""
+        while self.finishing and self.finishing[0] <= arrived:
+            self.finishing.popleft()
+        self.now += self.config.service_s
+        self.finishing.append(self.now)
+        self.counters.backlog = max(self.counters.backlog, len(self.finishing))
+        self.counters.missed += self.now - arrived > self.config.hop_s

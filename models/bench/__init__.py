@@ -1,0 +1,1 @@
+"""What encoders are compared by: tasks, labels, hand-made intervals, intervals of confidence."""

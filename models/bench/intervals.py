@@ -1,0 +1,106 @@
+"""Features of many windows from many encoders, computed once: a cache beside the results."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from onwrist.errors import CheckpointError
+from onwrist.models.bench.tasks import Windows
+from onwrist.models.encoders.checkpoint import PRETRAINING_ONLY, embedding_width, load_encoder
+from onwrist.models.encoders.resnet import ResNet1D
+from onwrist.models.encoders.vit import ViT1D
+from onwrist.models.objectives.cross_modal import CrossModal
+from onwrist.models.objectives.zoo import SYSTEMS
+from onwrist.models.probe import encode, interval_features
+
+HAND_MADE, NO_SIGNAL = "hand-made intervals", "no signal"
+# What any trained encoder must beat: each network with the weights that it is born with, and two that need none.
+RANDOM = {"random xMAE": lambda: CrossModal().encoder, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
+FLOORS = (*RANDOM, HAND_MADE, NO_SIGNAL)
+RANDOM_SEED = 0
+
+
+def title(name: str) -> str:
+    """How a system is called in a table."""
+    return SYSTEMS[name].title if name in SYSTEMS else name
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Features by system name.
+
+    Attributes:
+        cache: folder of stored features; None keeps nothing.
+        bf16: bfloat16 networks.
+        loaded: encoders by name, each loaded and checked once for all sets.
+    """
+
+    cache: Path | None = None
+    bf16: bool = True
+    loaded: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+
+    def features(self, name: str, windows: Windows) -> np.ndarray:
+        """What a probe reads of each window, (n, k).
+
+        Args:
+            name: a floor, or whatever `load_encoder` takes.
+
+        Raises:
+            CheckpointError: no such encoder, or it does not do what an encoder does.
+        """
+        if name == NO_SIGNAL:
+            return np.zeros((len(windows.teacher), 1), np.float32)
+        if name == HAND_MADE:
+            return self._stored("intervals", windows.teacher, lambda: interval_features(windows.teacher))
+        encoder = self._encoder(name)
+        key = "" if ":" in name else _digest(encoder)  # a user's code may change where its weights do not
+        found = self._stored(key, windows.teacher, lambda: encode(encoder, windows.teacher, bf16=self.bf16)[0])
+        if not np.isfinite(found).all():
+            raise CheckpointError("gives features that are not finite", where=name, cure="Check its weights")
+        return found
+
+    def born(self, name: str) -> str | None:
+        """The floor that is a system's own network with random weights, if there is one."""
+        if name in FLOORS:
+            return None
+        own = type(self._encoder(name))
+        return next((floor for floor in RANDOM if type(self._encoder(floor)) is own), None)
+
+    def _encoder(self, name: str) -> nn.Module:
+        if name not in self.loaded:
+            if name in RANDOM:
+                torch.manual_seed(RANDOM_SEED)
+                self.loaded[name] = RANDOM[name]().eval()
+            else:
+                self.loaded[name] = load_encoder(name)
+            embedding_width(self.loaded[name])
+        return self.loaded[name]
+
+    def _stored(self, key: str, windows: np.ndarray, compute) -> np.ndarray:
+        if self.cache is None or not key:
+            return compute()
+        digest = hashlib.sha256(f"{key} {self.bf16}".encode() + np.ascontiguousarray(windows).tobytes()).hexdigest()
+        path = self.cache / f"{digest[:24]}.npy"
+        if path.exists():
+            return np.load(path)
+        found = compute()
+        self.cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npy")
+        np.save(part, found)
+        part.replace(path)
+        return found
+
+
+def _digest(encoder: nn.Module) -> str:
+    found = hashlib.sha256(type(encoder).__name__.encode())
+    for name, value in encoder.state_dict().items():
+        if name.startswith(PRETRAINING_ONLY):
+            continue  # not in a checkpoint: other start values at every loading, and no part of a feature
+        found.update(name.encode() + value.contiguous().numpy().tobytes())
+    return found.hexdigest()

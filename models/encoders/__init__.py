@@ -1,0 +1,1 @@
+"""Float encoders, and how their checkpoints are read."""

@@ -1,0 +1,1 @@
+"""The student's network, as a window and as one hop of a stream."""

@@ -1,0 +1,191 @@
+"""Convolutional students made for streaming.
+
+    student = Student(LADDER["watch"])
+    embedding, answers = student(x)        # x: (B, 400) from the causal front end; (B, 256), (B, 3)
+
+No layer pads. Frame t is a function of the samples up to t and of nothing else, so a window of 400 samples (10 s
+and the 6 s of left context that its first frame needs) gives exactly what a stream gives at that moment: there is
+no start of a window that could look different from the middle of a stream. After batch norm is folded, what is left
+is convolution and ReLU; pooling is a depthwise convolution with equal weights, because TFLite's MEAN rounds twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from onwrist.errors import ConfigError
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.pulse.clean import WINDOW_S
+
+EMBEDDING = 256
+# What the heads answer, in this order.
+ANSWERS = ("heart_rate", "quality", "irregular")
+# heart_rate output z -> beats/min = CENTRE + SPAN * z; quality and irregular z -> logit = LOGIT_SPAN * z. The three
+# share one INT8 scale, and only the heart rate needs its steps to be fine (0.7 BPM; with raw logits it was 2.9).
+HEART_RATE_CENTRE, HEART_RATE_SPAN = 90.0, 30.0
+LOGIT_SPAN = 8.0
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Shape of a student.
+
+    The stem runs at 25 Hz, the blocks at 5 Hz (total stride 5, so that a hop is any multiple of 0.2 s).
+    """
+
+    name: str = "watch"
+    """Size: watch or band."""
+    stem: int = 32
+    """Channels at 25 Hz."""
+    stem_kernel: int = 6
+    """Samples (0.24 s); with the rest it makes the window exactly 16 s."""
+    frames: int = 96
+    """Channels of the strided convolution."""
+    frame_kernel: int = 10
+    """Samples; overlaps its neighbour by half."""
+    stride: int = 5
+    """Samples per frame: 5 frames a second."""
+    widths: tuple[int, ...] = (128, 128, 128)
+    """Channels of each depthwise-separable block."""
+    kernel: int = 5
+    """Frames of each depthwise kernel."""
+    dilations: tuple[int, ...] = (1, 2, 4)
+    """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.dilations):
+            raise ConfigError("as many widths as dilations are needed", field="widths", cure="Give one per block")
+
+    @property
+    def pool(self) -> int:
+        """Frames of the last 10 s."""
+        return int(WINDOW_S * STUDENT_RATE_HZ) // self.stride
+
+    @property
+    def window(self) -> int:
+        """Input samples of one embedding."""
+        frames = self.pool + (self.kernel - 1) * sum(self.dilations)
+        return (frames - 1) * self.stride + self.frame_kernel + self.stem_kernel - 1
+
+    @property
+    def context(self) -> int:
+        """Samples before the last 10 s."""
+        return self.window - int(WINDOW_S * STUDENT_RATE_HZ)
+
+
+# `watch`: INT8 flash <= 160 kB, activations <= 48 kB. `band`: <= 48 kB, <= 16 kB, <= 2 MMAC per 10 s streamed.
+LADDER = {
+    "watch": StudentConfig(),
+    "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56)),
+}
+
+
+class ConvNormReLU(nn.Sequential):
+    """Convolution without padding, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, dilation: int = 1, groups: int = 1):
+        super().__init__(
+            nn.Conv1d(inputs, outputs, kernel, stride, dilation=dilation, groups=groups, bias=False),
+            nn.BatchNorm1d(outputs),
+            nn.ReLU(),
+        )
+
+
+class Student(nn.Module):
+    """A streaming student; see the module's docstring."""
+
+    def __init__(self, config: StudentConfig = LADDER["watch"]):
+        super().__init__()
+        self.config = c = config
+        layers = [
+            ConvNormReLU(1, c.stem, c.stem_kernel),
+            ConvNormReLU(c.stem, c.frames, c.frame_kernel, stride=c.stride),
+        ]
+        width = c.frames
+        for outputs, dilation in zip(c.widths, c.dilations, strict=True):
+            layers.append(ConvNormReLU(width, width, c.kernel, dilation=dilation, groups=width))
+            layers.append(ConvNormReLU(width, outputs, 1))
+            width = outputs
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.Conv1d(width, width, c.pool, groups=width, bias=False)
+        nn.init.constant_(self.pool.weight, 1.0 / c.pool)
+        self.pool.weight.requires_grad_(False)
+        self.embed = nn.Conv1d(width, EMBEDDING, 1)
+        self.head = nn.Conv1d(EMBEDDING, len(ANSWERS), 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, window) to the embedding (B, 256) and the answers (B, 3) at the window's end."""
+        embedding, answers = self.sequence(x)
+        return embedding[..., -1], answers[..., -1]
+
+    def sequence(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, n) to (B, 256, m) and (B, 3, m), m = (n - window) // stride + 1: one output per frame."""
+        return self.answer(self.pool(self.features(x.unsqueeze(1))))
+
+    def stages(self) -> list[nn.Module]:
+        """The layers with an extent in time, the pool last (see `models.step`)."""
+        return [*self.features, self.pool]
+
+    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
+        embedding = self.embed(pooled)
+        return embedding, self.head(embedding)
+
+
+def layers_of(student: nn.Module) -> list[tuple[str, nn.Conv1d]]:
+    """(name, convolution) in order of execution; works for folded students too."""
+    return [(name, module) for name, module in student.named_modules() if isinstance(module, nn.Conv1d)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates per 10 s of signal.
+
+    Attributes:
+        windowed: recomputing the whole 16-s window at every hop.
+        streamed: new frames only, pooling and head once a hop.
+    """
+
+    windowed: int
+    streamed: int
+
+    def of_hop(self, hop_s: float) -> float:
+        """MACs of one hop of the stream."""
+        return self.streamed * hop_s / WINDOW_S
+
+
+def work(config: StudentConfig, hop_s: float = 1.0) -> Work:
+    """MACs of a student at a hop, counted from its layers."""
+    student = Student(config)
+    length = config.window
+    per_window = frames = per_hop = 0
+    for name, conv in layers_of(student):
+        weights = conv.weight.numel()
+        length = (length - conv.dilation[0] * (conv.kernel_size[0] - 1) - 1) // conv.stride[0] + 1
+        per_window += weights * length
+        if name.startswith("features"):
+            rate = STUDENT_RATE_HZ if name.startswith("features.0.") else STUDENT_RATE_HZ / config.stride
+            frames += int(weights * rate * WINDOW_S)
+        else:
+            per_hop += weights
+    hops = WINDOW_S / hop_s
+    return Work(int(per_window * hops), int(frames + per_hop * hops))
+
+
+def fold(student: Student) -> Student:
+    """A copy in eval mode with every batch norm folded into its convolution; same outputs to float rounding."""
+    folded = Student(student.config)
+    folded.load_state_dict(student.state_dict())
+    folded.eval()
+    for layer in folded.features:
+        layer[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(layer[0], layer[1])
+        layer[1] = nn.Identity()
+    return folded
+
+
+def describe(config: StudentConfig) -> dict:
+    """The config as plain values, for metadata."""
+    return asdict(config)

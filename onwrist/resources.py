@@ -1,0 +1,20 @@
+"""Where the files lie that come with the package: weights, recordings, documents, licences."""
+
+from __future__ import annotations
+
+from importlib.metadata import distribution
+from importlib.resources import files
+from pathlib import Path
+
+# Real folders, in a checkout as in site-packages: the package is never run from a zip.
+SHIPPED = Path(str(files("onwrist.recordings")))
+WEIGHTS = Path(str(files("onwrist.models"))) / "weights"
+C_SOURCES = Path(str(files("onwrist.export.sources"))) / "c"
+
+
+def licence(name: str) -> bytes:
+    """LICENSE or NOTICE, as installed with the package's metadata."""
+    text = distribution("onwrist").read_text(f"licenses/{name}")
+    if text is None:
+        raise FileNotFoundError(f"the installed package lacks {name}: install it anew")
+    return text.encode()

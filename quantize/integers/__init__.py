@@ -1,0 +1,1 @@
+"""The student under fake quantisation, and the same in the firmware's own arithmetic."""

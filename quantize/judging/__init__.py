@@ -1,0 +1,1 @@
+"""One student against another on held-out people."""

@@ -1,0 +1,1 @@
+"""What students are taught with: watch-like versions of recordings, teacher embeddings, labels."""

@@ -1,0 +1,190 @@
+"""The examples that students are distilled and quantised on: student windows, teacher embeddings, ECG labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from onwrist.errors import ConfigError
+from onwrist.models.encoders.checkpoint import embedding_width
+from onwrist.models.student.network import EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN
+from onwrist.quantize.teaching.augment import watch_version
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, prepare, silent
+from onwrist.signals.people.split import check_disjoint, role
+from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.recordings.readers import read_recording
+
+# Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
+DROWNED, FOLLOWED = 0.4, 0.7
+TEACHER_BATCH = 256
+
+
+@dataclass
+class Examples:
+    """Training material.
+
+    Attributes:
+        x: float32 (n, window), student input with its context.
+        embedding: float32 (n, 256), standardised teacher embedding.
+        labels: float32 (n, 3) heart rate (standardised), quality, irregular; NaN where unknown.
+        weight: float32 (n,) 1 where the teacher is to be imitated, 0 where the pulse was drowned.
+        records: name of each window's record.
+    """
+
+    x: np.ndarray
+    embedding: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    records: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """From a teacher's embedding to what students learn: 256 wide, zero mean and unit spread over training people.
+
+    Attributes:
+        mean, std: (256,).
+        basis: (d, 256) for a teacher whose embedding is not 256 wide, else None.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    basis: np.ndarray | None = None
+
+    def apply(self, embedding: np.ndarray) -> np.ndarray:
+        """(n, d) to (n, 256)."""
+        wide = embedding if self.basis is None else embedding @ self.basis
+        return ((wide - self.mean) / self.std).astype(np.float32)
+
+
+def common_width(embedding: np.ndarray, seed: int = 0) -> np.ndarray | None:
+    """The map (d, 256) that brings teachers of any width to the watch's contract; None for 256.
+
+    A narrower embedding is turned into the wider space, which keeps every angle. A wider one keeps its 256 strongest
+    principal components over (n, d), then turned: unturned, standardising would blow up the last of them.
+    """
+    width = embedding.shape[1]
+    if width == EMBEDDING:
+        return None
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((EMBEDDING, EMBEDDING)))[0]
+    if width < EMBEDDING:
+        return turn[:width].astype(np.float32)
+    _, vectors = np.linalg.eigh(np.cov(embedding, rowvar=False))
+    return (vectors[:, ::-1][:, :EMBEDDING] @ turn).astype(np.float32)
+
+
+@torch.no_grad()
+def embed_teacher(
+    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False
+) -> np.ndarray:
+    """Teacher embeddings (n, d) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
+    parts = []
+    for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            parts.append(encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder)), np.float32)
+
+
+def answer_labels(cohort: Cohort) -> np.ndarray:
+    """(n, 3) labels of `models.student.ANSWERS` from a cohort's ECG labels."""
+    hr = (cohort.labels["hr"] - HEART_RATE_CENTRE) / HEART_RATE_SPAN
+    return np.stack([hr, cohort.labels["quality"], cohort.labels["irregular"]], axis=1).astype(np.float32)
+
+
+def open_files(root: Path | None = None) -> list[tuple[str, Path]]:
+    """(set, file) of every training recording of the sets whose licence reaches into shipped weights.
+
+    Raises:
+        ConfigError: none is there.
+    """
+    base = root or data_root()
+    files = [(s, f) for s in OPEN_SETS for f in sorted((base / s).glob("*.npz")) if role(f.stem) == "train"]
+    if not files:
+        raise ConfigError("no open recordings", where=base, cure="Set ONWRIST_DATA to the folder of the sets")
+    return files
+
+
+def build(
+    encoder: nn.Module | None,
+    context: int,
+    *,
+    versions: int = 3,
+    hop_s: float = 8.0,
+    seed: int = 0,
+    root: Path | None = None,
+    progress: Progress = silent,
+) -> tuple[Examples, Standard]:
+    """Examples of every training person, `versions` watch-like versions of each recording.
+
+    Args:
+        encoder: the teacher, eval mode; None leaves the embeddings zero, for whoever needs only the windows.
+        context: student samples before the 10 s.
+        versions: augmented versions per recording.
+        hop_s: between windows of one version.
+
+    Raises:
+        ConfigError: the sets are not there. SplitError: a test person would be trained on.
+        CheckpointError: the encoder does not do what an encoder does.
+    """
+    if encoder is not None:
+        embedding_width(encoder)
+    rng = np.random.default_rng(seed)
+    files = open_files(root)
+    check_disjoint([f.stem for _, f in files], _test_names(root))
+    recordings = [(s, f.stem, read_recording(f)) for s, f in progress(files, "read")]
+    motion = [prepare(r, n, s).student for s, n, r in recordings if s == "stress_predict"]
+    parts: list[Examples] = []
+    basis = None
+    for _ in range(versions):
+        versioned = [watch_version(r, name, s, rng, motion) for s, name, r in progress(recordings, "disturb")]
+        tracks, clean = [v[0] for v in versioned], [v[1] for v in versioned]
+        cohort = cut(tracks, hop_s)
+        raw = np.zeros((len(cohort), EMBEDDING), np.float32)
+        if encoder is not None:
+            raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
+            if not parts:
+                basis = common_width(raw, seed)
+            raw = raw if basis is None else raw @ basis
+        parts.append(_examples(cohort, tracks, clean, context, raw))
+    whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
+    standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
+    whole.embedding = standard.apply(whole.embedding)
+    return whole, replace(standard, basis=basis)
+
+
+def _test_names(root: Path | None) -> list[str]:
+    base = root or data_root()
+    return [f.stem for f in base.glob("*/*.npz") if role(f.stem) == "test"]
+
+
+def _examples(
+    cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int, embedding: np.ndarray
+) -> Examples:
+    follow = np.empty(len(cohort), np.float32)
+    for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
+        a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
+        x, y = tracks[i].student[a:b], clean[i][a:b]
+        n = min(len(x), len(y))
+        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
+    labels = answer_labels(cohort)
+    lost = follow < DROWNED
+    labels[lost] = np.nan
+    labels[lost, 1] = 0.0
+    # Between drowned and followed, good is no longer sure.
+    unsure = (follow < FOLLOWED) & ~lost & (labels[:, 1] == 1.0)
+    labels[unsure, 1] = np.nan
+    return Examples(
+        cohort.student_windows(context),
+        embedding,
+        labels,
+        (follow >= DROWNED).astype(np.float32),
+        cohort.records,
+    )

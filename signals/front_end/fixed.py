@@ -1,0 +1,235 @@
+"""The front end in integers: ADC counts in, the student's int8 input out, as a Cortex-M computes it.
+
+The same three stages as `signals.frontend`, which stays their design and their witness:
+
+| stage | arithmetic |
+|---|---|
+| rate conversion | int32 counts x Q29 taps, int64 sum, rounded to int32 with `fraction` bits below the count |
+| high-pass | direct form I, Q29, int64 sum; the remainder of each output is added to the next (error feedback) |
+| running magnitude | int64 with 12 more bits; its weight is the bias-corrected exponential mean's own, from a recursion |
+| scale and quantise | one int64 division per output, rounded half away from zero, saturated to int8 |
+
+Every width holds for every input of `bits` bits: the l1 norms of the filters are the proof, and a test of this module.
+Direct form I keeps the filter's past in the signal's own units, so that a start from a constant is exact, and its
+numerator is b0 * (1, -2, 1) in integers too, so that a constant gives exactly nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from scipy.signal import butter
+
+from onwrist.errors import ConfigError
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd, FrontEndConfig, polyphase
+
+TAP_BITS = POLE_BITS = 29
+# int32 less the sign, less a bit for the overshoot of the filters.
+WORD_BITS = 29
+MAX_BITS = 24
+# The running magnitude moves by a hundredth of a difference: finer than the signal by more than that.
+MAGNITUDE_BITS = 12
+WEIGHT_BITS, KEEP_BITS, ALPHA_BITS = 20, 24, 20
+# Half an ADC count of mean magnitude: what is quieter is the converter's own noise, and must not be blown up.
+FLOOR_COUNTS = 0.5
+
+
+def counts_config(config: FrontEndConfig = FrontEndConfig()) -> FrontEndConfig:
+    """The float contract for a signal in ADC counts: its floor is half a count."""
+    return replace(config, floor=FLOOR_COUNTS)
+
+
+@dataclass(frozen=True)
+class FixedDesign:
+    """Every number of the fixed-point front end; what firmware is given.
+
+    Attributes:
+        rate_hz, bits: of the sensor. up, down: 25 Hz = rate * up / down.
+        fraction: bits below a count in the filtered signal.
+        taps: int32 (up, n) in Q29, newest input last; each phase sums to exactly one.
+        numerator: b0 of b0 * (1, -2, 1), Q29. a1, a2: Q29, of y = ... - a1 y1 - a2 y2.
+        keep: factor of the running weight, Q24. floor: least magnitude, in its own units.
+        steps: log2 of int8 steps per mean magnitude.
+    """
+
+    rate_hz: float
+    bits: int
+    up: int
+    down: int
+    fraction: int
+    taps: np.ndarray
+    numerator: int
+    a1: int
+    a2: int
+    keep: int
+    floor: int
+    steps: int
+
+    @property
+    def state_bytes(self) -> int:
+        """RAM: FIR history, phase, x1 x2 y1 y2 and the remainder, magnitude (8) and weight."""
+        return 4 * (self.taps.shape[1] - 1) + 4 + 4 * 5 + 8 + 4
+
+    @property
+    def table_bytes(self) -> int:
+        """Flash: taps and the scalars."""
+        return self.taps.size * 4 + 4 * 8
+
+    def plain(self) -> dict:
+        """As plain values, for the contract."""
+        return {**asdict(self), "taps": self.taps.tolist()}
+
+
+def design(rate_hz: float, bits: int, config: FrontEndConfig = FrontEndConfig()) -> FixedDesign:
+    """Quantise the float front end's coefficients.
+
+    Raises:
+        ConfigError: more than 24 bits, or a rate below the student's.
+    """
+    if not 8 <= bits <= MAX_BITS:
+        raise ConfigError(f"{bits} bits", field="bits", cure=f"Use 8 to {MAX_BITS}")
+    phases, up, down = polyphase(rate_hz, config)
+    taps = np.rint(phases * (1 << TAP_BITS)).astype(np.int64)
+    # A phase that did not sum to one would turn a constant into a ripple at the phase rate.
+    taps[np.arange(up), taps.argmax(axis=1)] += (1 << TAP_BITS) - taps.sum(axis=1)
+    b0, _, _, _, a1, a2 = butter(2, config.highpass_hz, "highpass", fs=STUDENT_RATE_HZ, output="sos")[0]
+    fraction = WORD_BITS - bits
+    keep = np.exp(-1.0 / (config.scale_tau_s * STUDENT_RATE_HZ))
+    steps = 128 / config.clip
+    if steps != 1 << int(np.log2(steps)):
+        raise ConfigError(f"clip {config.clip:g}", field="clip", cure="Use a power of two, so that scaling is a shift")
+    return FixedDesign(
+        rate_hz, bits, up, down, fraction, taps,
+        numerator=round(b0 * (1 << POLE_BITS)), a1=round(a1 * (1 << POLE_BITS)), a2=round(a2 * (1 << POLE_BITS)),
+        keep=round(keep * (1 << KEEP_BITS)), floor=round(FLOOR_COUNTS * (1 << (fraction + MAGNITUDE_BITS))),
+        steps=int(np.log2(steps)),
+    )  # fmt: skip
+
+
+class FixedFrontEnd:
+    """Streaming front end in integers; splitting its input in any way changes no bit.
+
+    Args:
+        rate_hz: sensor rate. bits: ADC resolution; counts are 0 ... 2^bits - 1.
+        config: the contract.
+    """
+
+    def __init__(self, rate_hz: float, bits: int, config: FrontEndConfig = FrontEndConfig()):
+        self.design = design(rate_hz, bits, config)
+        self.reset()
+
+    @classmethod
+    def of(cls, given: FixedDesign) -> FixedFrontEnd:
+        """With given integers, as a contract has them."""
+        made = cls.__new__(cls)
+        made.design = given
+        made.reset()
+        return made
+
+    def reset(self) -> None:
+        """Forget everything, as after a power-up."""
+        self.history: np.ndarray | None = None
+        self.phase = 0
+        self.x1 = self.x2 = self.y1 = self.y2 = self.remainder = 0
+        self.started = False
+        self.magnitude = self.weight = 0
+
+    @property
+    def flat(self) -> bool:
+        """Whether the running magnitude is at its floor: there is nothing to see."""
+        return self.started and self.magnitude <= self.design.floor
+
+    def inputs_for(self, outputs: int) -> int:
+        """Samples from now until that many outputs are there."""
+        d = self.design
+        return ((outputs - 1) * d.down + self.phase) // d.up + 1
+
+    def push(self, counts: np.ndarray) -> np.ndarray:
+        """Counts (n,) in, int8 (m,) in steps of 1/32 mean magnitude out."""
+        if len(counts) == 0:
+            return np.zeros(0, np.int8)
+        filtered = self._convert(np.asarray(counts, np.int64))
+        return np.array(self._scale(filtered.tolist()), np.int8)
+
+    def _convert(self, x: np.ndarray) -> np.ndarray:
+        d = self.design
+        width = d.taps.shape[1]
+        if self.history is None:
+            # As if the first value had been there for ever: no step, no ringing.
+            self.history = np.full(width - 1, x[0])
+        line = np.concatenate([self.history, x])
+        count = max(0, -(-(len(x) * d.up - self.phase) // d.down))
+        ticks = self.phase + d.down * np.arange(count)
+        windows = np.lib.stride_tricks.sliding_window_view(line, width)[ticks // d.up]
+        total = (windows * d.taps[ticks % d.up]).sum(axis=1)
+        self.phase = int(self.phase + d.down * count - len(x) * d.up)
+        self.history = line[len(line) - (width - 1) :]
+        shift = TAP_BITS - d.fraction
+        return (total + (1 << (shift - 1))) >> shift
+
+    def _scale(self, filtered: list[int]) -> list[int]:
+        # Plain integers in a loop: each output needs the one before it.
+        d = self.design
+        if filtered and not self.started:
+            self.x1 = self.x2 = filtered[0]
+            self.started = True
+        numerator, a1, a2, keep, floor = d.numerator, d.a1, d.a2, d.keep, d.floor
+        x1, x2, y1, y2, remainder = self.x1, self.x2, self.y1, self.y2, self.remainder
+        magnitude, weight = self.magnitude, self.weight
+        mask, lift = (1 << POLE_BITS) - 1, MAGNITUDE_BITS + d.steps
+        out = []
+        for x in filtered:
+            total = numerator * (x - 2 * x1 + x2) - a1 * y1 - a2 * y2 + remainder
+            y, remainder = total >> POLE_BITS, total & mask
+            x2, x1, y2, y1 = x1, x, y1, y
+            size = abs(y)
+            weight = (1 << WEIGHT_BITS) + (weight * keep >> KEEP_BITS)
+            alpha = ((1 << (ALPHA_BITS + WEIGHT_BITS)) + (weight >> 1)) // weight
+            magnitude += ((size << MAGNITUDE_BITS) - magnitude) * alpha >> ALPHA_BITS
+            scale = max(magnitude, floor)
+            steps = min(((size << lift) + (scale >> 1)) // scale, 128)
+            out.append(min(steps, 127) if y >= 0 else -steps)
+        self.x1, self.x2, self.y1, self.y2, self.remainder = x1, x2, y1, y2, remainder
+        self.magnitude, self.weight = magnitude, weight
+        return out
+
+
+@dataclass(frozen=True)
+class FrontEndParity:
+    """Fixed point against float, over the samples of a stream.
+
+    Attributes:
+        snr_db: of the int8 output against the float output before its quantisation. float_snr_db: the same for the
+            quantised float output: what int8 alone costs.
+        equal: share of samples with the same int8. largest: max difference in int8 steps.
+    """
+
+    snr_db: float
+    float_snr_db: float
+    equal: float
+    largest: int
+
+
+def front_end_parity(counts: np.ndarray, rate_hz: float, bits: int) -> FrontEndParity:
+    """Run counts (n,) through both front ends."""
+    fixed = FixedFrontEnd(rate_hz, bits).push(counts).astype(np.float64)
+    real = FrontEnd(rate_hz, counts_config()).push(counts).astype(np.float64)
+    return compare_front_ends(fixed, real)
+
+
+def compare_front_ends(
+    fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = FrontEndConfig()
+) -> FrontEndParity:
+    """int8 output (n,) of the fixed front end against the float one's output (n,) in real units."""
+    steps = 128 / config.clip
+    quantised = np.clip(np.rint(real * steps), -128, 127)
+    difference = np.abs(fixed.astype(np.float64) - quantised)
+    return FrontEndParity(
+        _snr(real, fixed / steps), _snr(real, quantised / steps), float(np.mean(difference == 0)), int(difference.max(initial=0))
+    )  # fmt: skip
+
+
+def _snr(signal: np.ndarray, other: np.ndarray) -> float:
+    noise = float(np.sum((signal - other) ** 2))
+    return float("inf") if noise == 0 else float(10 * np.log10(np.sum(signal**2) / noise))

@@ -1,0 +1,149 @@
+"""The causal front end: watch-rate counts in, student input out, sample by sample.
+
+One design serves training and the simulated watch, so that the student is trained on exactly what it
+will be fed. Three stages, all with left context only:
+
+1. polyphase FIR rate conversion to 25 Hz (its low-pass is also the 8 Hz upper edge of the pulse band),
+2. second-order Butterworth high-pass at 0.5 Hz,
+3. division by a running mean magnitude, clipped to +-4.
+
+Per-window min-max, which the teacher uses, needs the end of a window to scale its start and therefore
+cannot stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from scipy.signal import butter, firwin, lfilter, sosfilt, sosfilt_zi
+
+from onwrist.errors import ConfigError
+
+STUDENT_RATE_HZ = 25
+WATCH_RATES_HZ = (25, 32, 50, 64, 100, 125)
+
+
+def hop_samples(hop_s: float, multiple: int = 1) -> int:
+    """Student samples in a hop.
+
+    Raises:
+        ConfigError: not a whole number of `multiple` samples.
+    """
+    samples = hop_s * STUDENT_RATE_HZ
+    if samples < multiple or abs(samples / multiple - round(samples / multiple)) > 1e-9:
+        cure = f"Use a multiple of {multiple / STUDENT_RATE_HZ:g} s"
+        raise ConfigError(f"hop {hop_s:g} s", field="hop_s", cure=cure)
+    return round(samples)
+
+
+@dataclass(frozen=True)
+class FrontEndConfig:
+    """Contract of the front end; exported with every model."""
+
+    highpass_hz: float = 0.5
+    """Lower edge: below it is breathing, posture and sensor drift."""
+    lowpass_hz: float = 8.0
+    """Upper edge of the pulse band (xMAE, NeuroKit)."""
+    filter_s: float = 0.4
+    """Length of the rate-conversion FIR, seconds; its delay is half of it."""
+    scale_tau_s: float = 4.0
+    """Time constant of the running mean magnitude: a few beats, faster than a gain step matters."""
+    clip: float = 4.0
+    """Output range: +-4 mean magnitudes hold a pulse with margin; INT8 then has a step of 1/32."""
+    floor: float = 1e-6
+    """Least mean magnitude, in input units: keeps a flat line from dividing by zero."""
+
+
+@lru_cache(maxsize=32)
+def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tuple[np.ndarray, int, int]:
+    """FIR phases of the conversion `rate_hz` -> 25 Hz.
+
+    Returns (phases, up, down): phases has shape (up, taps), newest input sample last.
+
+    Raises:
+        ConfigError: the rate is below the student's.
+    """
+    ratio = Fraction(STUDENT_RATE_HZ) / Fraction(rate_hz).limit_denominator(1000)
+    up, down = ratio.numerator, ratio.denominator
+    if rate_hz < STUDENT_RATE_HZ:
+        raise ConfigError(
+            f"{rate_hz:g} Hz is below the student's {STUDENT_RATE_HZ} Hz",
+            field="rate_hz",
+            cure="Resample to 25 Hz first (signals.resample); content above 8 Hz is not needed",
+        )
+    taps = max(3, round(config.filter_s * rate_hz))
+    kernel = firwin(taps * up, config.lowpass_hz, fs=rate_hz * up, window=("kaiser", 4.0)) * up
+    phases = kernel.reshape(taps, up).T[:, ::-1]
+    # Every phase passes DC with gain 1, or a constant would come out as a ripple at the phase rate.
+    return np.ascontiguousarray(phases / phases.sum(axis=1, keepdims=True)), up, down
+
+
+class FrontEnd:
+    """Streaming front end; `push` any burst of samples, get the 25 Hz samples that became ready.
+
+    Splitting a recording into bursts in any way gives the same output (to rounding of float64).
+
+    Args:
+        rate_hz: sensor rate, any rate >= 25 Hz.
+        config: the contract.
+    """
+
+    def __init__(self, rate_hz: float, config: FrontEndConfig = FrontEndConfig()):
+        self.config, self.rate_hz = config, rate_hz
+        self.phases, self.up, self.down = polyphase(rate_hz, config)
+        self.sos = butter(2, config.highpass_hz, "highpass", fs=STUDENT_RATE_HZ, output="sos")
+        self.keep = float(np.exp(-1.0 / (config.scale_tau_s * STUDENT_RATE_HZ)))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as after a power-up or a gap that was too long to bridge."""
+        self.history: np.ndarray | None = None
+        self.phase = 0
+        self.zi: np.ndarray | None = None
+        self.sum = self.weight = 0.0
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Shape (n,) counts in, shape (m,) float32 within +-clip out. NaN is not allowed here."""
+        x = np.asarray(samples, np.float64)
+        if len(x) == 0:
+            return np.zeros(0, np.float32)
+        taps = self.phases.shape[1]
+        if self.history is None:
+            # Start as if the first value had been there for ever: no step, no ringing.
+            self.history = np.full(taps - 1, x[0])
+        y = self._convert(x, taps)
+        if len(y) == 0:
+            return y.astype(np.float32)
+        if self.zi is None:
+            self.zi = sosfilt_zi(self.sos) * y[0]
+        y, self.zi = sosfilt(self.sos, y, zi=self.zi)
+        magnitude = self._running_magnitude(np.abs(y))
+        return np.clip(y / magnitude, -self.config.clip, self.config.clip).astype(np.float32)
+
+    def _convert(self, x: np.ndarray, taps: int) -> np.ndarray:
+        line = np.concatenate([self.history, x])
+        # `phase` counts in units of 1/up input samples, from the first sample of this burst.
+        count = max(0, -(-(len(x) * self.up - self.phase) // self.down))
+        ticks = self.phase + self.down * np.arange(count)
+        at, which = ticks // self.up, ticks % self.up
+        windows = np.lib.stride_tricks.sliding_window_view(line, taps)
+        y = np.einsum("nk,nk->n", windows[at], self.phases[which])
+        self.phase = int(self.phase + self.down * count - len(x) * self.up)
+        self.history = line[len(line) - (taps - 1) :]
+        return y
+
+    def _running_magnitude(self, magnitude: np.ndarray) -> np.ndarray:
+        # A bias-corrected exponential mean: right from the first sample on, no warm-up constant.
+        keep = self.keep
+        sums = lfilter([1.0], [1.0, -keep], magnitude, zi=[keep * self.sum])[0]
+        weights = lfilter([1.0], [1.0, -keep], np.ones_like(magnitude), zi=[keep * self.weight])[0]
+        self.sum, self.weight = float(sums[-1]), float(weights[-1])
+        return np.maximum(sums / weights, self.config.floor)
+
+
+def condition(ppg: np.ndarray, rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> np.ndarray:
+    """A whole recording through the front end: shape (n,) in, about n * 25 / rate out, float32."""
+    return FrontEnd(rate_hz, config).push(ppg)

@@ -1,0 +1,238 @@
+"""Cohorts: many recordings cut into 10-s windows, each with labels, person and split role.
+
+A window is addressed, not copied: a `Track` keeps the recording's teacher signal (100 Hz, zero-phase) and student
+signal (25 Hz, causal) whole, so that a streaming student can be given the seconds that came before its window.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.errors import RecordingError
+from onwrist.resources import SHIPPED
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, condition
+from onwrist.signals.people.split import person_of, record_name, role
+from onwrist.signals.pulse.beats import LABELS, Beats, detect_r_peaks, pulse_delay, upslopes, window_labels
+from onwrist.signals.pulse.clean import (
+    TEACHER_RATE_HZ,
+    WINDOW_S,
+    clean_ecg,
+    fill_gaps,
+    min_max,
+    resample,
+    teacher_input,
+)
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Recording
+
+DATA_VARIABLE = "ONWRIST_DATA"
+# A window with more missing samples than this is not a window.
+MAX_MISSING = 0.05
+# R-peak to upslope time to which every training record is moved (the encoder must not learn the monitor).
+COMMON_DELAY_S = 0.25
+# What shipped weights may be trained on; the other sets evaluate and stay out of the repository.
+OPEN_SETS = ("cinc2015_125hz", "stress_predict", "welltory")
+
+Progress = Callable[..., Iterable]
+
+
+def silent(items: Iterable, what: str, *, total: int | None = None) -> Iterable:
+    """The progress reporter of a library: none. The command line passes `signals.cli.bar`."""
+    return items
+
+
+def data_root() -> Path:
+    """Folder of the larger sets: $ONWRIST_DATA; where that is not set, a folder that holds none."""
+    return Path(os.environ.get(DATA_VARIABLE) or "ONWRIST_DATA is not set")
+
+
+@dataclass
+class Track:
+    """One recording, prepared.
+
+    Attributes:
+        name, person, role: record name, person id, 'train' / 'test' / 'gap'.
+        source: data set.
+        teacher: float32 (n,), 100 Hz, 0.5-8 Hz zero phase.
+        student: float32 (m,), 25 Hz, causal front end.
+        ecg: float32 (n,), 100 Hz, cleaned, or None.
+        beats: beat times, or None without ECG.
+        missing: bool (n,), teacher samples that were interpolated.
+        extra: 1 Hz or scalar labels of the file.
+    """
+
+    name: str
+    person: str
+    role: str
+    source: str
+    teacher: np.ndarray
+    student: np.ndarray
+    ecg: np.ndarray | None = None
+    beats: Beats | None = None
+    missing: np.ndarray | None = None
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class Cohort:
+    """Windows of many tracks.
+
+    Attributes:
+        tracks: the recordings.
+        at: int32 (n,), track of each window.
+        start_s: float64 (n,), start of each window in its recording.
+        labels: name -> float32 (n,), NaN where unknown.
+    """
+
+    tracks: list[Track]
+    at: np.ndarray
+    start_s: np.ndarray
+    labels: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @property
+    def people(self) -> np.ndarray:
+        """Person of each window."""
+        return np.array([self.tracks[i].person for i in self.at])
+
+    @property
+    def records(self) -> np.ndarray:
+        """Record name of each window."""
+        return np.array([self.tracks[i].name for i in self.at])
+
+    @property
+    def roles(self) -> np.ndarray:
+        """Split role of each window."""
+        return np.array([self.tracks[i].role for i in self.at])
+
+    def teacher_windows(self) -> np.ndarray:
+        """(n, 1000) float32, each window min-max scaled: what xMAE takes."""
+        length = int(WINDOW_S * TEACHER_RATE_HZ)
+        out = np.empty((len(self), length), np.float32)
+        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+            first = round(start * TEACHER_RATE_HZ)
+            out[row] = self.tracks[i].teacher[first : first + length]
+        return min_max(out)
+
+    def student_windows(self, context: int) -> np.ndarray:
+        """(n, context + 250) float32: the window at 25 Hz after `context` samples of its past.
+
+        Before the start of a recording the past is the recording mirrored in time, the same rule that
+        `mirror_past` applies to an isolated window.
+        """
+        length = int(WINDOW_S * STUDENT_RATE_HZ)
+        out = np.empty((len(self), context + length), np.float32)
+        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+            signal = self.tracks[i].student
+            end = round((start + WINDOW_S) * STUDENT_RATE_HZ)
+            index = np.abs(np.arange(end - length - context, end))
+            out[row] = signal[np.minimum(index, len(signal) - 1)]
+        return out
+
+
+def prepare(recording: Recording, name: str | None = None, source: str = "") -> Track:
+    """Clean, resample and find beats: everything that windows need, once per recording."""
+    name = name or record_name(recording.source)
+    ppg, rate = recording.ppg.samples, recording.ppg.rate_hz
+    filled = fill_gaps(ppg)
+    teacher = teacher_input(filled, rate)
+    grid = np.minimum((np.arange(len(teacher)) * rate / TEACHER_RATE_HZ).astype(int), len(ppg) - 1)
+    missing = ~np.isfinite(ppg)[grid]
+    student_rate = rate if rate >= STUDENT_RATE_HZ else STUDENT_RATE_HZ
+    student = condition(filled if rate >= STUDENT_RATE_HZ else resample(filled, rate, STUDENT_RATE_HZ), student_rate)
+    ecg = beats = None
+    if recording.ecg is not None:
+        raw = fill_gaps(recording.ecg.samples)
+        ecg = resample(clean_ecg(raw, recording.ecg.rate_hz), recording.ecg.rate_hz, TEACHER_RATE_HZ)[: len(teacher)]
+        rise = upslopes(teacher, TEACHER_RATE_HZ)
+        if "rpeaks" in recording.labels:
+            r = recording.labels["rpeaks"] / recording.ecg.rate_hz
+            delay = float(recording.labels.get("delay_s", np.nan))
+        else:
+            r, delay = detect_r_peaks(raw, recording.ecg.rate_hz), float("nan")
+        # A delay belongs to the detector that it was measured with.
+        delay = delay if np.isfinite(delay) else pulse_delay(r, rise)
+        beats = Beats(r, rise, delay)
+        ecg = _upright(ecg, r)
+    return Track(name, person_of(name), role(name), source, teacher, student, ecg, beats, missing, recording.labels)
+
+
+def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
+    """Turn the ECG so that its R-peaks point up: leads differ between records, the encoder should not care."""
+    at = (r_s * TEACHER_RATE_HZ).astype(int)
+    at = at[(at > 5) & (at < len(ecg) - 5)]
+    if len(at) == 0:
+        return ecg
+    near = np.stack([ecg[at + d] for d in range(-5, 6)])
+    centred = near - np.median(ecg)
+    return -ecg if np.median(centred.max(axis=0)) < np.median(-centred.min(axis=0)) else ecg
+
+
+def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
+    """Every 10-s window of every track at the given hop, labelled from the ECG where there is one."""
+    at, starts = [], []
+    labels: dict[str, list[float]] = {name: [] for name in LABELS}
+    length = int(WINDOW_S * TEACHER_RATE_HZ)
+    for i, track in enumerate(tracks):
+        end = min(len(track.teacher) / TEACHER_RATE_HZ, len(track.student) / STUDENT_RATE_HZ)
+        for start in np.arange(0.0, end - WINDOW_S + 1e-6, hop_s):
+            first = round(start * TEACHER_RATE_HZ)
+            if first + length > len(track.teacher):
+                continue
+            if track.missing is not None and track.missing[first : first + length].mean() > MAX_MISSING:
+                continue
+            if np.ptp(track.teacher[first : first + length]) == 0:
+                continue
+            at.append(i)
+            starts.append(start)
+            found = window_labels(track.beats, start, start + WINDOW_S) if track.beats else {}
+            for name in LABELS:
+                labels[name].append(found.get(name, np.nan))
+    return Cohort(
+        list(tracks),
+        np.array(at, np.int32),
+        np.array(starts),
+        {name: np.array(values, np.float32) for name, values in labels.items()},
+    )
+
+
+def load_tracks(source: str, root: Path | None = None, progress: Progress = silent) -> list[Track]:
+    """All recordings of one of the shared sets, prepared.
+
+    Raises:
+        RecordingError: the set is not there.
+    """
+    folder = (root or data_root()) / source
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise RecordingError("no recordings", where=folder, cure=f"Set {DATA_VARIABLE} to the folder of the sets")
+    return [prepare(read_recording(f), f.stem, source) for f in progress(files, source)]
+
+
+def shipped_tracks(progress: Progress = silent) -> list[Track]:
+    """The recordings in `recordings/`: all of people whom no shipped weight has seen."""
+    files = sorted(SHIPPED.glob("*.npz"))
+    return [prepare(read_recording(f), f.stem, "recordings") for f in progress(files, "recordings")]
+
+
+def mirror_past(window: np.ndarray, count: int) -> np.ndarray:
+    """Put `count` samples of mirrored past before an isolated signal: (n,) to (count + n,)."""
+    if count >= len(window):
+        window_past = np.resize(np.concatenate([window[1:], window[::-1][1:]]), count)
+        return np.concatenate([window_past[::-1], window])
+    return np.concatenate([window[1 : count + 1][::-1], window])
+
+
+def one_hertz(track: Track, name: str, start_s: float, end_s: float) -> np.ndarray:
+    """The values of a 1 Hz label inside a window; empty where the track has none."""
+    values = track.extra.get(name)
+    if values is None:
+        return np.zeros(0, np.float32)
+    return np.asarray(values, np.float32)[int(start_s) : int(end_s)]
