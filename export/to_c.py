@@ -15,10 +15,11 @@ from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite_step
 from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
 from onwrist.export.sources.firmware import firmware_sources
-from onwrist.export.to_tflite import write_whole
-from onwrist.quantize.qat import int8_weights, load_integers
+from onwrist.quantize.integers.training import load_integers
+from onwrist.quantize.teaching.student_files import int8_weights
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.front_end.floating import hop_samples
+from onwrist.writing import write_whole
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from onwrist.export.to_tflite import write_whole
 from onwrist.signals.front_end.floating import hop_samples
+from onwrist.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def export_onnx(config: ONNXConfig) -> bytes:
         return hub_onnx(config.model or config.teacher)
     from onwrist.export.graphs.onnx_step import write_onnx_step
     from onwrist.export.graphs.onnx_writer import write_onnx
-    from onwrist.quantize.qat import int8_weights, load_integers, load_quantised
+    from onwrist.quantize.integers.training import load_integers, load_quantised
+    from onwrist.quantize.teaching.student_files import int8_weights
 
     path = config.model or int8_weights(config.size, config.teacher)
     if config.hop_s:

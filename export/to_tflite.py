@@ -8,13 +8,12 @@ python export/to_tflite.py --size hub               # the xMAE encoder itself (n
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from onwrist.errors import ExportError
 from onwrist.signals.front_end.floating import hop_samples
+from onwrist.writing import write_whole
 
 
 @dataclass(frozen=True)
@@ -44,27 +43,13 @@ def export_tflite(config: TFLiteConfig) -> bytes:
 
         return hub_tflite(config.model or config.teacher)
     from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-    from onwrist.quantize.qat import int8_weights, load_integers
+    from onwrist.quantize.integers.training import load_integers
+    from onwrist.quantize.teaching.student_files import int8_weights
 
     model = load_integers(config.model or int8_weights(config.size, config.teacher))
     data = write_tflite_step(model, hop_samples(config.hop_s)) if config.hop_s else write_tflite(model)
     check_integer_only(data)
     return data
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ExportError: the folder cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        raise ExportError(f"cannot be written ({error.strerror})", where=path, cure="Choose another --out") from error
 
 
 def main(config: TFLiteConfig) -> None:

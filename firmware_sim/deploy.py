@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import ExportError
-from onwrist.export.bundle import shared_files, student_files, write_bundle
 from onwrist.export.handoff.artifacts import SIZES, load_artifacts
+from onwrist.export.handoff.bundle import shared_files, student_files, write_bundle
 from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
+from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.parity.gates import judge_cohort
 from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
 from onwrist.firmware_sim.stream import stream
 from onwrist.firmware_sim.sweep import stored_curves
-from onwrist.firmware_sim.verify import verify
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder

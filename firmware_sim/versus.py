@@ -21,7 +21,7 @@ from onwrist.export.handoff.artifacts import SIZES
 from onwrist.export.sources.c_writer import runtime_sources, write_c
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
-from onwrist.quantize.qat import load_integers
+from onwrist.quantize.integers.training import load_integers
 
 CORE = CORES[0]
 CMSIS = ("BAKENN_CMSIS_NN_FREESTANDING", "BAKENN_CMSIS_NN_BUILTIN_MEMORY")

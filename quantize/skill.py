@@ -16,9 +16,9 @@ from onwrist.models.bench.tasks import Windows
 from onwrist.models.encoders.checkpoint import load_encoder
 from onwrist.models.probe import encode, run_probes, table
 from onwrist.models.student.network import LADDER
-from onwrist.quantize.distill import load_student
+from onwrist.quantize.integers.training import load_integers
 from onwrist.quantize.judging.evaluate import run_integers, run_torch
-from onwrist.quantize.qat import float_weights, load_integers
+from onwrist.quantize.teaching.student_files import float_weights, load_student
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from onwrist.models.benchmark import open_sets, page, run_task
 from onwrist.models.encoders.checkpoint import load_encoder
 from onwrist.models.probe import encode
 from onwrist.models.student.network import LADDER
+from onwrist.quantize.integers.training import load_integers
 from onwrist.quantize.judging.evaluate import run_integers
-from onwrist.quantize.qat import int8_weights, load_integers
+from onwrist.quantize.teaching.student_files import int8_weights
 from onwrist.signals.people.cohort import Progress, silent
 
 STUDENT = "{} INT8"

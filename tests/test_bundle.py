@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from onwrist.errors import BundleError, ExportError
-from onwrist.export.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
 from onwrist.export.handoff.artifacts import load_artifacts
-from onwrist.firmware_sim import verify as verifier
+from onwrist.export.handoff.bundle import MANIFEST, golden_vectors, manifest, shared_files, student_files, write_bundle
+from onwrist.firmware_sim.handoff import verify as verifier
+from onwrist.firmware_sim.handoff.verify import DEGRADED, INVALID, VALID, read_bundle, verify
 from onwrist.firmware_sim.runtimes.compiler import SPEED, STRICT
-from onwrist.firmware_sim.verify import DEGRADED, INVALID, VALID, read_bundle, verify
 from onwrist.resources import C_SOURCES
 from onwrist.signals.front_end.fixed import design
 

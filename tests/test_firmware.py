@@ -11,7 +11,7 @@ from networks import NETWORKS, Net
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
-from onwrist.export.sources.c_writer import KERNELS, RUNTIME, plan_memory, write_c
+from onwrist.export.sources.c_writer import C_SOURCES, KERNELS, plan_memory, write_c
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
 from onwrist.firmware_sim.parity.gates import Played
@@ -25,7 +25,7 @@ from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
 from onwrist.quantize.integers.stream import whole_stream
-from onwrist.quantize.qat import load_integers
+from onwrist.quantize.integers.training import load_integers
 from onwrist.signals.front_end.fixed import FixedFrontEnd, design
 from onwrist.signals.recordings.readers import read_recording
 
@@ -34,7 +34,7 @@ SENSOR = SensorConfig()
 
 
 def sources(data: bytes, name: str = "net") -> dict[str, str]:
-    return {**write_c(data, name).files, **{k: (RUNTIME / k).read_text() for k in KERNELS}}
+    return {**write_c(data, name).files, **{k: (C_SOURCES / k).read_text() for k in KERNELS}}
 
 
 def numbers(header: str) -> dict[str, int]:

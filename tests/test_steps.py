@@ -26,7 +26,7 @@ from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.models.student.network import LADDER, Student, fold
 from onwrist.models.student.step import Step
 from onwrist.quantize.integers.stream import IntegerStream, whole_stream
-from onwrist.quantize.qat import load_integers, load_quantised
+from onwrist.quantize.integers.training import load_integers, load_quantised
 from onwrist.signals.front_end.fixed import FixedFrontEnd
 from onwrist.signals.recordings.readers import read_recording
 
@@ -210,7 +210,7 @@ def test_steps_through_the_scripts(run_script, tmp_path):
 
 def test_load_quantised_streams_after_a_round_trip(artifacts):
     from onwrist.quantize.integers.arithmetic import read_integers
-    from onwrist.quantize.qat import int8_weights
+    from onwrist.quantize.teaching.student_files import int8_weights
 
     model = read_integers(load_quantised(int8_weights(artifacts.size)))
     x = samples(3, "noise", 500)

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from onwrist.errors import CheckpointError, ConfigError
 from onwrist.models.student.network import LADDER, Student, StudentConfig, fold, layers_of, work
-from onwrist.quantize.distill import DistillConfig, answer_loss, distill, load_student, save_student
 from onwrist.quantize.integers.arithmetic import quantised_multiplier, read_integers, requantise
 from onwrist.quantize.integers.fake_quant import quantise
+from onwrist.quantize.integers.training import load_quantised, save_quantised, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
-from onwrist.quantize.qat import QATConfig, int8_weights, load_quantised, save_quantised, train_quantised
 from onwrist.quantize.teaching.augment import disturb, stretched, watch_version
+from onwrist.quantize.teaching.distillation import answer_loss, train
 from onwrist.quantize.teaching.examples import Examples, Standard, common_width
+from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student
 from onwrist.signals.recordings.readers import read_recording
 
 
@@ -129,7 +130,7 @@ def test_distillation_learns():
     examples = Examples(x, target.astype(np.float32), labels, np.ones(256, np.float32), np.array(["a"] * 256))
     torch.manual_seed(0)
     net = Student(LADDER["band"])
-    rows = list(distill(DistillConfig("band", steps=40, batch=64, bf16=False), examples, net))
+    rows = list(train(net, examples, steps=40, batch=64, lr=2e-3, weight_decay=0.05, seed=0, bf16=False))
     assert rows[-1]["imitation"] < 0.3 * rows[0]["imitation"]
     assert not net.training
 
@@ -200,7 +201,7 @@ def test_qat_comes_closer_to_its_parent_than_it_started(student):
     torch.manual_seed(0)
     x = torch.randn(512, student.config.window).clamp(-4, 4)
     quantised = quantise(student, [x[:64]])
-    rows = list(train_quantised(quantised, student, x.numpy(), QATConfig(steps=20, batch=64)))
+    rows = list(train_quantised(quantised, student, x.numpy(), steps=20, batch=64, lr=1.5e-4, seed=0))
     first, last = (np.mean([r["distance"] for r in part]) for part in (rows[:4], rows[-4:]))
     assert last < first
 

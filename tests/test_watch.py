@@ -23,7 +23,7 @@ from onwrist.firmware_sim.watch.faults import (
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
-from onwrist.quantize.qat import load_integers
+from onwrist.quantize.integers.training import load_integers
 from onwrist.signals.front_end.fixed import FixedFrontEnd, counts_config
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition
 from onwrist.signals.recordings.readers import read_recording

@@ -10,10 +10,10 @@ from onwrist.export.graphs.onnx_step import write_onnx_step
 from onwrist.export.graphs.onnx_writer import write_onnx
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
 from onwrist.models.student.network import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN, Student
-from onwrist.quantize.distill import load_student
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent
-from onwrist.quantize.qat import float_weights, int8_weights, load_quantised
+from onwrist.quantize.integers.training import load_quantised
+from onwrist.quantize.teaching.student_files import float_weights, int8_weights, load_student
 from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEndConfig
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from onwrist.export.to_tflite import write_whole
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
 from onwrist.firmware_sim.parity.streamed import (
@@ -24,6 +23,7 @@ from onwrist.firmware_sim.parts import cells
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
 from onwrist.models.student.network import work
+from onwrist.writing import write_whole
 
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 

@@ -127,3 +127,25 @@ def _heart_rate(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
         "reference": float(errors[0].mean()), "other": float(errors[1].mean()),
         "difference": difference, "windows": int(known.sum()),
     }  # fmt: skip
+
+
+def ptq_and_qat(found: dict[str, dict]) -> str:
+    """PTQ and QAT side by side, Markdown."""
+    lines = [
+        "| | cosine median | cosine worst | heart rate MAE (BPM) | quality AUROC | irregular AUROC |",
+        "|---|---|---|---|---|---|",
+    ]
+    first = next(iter(found.values()))
+    lines.append(
+        f"| float | 1 | 1 | {first['heart_rate']['reference']:.2f} | {first['quality']['reference']:.4f} "
+        f"| {first['irregular']['reference']:.4f} |"
+    )
+    for name, c in found.items():
+        cells = []
+        for key, digits in (("heart_rate", 2), ("quality", 4), ("irregular", 4)):
+            d, low, high = c[key]["difference"]
+            cells.append(f"{c[key]['other']:.{digits}f} ({d:+.4f} [{low:+.4f}, {high:+.4f}])")
+        lines.append(
+            f"| {name.upper()} | {c['cosine']['median']:.5f} | {c['cosine']['worst']:.5f} | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)

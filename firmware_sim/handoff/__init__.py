@@ -1,0 +1,1 @@
+"""What is handed over, checked: the verifier of bundles."""

@@ -1,0 +1,80 @@
+"""Where students are kept, and how a float student is written and read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from onwrist.errors import CheckpointError
+from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
+from onwrist.models.student.network import Student, StudentConfig, describe
+from onwrist.quantize.teaching.examples import Standard
+from onwrist.resources import WEIGHTS
+
+
+def runs_of(step: str, teacher: str | None) -> Path:
+    """Folder of what a step made of a teacher: runs/STEP, and in it one for each teacher that was named."""
+    return Path("runs", step, re.sub(r"[^A-Za-z0-9]+", "-", teacher or "").strip("-"))
+
+
+def float_weights(size: str, teacher: str | None = None) -> Path:
+    """The float student of a size: the shipped one, or what quantize/distill.py left for a teacher."""
+    return _of_teacher("distill", f"{size}.safetensors", teacher)
+
+
+def int8_weights(size: str, teacher: str | None = None) -> Path:
+    """The quantised student of a size: the shipped one, or what quantize/qat.py left for a teacher."""
+    return _of_teacher("qat", f"{size}.int8.safetensors", teacher)
+
+
+def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
+    path = runs_of(step, teacher) / name
+    if not teacher or (teacher == SHIPPED_TEACHER and not path.exists()):
+        return WEIGHTS / name
+    if not path.exists():
+        raise CheckpointError(
+            f"no student of {teacher}", where=path, cure=f"Run python quantize/{step}.py --teacher {teacher}"
+        )
+    return path
+
+
+def save_student(path: Path, student: Student, standard: Standard, metadata: dict) -> None:
+    """Student weights, the standardisation of its embedding, and its config in one safetensors file."""
+    state = student.state_dict()
+    state["standard.mean"] = torch.from_numpy(np.asarray(standard.mean, np.float32))
+    state["standard.std"] = torch.from_numpy(np.asarray(standard.std, np.float32))
+    if standard.basis is not None:
+        state["standard.basis"] = torch.from_numpy(np.asarray(standard.basis, np.float32))
+    save_weights(path, state, {"student": describe(student.config), **metadata})
+
+
+def load_student(path: Path | str) -> tuple[Student, Standard]:
+    """A student in eval mode and its standardisation.
+
+    Raises:
+        CheckpointError: not a student, or not its shape.
+    """
+    state, metadata = read_state(path)
+    student = Student(student_config(metadata, path))
+    basis = state.pop("standard.basis", None)
+    standard = Standard(
+        state.pop("standard.mean").numpy(),
+        state.pop("standard.std").numpy(),
+        None if basis is None else basis.numpy(),
+    )
+    load_strict(student, state, path)
+    return student.eval(), standard
+
+
+def student_config(metadata: dict[str, str], where) -> StudentConfig:
+    """The config that a student file carries."""
+    if "student" not in metadata:
+        raise CheckpointError("is not a student", where=where, cure="Make one with quantize/distill.py")
+    values: dict[str, Any] = json.loads(metadata["student"])
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return StudentConfig(**fields)
