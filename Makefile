@@ -4,14 +4,19 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 WITNESS := $(VENV)/.witness
+FLOORS := signals models quantize export firmware_sim recordings
 
-.PHONY: deploy test witness test-witness lint bench clean
+.PHONY: deploy test test-fast witness test-witness lint bench clean
 
 deploy: $(INSTALLED)
 	$(PY) firmware_sim/deploy.py
 
 test: $(INSTALLED)
 	$(PY) -m pytest --ignore tests/test_witness.py
+
+# What needs no emulator, no training and no whole recording: under two minutes.
+test-fast: $(INSTALLED)
+	$(PY) -m pytest --ignore tests/test_witness.py -m "not slow"
 
 # Google's converter as an independent witness, and for the encoder's own TFLite (about 1 GB more).
 witness: $(WITNESS)
@@ -21,6 +26,8 @@ test-witness: $(WITNESS)
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
+	rm -rf build/types && mkdir -p build/types/onwrist
+	ln -s $(CURDIR)/onwrist/* $(addprefix $(CURDIR)/,$(FLOORS)) build/types/onwrist/
 	$(PY) -m mypy
 
 bench: $(INSTALLED)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.settings import Bits, HopS, SensorHz, Teacher
+
 
 @dataclass(frozen=True)
 class BundleConfig:
@@ -15,14 +17,10 @@ class BundleConfig:
 
     sizes: tuple[str, ...] = ("watch", "band")
     """Students."""
-    teacher: str | None = None
-    """The teacher that was named to quantize/distill.py and qat.py (default: the shipped one)."""
-    hop_s: float = 1.0
-    """Seconds between outputs, a multiple of 0.2."""
-    rate_hz: int = 64
-    """The sensor's rate: 25, 32, 50, 64, 100 or 125."""
-    bits: int = 19
-    """The sensor's resolution."""
+    teacher: Teacher = None
+    hop_s: HopS = 1.0
+    sensor_hz: SensorHz = 64
+    bits: Bits = 19
     report: Path | None = None
     """Folder with report.html and report.json to include (make deploy does)."""
     out: Path = Path("build/bundle")
@@ -37,7 +35,7 @@ def main(config: BundleConfig) -> None:
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
 
-    hop, fixed = hop_samples(config.hop_s), design(config.rate_hz, config.bits)
+    hop, fixed = hop_samples(config.hop_s), design(config.sensor_hz, config.bits)
     files, students = shared_files(), {}
     for size in config.sizes:
         artifacts = load_artifacts(size, teacher=config.teacher)

@@ -1,42 +1,28 @@
 """Export to plain C11 with a static memory plan.
 
 python export/to_c.py                              # the shipped watch student as a stream, with its front end
-python export/to_c.py --model mine.tflite --name mine --out build/c
-python export/to_c.py --model mine.tflite --name mine --array True     # only its bytes, for teams that stay on TFLM
+python export/to_c.py --tflite mine.tflite --name mine --out build/c
+python export/to_c.py --tflite mine.tflite --name mine --array     # only its bytes, for teams that stay on TFLM
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from onwrist.errors import ExportError
-from onwrist.export.graphs.tflite_writer import write_tflite_step
-from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
-from onwrist.export.sources.firmware import firmware_sources
-from onwrist.quantize.integers.training import load_integers
-from onwrist.quantize.teaching.student_files import int8_weights
-from onwrist.signals.front_end.fixed import design
-from onwrist.signals.front_end.floating import hop_samples
-from onwrist.writing import write_whole
+from onwrist.settings import Bits, HopS, SensorHz, Size, Teacher
 
 
 @dataclass(frozen=True)
 class CConfig:
     """Export of one model to C."""
 
-    size: Literal["watch", "band"] = "watch"
-    """Which student, as a stream behind its front end."""
-    teacher: str | None = None
-    """The teacher that was named to quantize/distill.py and qat.py (default: the shipped one)."""
-    hop_s: float = 1.0
-    """Hop of the shipped student, seconds, a multiple of 0.2."""
-    rate_hz: int = 64
-    """The sensor's rate: 25, 32, 50, 64, 100 or 125."""
-    bits: int = 19
-    """The sensor's resolution."""
-    model: Path | None = None
+    size: Size = "watch"
+    teacher: Teacher = None
+    hop_s: HopS = 1.0
+    sensor_hz: SensorHz = 64
+    bits: Bits = 19
+    tflite: Path | None = None
     """Another .tflite of int8 convolutions, dense layers, pools, additions and softmax."""
     name: str | None = None
     """Prefix of the C names (default: the size)."""
@@ -49,20 +35,31 @@ class CConfig:
 def main(config: CConfig) -> None:
     """Export a model to plain C11 with a static memory plan."""
     from onwrist.command import say
+    from onwrist.errors import ExportError
+    from onwrist.export.graphs.tflite_writer import write_tflite_step
+    from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
+    from onwrist.export.sources.firmware import firmware_sources
+    from onwrist.quantize.integers.training import load_integers
+    from onwrist.quantize.teaching.student_files import int8_weights
+    from onwrist.signals.front_end.fixed import design
+    from onwrist.signals.front_end.floating import hop_samples
+    from onwrist.writing import write_whole
 
-    name = config.name or (config.size if not config.model else "model")
-    if config.model:
+    name = config.name or (config.size if not config.tflite else "model")
+    if config.tflite:
         try:
-            data = config.model.read_bytes()
+            data = config.tflite.read_bytes()
         except OSError as error:
-            raise ExportError(f"cannot be read ({error.strerror})", where=config.model, cure="Give a .tflite") from None
-        made = None if config.array else write_c(data, name, where=config.model)
+            raise ExportError(
+                f"cannot be read ({error.strerror})", where=config.tflite, cure="Give a .tflite"
+            ) from None
+        made = None if config.array else write_c(data, name, where=config.tflite)
         files = {**made.files, **runtime_sources()} if made else {}
         plan = made.plan if made else None
     else:
         model, hop = load_integers(int8_weights(config.size, config.teacher)), hop_samples(config.hop_s)
         data = write_tflite_step(model, hop)
-        firmware = firmware_sources(model, hop, design(config.rate_hz, config.bits))
+        firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits))
         files, plan = firmware.files, firmware.plan
     if config.array:
         files = {f"{name}_tflite.h": array_header(data, name)}

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from onwrist.signals.front_end.floating import hop_samples
-from onwrist.writing import write_whole
+from onwrist.settings import StepHopS, Teacher
 
 
 @dataclass(frozen=True)
@@ -22,49 +21,34 @@ class TFLiteConfig:
 
     size: Literal["watch", "band", "hub"] = "watch"
     """watch and band: the students, exact integers. hub: the encoder itself, for an application processor."""
-    teacher: str | None = None
-    """The teacher that was named to quantize/distill.py and qat.py, or for hub the encoder itself (default: the shipped one)."""
-    model: Path | None = None
+    teacher: Teacher = None
+    weights: Path | None = None
     """Quantised student from quantize/qat.py, or for hub an xMAE checkpoint (default: the shipped weights)."""
-    hop_s: float | None = None
-    """Export one hop of a stream with its state in the open, not the whole window: seconds, a multiple of 0.2."""
+    hop_s: StepHopS = None
     out: Path | None = None
     """File to write (default: build/SIZE.tflite)."""
 
 
-def export_tflite(config: TFLiteConfig) -> bytes:
-    """The file as bytes.
+def main(config: TFLiteConfig) -> None:
+    """Export a model to full-integer TFLite."""
 
-    Raises:
-        CheckpointError: the weights do not fit. ExportError: a float operator would be left in a student.
-    """
+    from onwrist.command import say
+    from onwrist.export.graphs.tflite_writer import check_integer_only
+    from onwrist.export.handoff.files import student_tflite
+    from onwrist.quantize.teaching.student_files import int8_weights
+    from onwrist.writing import write_whole
+
+    path = config.out or Path("build") / f"{config.size}.tflite"
     if config.size == "hub":
         from onwrist.export.handoff.hub import hub_tflite
 
-        return hub_tflite(config.model or config.teacher)
-    from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-    from onwrist.quantize.integers.training import load_integers
-    from onwrist.quantize.teaching.student_files import int8_weights
-
-    model = load_integers(config.model or int8_weights(config.size, config.teacher))
-    data = write_tflite_step(model, hop_samples(config.hop_s)) if config.hop_s else write_tflite(model)
-    check_integer_only(data)
-    return data
-
-
-def main(config: TFLiteConfig) -> None:
-    """Export a model to full-integer TFLite."""
-    from onwrist.command import say
-
-    path = config.out or Path("build") / f"{config.size}.tflite"
-    data = export_tflite(config)
+        data = hub_tflite(config.weights or config.teacher)
+        what = "INT8 convolutions and products; LayerNorm, GELU and softmax stay float"
+    else:
+        data = student_tflite(config.weights or int8_weights(config.size, config.teacher), config.hop_s)
+        what = f"int8 in and out, {len(check_integer_only(data))} integer operators, no float"
     write_whole(path, data)
-    if config.size == "hub":
-        say(f"{path}: {len(data):,} bytes, INT8 convolutions and products; LayerNorm, GELU and softmax stay float")
-        return
-    from onwrist.export.graphs.tflite_writer import check_integer_only
-
-    say(f"{path}: {len(data):,} bytes, int8 in and out, {len(check_integer_only(data))} integer operators, no float")
+    say(f"{path}: {len(data):,} bytes, {what}")
 
 
 if __name__ == "__main__":

@@ -7,28 +7,9 @@ Ratios within one run may be quoted; milliseconds are this host's.
 
 from __future__ import annotations
 
-import resource
-import time
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
-import numpy as np
-
-from onwrist.export.handoff.artifacts import SIZES, load_artifacts
-from onwrist.firmware_sim.parity.gates import all_runtimes
-from onwrist.firmware_sim.runtimes.hop import LiteRTStep, Stepped, TFLMStep, TorchStep, time_major
-from onwrist.firmware_sim.runtimes.window import Runtime, TorchFloat
-from onwrist.firmware_sim.watch.faults import KINDS, Faults
-from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
-from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
-from onwrist.signals.front_end.fixed import FixedFrontEnd
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
-from onwrist.signals.recordings.readers import read_recording
-
-EVERY_FAULT = Faults(tuple(kind() for kind in KINDS.values()), seed=1)
+from onwrist.settings import HOUR_ON_A_WRIST, HopS, Recording
 
 
 @dataclass(frozen=True)
@@ -39,42 +20,33 @@ class BenchConfig:
     """Windows, and hops, per round and runtime."""
     rounds: int = 5
     """Rounds; the runtimes take turns, so that a drifting host does not favour one."""
-    recording: Path = Path("recordings/S34.npz")
-    """What the watch as a whole is played, over and over."""
+    recording: Recording = HOUR_ON_A_WRIST
     hours: int = 24
     """Hours of it."""
-    hop_s: float = 1.0
-    """Seconds between outputs."""
-
-
-def _one_by_one(runtime: Runtime | Stepped, rows: np.ndarray) -> None:
-    for row in rows:
-        if isinstance(runtime, Runtime):
-            runtime.run(row[None])
-        else:
-            runtime.step(row)
-
-
-def ms_each(call: Callable[[], object], count: int) -> float:
-    """Milliseconds per item of one call over `count` items."""
-    began = time.perf_counter()
-    call()
-    return (time.perf_counter() - began) / count * 1e3
-
-
-def time_runtimes(runtimes: list[Runtime | Stepped], windows: np.ndarray, hop: int, rounds: int) -> dict[str, float]:
-    """Median milliseconds per hop of each runtime, in turns; int8 windows (n, window), of which a hop is the end."""
-    found: dict[str, list[float]] = {r.name: [] for r in runtimes}
-    for _ in range(rounds):
-        for runtime in runtimes:
-            x = windows if isinstance(runtime, Runtime) else windows[:, -hop:]
-            x = x if runtime.integer else x.astype(np.float32) / 32
-            found[runtime.name].append(ms_each(partial(_one_by_one, runtime, x), len(x)))
-    return {name: float(np.median(values)) for name, values in found.items()}
+    hop_s: HopS = 1.0
 
 
 def main(config: BenchConfig) -> None:
     """Time every runtime, the front end and a day on the watch on this host."""
+
+    import resource
+    from collections import deque
+    from functools import partial
+
+    import numpy as np
+
+    from onwrist.export.handoff.artifacts import SIZES, load_artifacts
+    from onwrist.firmware_sim.parity.gates import all_runtimes
+    from onwrist.firmware_sim.runtimes.hop import LiteRTStep, TFLMStep, TorchStep, time_major
+    from onwrist.firmware_sim.runtimes.timing import EVERY_FAULT, ms_each, time_runtimes
+    from onwrist.firmware_sim.runtimes.window import TorchFloat
+    from onwrist.firmware_sim.watch.faults import Faults
+    from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+    from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+    from onwrist.signals.front_end.fixed import FixedFrontEnd
+    from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
+    from onwrist.signals.recordings.readers import read_recording
+
     recording = read_recording(config.recording)
     sensor = Sensor(recording, SensorConfig())
     rng = np.random.default_rng(0)

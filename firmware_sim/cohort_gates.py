@@ -5,29 +5,30 @@ python firmware_sim/cohort_gates.py --size band
 
 from __future__ import annotations
 
-import datetime
-import json
 from dataclasses import dataclass
-from typing import Literal
 
-from onwrist.export.handoff.artifacts import load_artifacts
-from onwrist.firmware_sim.parity.gates import cohort_comparison, judge_cohort, stored_path
-from onwrist.quantize.judging.evaluate import evaluation
+from onwrist.settings import Size
 
 
 @dataclass(frozen=True)
 class CohortGatesConfig:
     """Cohort gates of one shipped student."""
 
-    size: Literal["watch", "band"] = "watch"
-    """Which student."""
+    size: Size = "watch"
     store: bool = False
     """Keep the result beside the weights, for machines without the cohort."""
 
 
 def main(config: CohortGatesConfig) -> int:
     """INT8 against float on the labelled cohort; exit status 1 if a gate fails."""
+
+    import datetime
+    import json
+
     from onwrist.command import GATE_FAILED, bar, say
+    from onwrist.export.handoff.artifacts import load_artifacts
+    from onwrist.firmware_sim.parity.gates import cohort_comparison, judge_cohort, stored_path
+    from onwrist.quantize.judging.evaluate import evaluation
 
     artifacts = load_artifacts(config.size)
     if config.store:

@@ -1,36 +1,163 @@
-"""What the scripts share: `--help` from the config dataclass, a progress bar, and errors as one line."""
+"""The command line: one command with many verbs, the same as one script a verb.
+
+    onwrist deploy                     # and so for every verb; `onwrist --help` lists them
+    python firmware_sim/deploy.py      # the same, from a checkout
+
+A verb is a module with a frozen config dataclass, whose fields become its options, and `main(config)`. Verbs import what
+they need when they run, so that `--help` and a wrong argument answer at once.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import importlib
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from onwrist.errors import OnwristError
 
 Config = TypeVar("Config")
-USER_ERROR, GATE_FAILED = 2, 1
+# Exit statuses: what a gate found, what a user can mend, what a signal ended (128 + its number, as shells have it).
+GATE_FAILED, USER_ERROR, FAULT, INTERRUPTED, BROKEN_PIPE = 1, 2, 70, 130, 141
+
+# Verb -> (module under onwrist, config class, what it does), in the order of the road.
+VERBS = {
+    "deploy": (
+        "firmware_sim.deploy",
+        "DeployConfig",
+        "the whole road: export, stream, firmware, gates, bundle, report",
+    ),
+    "stream": (
+        "firmware_sim.stream",
+        "StreamConfig",
+        "one recording through the simulated watch, with parity and a report",
+    ),
+    "verify": ("firmware_sim.verify", "VerifyConfig", "check a handoff bundle"),
+    "tflite": ("export.to_tflite", "TFLiteConfig", "export to full-integer TFLite"),
+    "onnx": ("export.to_onnx", "ONNXConfig", "export to quantised ONNX"),
+    "c": ("export.to_c", "CConfig", "export to plain C"),
+    "bundle": ("export.bundle", "BundleConfig", "write a handoff bundle"),
+    "pretrain": ("models.pretrain", "PretrainConfig", "pretrain an encoder"),
+    "distill": ("quantize.distill", "DistillConfig", "distil an encoder into a streaming student"),
+    "qat": ("quantize.qat", "QATConfig", "quantise a student: PTQ, then QAT"),
+    "probe": ("models.probe", "ProbeConfig", "what the frozen teacher knows"),
+    "skill": ("quantize.skill", "SkillConfig", "how much of the teacher's skill a student keeps"),
+    "teachers": ("quantize.teachers", "TeachersConfig", "which teacher leaves the best student"),
+    "benchmark": ("models.benchmark", "BenchmarkConfig", "many encoders on the same people"),
+    "efficiency": ("models.efficiency", "EfficiencyConfig", "how many labelled people an encoder needs"),
+    "published": ("models.published", "PublishedConfig", "the published table beside ours"),
+    "curves": ("models.curves", "CurvesConfig", "what pretraining runs cost"),
+    "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
+    "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
+    "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
+    "bench": ("firmware_sim.bench", "BenchConfig", "timings on this host"),
+    "versus": ("firmware_sim.versus", "VersusConfig", "the C beside another generator's"),
+}
 
 
-def run(main: Callable[[Config], int | None], config: type[Config]) -> None:
+def main() -> None:
+    """`onwrist VERB [options]`."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help"):
+        print(_verbs())
+        raise SystemExit(0 if words else USER_ERROR)
+    if words[0] == "--version":
+        from onwrist import __version__
+
+        print(__version__)
+        raise SystemExit(0)
+    verb, options = words[0], words[1:]
+    if verb not in VERBS:
+        import difflib
+
+        near = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f": did you mean {near[0]}?" if near else "; `onwrist --help` lists them"
+        say(f"error: no verb {verb!r}{hint}")
+        raise SystemExit(USER_ERROR)
+    place, config, _ = VERBS[verb]
+    try:
+        module = importlib.import_module(f"onwrist.{place}")
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    run(module.main, getattr(module, config), options, f"onwrist {verb}")
+
+
+def _verbs() -> str:
+    width = max(map(len, VERBS)) + 2
+    lines = [f"  {verb:{width}}{what}" for verb, (_, _, what) in VERBS.items()]
+    return "\n".join(
+        ["usage: onwrist VERB [options]   (onwrist VERB --help lists a verb's options)", "", *lines, "", "  --version"]
+    )
+
+
+def run(
+    main: Callable[[Config], int | None],
+    config: type[Config],
+    options: list[str] | None = None,
+    program: str | None = None,
+) -> None:
     """Parse `config` from the command line, call `main` with it, exit with its status.
 
-    A user's mistake is printed as one line and exits with 2; a failed gate is `main` returning 1.
+    A user's mistake is one line and status 2, a failed gate is `main` returning 1. Anything else is a fault of this
+    program: one line and status 70, the trace with `--debug`.
     """
     import tyro
 
-    parsed = tyro.cli(config, config=(tyro.conf.FlagConversionOff,), description=_first_paragraph(main, config))
+    options = list(sys.argv[1:] if options is None else options)
+    debug = "--debug" in options
+    options = [o for o in options if o != "--debug"]
     try:
+        parsed = tyro.cli(_quiet_none(config), args=options, prog=program, description=_first_paragraph(main, config))
         status = main(parsed)
+        sys.stdout.flush()
     except OnwristError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
+        if debug:
+            traceback.print_exc()
+        say(f"error: {error}")
+        status = USER_ERROR
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        say("stopped")
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, which is its right; what is left unwritten would raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        lines = str(error).splitlines()
+        say(f"fault: {type(error).__name__}: {lines[0] if lines else ''} (the trace: --debug)")
+        status = FAULT
     raise SystemExit(status or 0)
+
+
+def _quiet_none(config: type[Config]) -> type[Config]:
+    """The same config without "(default: None)" in its help: what None means stands in the field's own words."""
+    import tyro
+
+    hints = get_type_hints(config, include_extras=True)
+    silent = {
+        f.name: Annotated[hints[f.name], tyro.conf.arg(help_behavior_hint="", metavar=_metavar(hints[f.name]))]
+        for f in dataclasses.fields(config)  # type: ignore[arg-type]
+        if (f.default is None or f.default == ()) and not hasattr(hints[f.name], "__metadata__")
+    }
+    made = type(config.__name__, (config,), {"__annotations__": silent, "__doc__": config.__doc__})
+    for name in silent:
+        setattr(made, name, getattr(config, name))
+    return dataclasses.dataclass(frozen=True)(made)
+
+
+def _metavar(hint: Any) -> str | None:
+    """PATH for `Path | None`: that it may be left out is plain from the brackets' absence."""
+    kinds = [k for k in get_args(hint) if k is not type(None) and k is not Ellipsis]
+    names = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "NUMBER"}
+    return names.get(kinds[0]) if len(kinds) == 1 else None
 
 
 def _first_paragraph(main: Callable, config: type) -> str:
@@ -38,20 +165,27 @@ def _first_paragraph(main: Callable, config: type) -> str:
 
 
 def bar(items: Iterable, what: str, **more) -> Any:
-    """Progress bar on standard error."""
+    """Progress bar on standard error; where that is no terminal, a line at the start and at the end."""
     from tqdm import tqdm
 
-    return tqdm(items, desc=what, file=sys.stderr, dynamic_ncols=True, mininterval=0.5, **more)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    pace = {"mininterval": 0.5} if terminal else {"mininterval": 60.0, "maxinterval": 120.0}
+    return tqdm(items, desc=what, file=sys.stderr, dynamic_ncols=terminal, ascii=not terminal, **pace, **more)
 
 
 def results(found: Any, path: Path, text: str) -> None:
-    """What a measuring script leaves: its numbers as JSON in `path`, its table on standard output."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1))
+    """What a measuring command leaves: its numbers as JSON in `path`, its table on standard output."""
+    from onwrist.writing import write_whole
+
+    write_whole(path, json.dumps(found, indent=1).encode())
     print(text)
     say(f"results: {path}")
 
 
 def say(text: str) -> None:
-    """One line for the person at the terminal."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for the person at the terminal; nothing where standard error was closed, whatever it can encode."""
+    if sys.stderr is None:
+        return
+    encoding = sys.stderr.encoding or "ascii"
+    with contextlib.suppress(OSError):
+        print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)

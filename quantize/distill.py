@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from onwrist.settings import Bf16, Data, Size, Teacher
 
 
 @dataclass(frozen=True)
 class DistillConfig:
     """Distillation of one student."""
 
-    size: Literal["watch", "band"] = "watch"
-    """Which student of the ladder."""
-    teacher: str | None = None
-    """A pretrained system by name, a checkpoint, or my_encoder.py:make (default: the shipped teacher)."""
+    size: Size = "watch"
+    teacher: Teacher = None
     out: Path | None = None
     """File to write (default: runs/distill/SIZE.safetensors, or in a folder of the teacher's name there)."""
     steps: int = 4000
@@ -35,14 +34,12 @@ class DistillConfig:
     """AdamW weight decay."""
     versions: int = 3
     """Watch-like versions of each recording."""
-    hop_s: float = 8.0
-    """Seconds between windows of one version."""
+    every_s: float = 8.0
+    """Seconds between the training windows that are cut from one version."""
     seed: int = 0
     """Seed of weights, versions and batches."""
-    bf16: bool = True
-    """bfloat16 autocast."""
-    data: Path | None = None
-    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
+    bf16: Bf16 = True
+    data: Data = None
 
     @property
     def path(self) -> Path:
@@ -69,7 +66,7 @@ def main(config: DistillConfig) -> None:
         load_encoder(config.teacher),
         shape.context,
         versions=config.versions,
-        hop_s=config.hop_s,
+        hop_s=config.every_s,
         seed=config.seed,
         root=config.data,
         progress=bar,

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+
+from onwrist.settings import Data, Size, Teacher
 
 
 @dataclass(frozen=True)
 class QATConfig:
     """Quantisation of one student."""
 
-    size: Literal["watch", "band"] = "watch"
-    """Which student of the ladder."""
-    teacher: str | None = None
-    """The teacher that was named to quantize/distill.py (default: the shipped one)."""
+    size: Size = "watch"
+    teacher: Teacher = None
     student: Path | None = None
     """Float student (default: the teacher's of that size)."""
     out: Path | None = None
@@ -33,12 +32,11 @@ class QATConfig:
     """Windows per step."""
     lr: float = 1.5e-4
     """Peak learning rate, cosine to zero."""
-    hop_s: float = 8.0
-    """Seconds between training windows."""
+    every_s: float = 8.0
+    """Seconds between the training windows that are cut from one version."""
     seed: int = 0
     """Seed of batches."""
-    data: Path | None = None
-    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
+    data: Data = None
 
     @property
     def path(self) -> Path:
@@ -65,7 +63,7 @@ def main(config: QATConfig) -> None:
         None,
         parent.config.context,
         versions=1,
-        hop_s=config.hop_s,
+        hop_s=config.every_s,
         seed=config.seed + 1,
         root=config.data,
         progress=bar,

@@ -10,15 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from onwrist.models.bench.tasks import Windows
-from onwrist.models.encoders.checkpoint import load_encoder
-from onwrist.models.probe import encode, run_probes, table
-from onwrist.models.student.network import LADDER
-from onwrist.quantize.integers.training import load_integers
-from onwrist.quantize.judging.evaluate import run_integers, run_torch
-from onwrist.quantize.teaching.student_files import float_weights, load_student
+from onwrist.settings import Bf16, Data, Only
 
 
 @dataclass(frozen=True)
@@ -31,25 +23,25 @@ class SkillConfig:
     """Also the INT8 students, in the firmware's arithmetic."""
     out: Path = Path("runs/skill.json")
     """Where the results are written."""
-    only: tuple[str, ...] = ()
-    """Names of sets to probe (default: all): ppg_arrhythmia, icu, bidmc, stress_predict."""
-    bf16: bool = True
-    """bfloat16 features of the teacher."""
-    data: Path | None = None
-    """Folder of the sets (default: $ONWRIST_DATA, then ../shared/data)."""
-
-
-def kept(row: dict) -> str:
-    """Share of skill kept for a table, empty for the teacher; a teacher without skill leaves nothing to keep."""
-    if "skill_kept" not in row:
-        return ""
-    share, low, high = (100 * v for v in row["skill_kept"])
-    return f", {share:.1f} % [{low:.1f}, {high:.1f}]" if np.isfinite(share) else ", teacher has none"
+    only: Only = ()
+    bf16: Bf16 = True
+    data: Data = None
 
 
 def main(config: SkillConfig) -> None:
     """Probe the students' embeddings beside the teacher's: share of skill kept, paired by person."""
+
+    import numpy as np
+
     from onwrist.command import bar, results
+    from onwrist.models.bench.probe import encode, run_probes, table
+    from onwrist.models.bench.tasks import Windows
+    from onwrist.models.encoders.checkpoint import load_encoder
+    from onwrist.models.student.network import LADDER
+    from onwrist.quantize.integers.training import load_integers
+    from onwrist.quantize.judging.evaluate import run_integers, run_torch
+    from onwrist.quantize.judging.skill import kept
+    from onwrist.quantize.teaching.student_files import float_weights, load_student
 
     encoder = load_encoder()
     folder = config.weights

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from onwrist.errors import RecordingError, SplitError
 from onwrist.models.bench.bootstrap import MeanError, Ranking, difference, scores
+from onwrist.models.bench.efficiency import SHARES, best, curve, some_people
+from onwrist.models.bench.efficiency import table as efficiency_table
 from onwrist.models.bench.labels import SEED_TASKS, load_labels
+from onwrist.models.bench.probe import auroc, fold_rows, predict
+from onwrist.models.bench.published import table as published_table
+from onwrist.models.bench.systems import cell, page, run_task, tally
 from onwrist.models.bench.tasks import Task, Windows
-from onwrist.models.benchmark import cell, page, run_task, tally
-from onwrist.models.curves import table as curves_table
-from onwrist.models.efficiency import SHARES, best, curve, some_people
-from onwrist.models.efficiency import table as efficiency_table
-from onwrist.models.probe import auroc, fold_rows, predict
-from onwrist.models.published import table as published_table
+from onwrist.models.objectives.curves import table as curves_table
 from onwrist.resources import SHIPPED
 from onwrist.signals.people.cohort import cut, prepare
 from onwrist.signals.recordings.readers import read_recording
@@ -333,7 +333,7 @@ def test_a_users_encoder_goes_all_the_way_to_the_stream(small_root, tmp_path, ru
         ("export/to_tflite.py", *teacher, "--out", "w.tflite"),
         ("export/to_onnx.py", *teacher, "--out", "w.onnx"),
         ("export/to_c.py", *teacher, "--out", "c"),
-        ("firmware_sim/stream.py", SHIPPED / "v470s.npz", *teacher, "--cohort", "False", "--out", "stream"),
+        ("firmware_sim/stream.py", SHIPPED / "v470s.npz", *teacher, "--no-cohort", "--out", "stream"),
     )
     for step in steps:
         done = run_script(*step, cwd=tmp_path)

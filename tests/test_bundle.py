@@ -58,7 +58,9 @@ def test_golden_vectors_cover_rails_and_rest(pieces):
 
 def test_scripts_make_and_check_it(run_script, tmp_path):
     out = tmp_path / "out"
-    done = run_script("export/bundle.py", "--sizes", "band", "--hop-s", 2, "--rate-hz", 100, "--bits", 22, "--out", out)
+    done = run_script(
+        "export/bundle.py", "--sizes", "band", "--hop-s", 2, "--sensor-hz", 100, "--bits", 22, "--out", out
+    )
     assert done.returncode == 0, done.stderr
     done = run_script("firmware_sim/verify.py", out)
     assert done.returncode == VALID, done.stdout

@@ -4,16 +4,16 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from conftest import ROOT
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.onnx_writer import convolutions
 from onwrist.export.graphs.tflite_writer import check_integer_only, read_integers_back, write_tflite
-from onwrist.export.to_onnx import ONNXConfig, export_onnx
-from onwrist.export.to_tflite import TFLiteConfig, export_tflite, write_whole
+from onwrist.export.handoff.files import student_onnx, student_tflite
 from onwrist.firmware_sim.parity.gates import EXACT
 from onwrist.firmware_sim.parity.memory import planned_activations
 from onwrist.firmware_sim.runtimes.window import TFLM, LiteRT, other_runtimes
+from onwrist.quantize.teaching.student_files import int8_weights
+from onwrist.writing import write_whole
 
 
 def windows(count: int, seed: int = 0) -> np.ndarray:
@@ -126,20 +126,19 @@ def test_script_with_no_argument_writes_the_watch_student(run_script, tmp_path):
     out = tmp_path / "x.tflite"
     done = run_script("export/to_tflite.py", "--out", out)
     assert done.returncode == 0, done.stderr
-    assert out.read_bytes() == export_tflite(TFLiteConfig())
+    assert out.read_bytes() == student_tflite(int8_weights("watch"))
     x = windows(6)
     for a, b in zip(TFLM(out.read_bytes(), 400).run(x), LiteRT(out.read_bytes()).run(x), strict=True):
         np.testing.assert_array_equal(a, b)
     plain = run_script("export/to_tflite.py", cwd=tmp_path)
     assert plain.returncode == 0
     assert (tmp_path / "build" / "watch.tflite").exists()
-    assert tmp_path != ROOT
 
 
 def test_onnx_script(run_script, tmp_path):
     out = tmp_path / "band.onnx"
     assert run_script("export/to_onnx.py", "--size", "band", "--out", out).returncode == 0
-    assert len(convolutions(out.read_bytes())) == len(convolutions(export_onnx(ONNXConfig("band"))))
+    assert len(convolutions(out.read_bytes())) == len(convolutions(student_onnx(int8_weights("band"))))
 
 
 def test_a_failed_write_leaves_nothing_behind(run_script, tmp_path):
@@ -154,7 +153,7 @@ def test_a_failed_write_leaves_nothing_behind(run_script, tmp_path):
 
 
 def test_weights_of_another_kind_are_refused(run_script, tmp_path):
-    done = run_script("export/to_tflite.py", "--model", "models/weights/teacher.safetensors", "--out", tmp_path / "x")
+    done = run_script("export/to_tflite.py", "--weights", "models/weights/teacher.safetensors", "--out", tmp_path / "x")
     assert done.returncode == 2
     assert "teacher.safetensors" in done.stderr
     assert not (tmp_path / "x").exists()

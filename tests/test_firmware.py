@@ -19,8 +19,8 @@ from onwrist.firmware_sim.runtimes.compiler import CORES, M55, PORTABLE_CORES, b
 from onwrist.firmware_sim.runtimes.device import ROOTS, FirmwareStep, Native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
+from onwrist.firmware_sim.runtimes.versus import ours, theirs
 from onwrist.firmware_sim.runtimes.window import activation_bytes
-from onwrist.firmware_sim.versus import ours, theirs
 from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
@@ -285,12 +285,12 @@ def test_through_the_script(run_script, tmp_path, artifacts):
     files = {p.name: p.read_text() for p in (tmp_path / "c").iterdir()}
     assert files == firmware_sources(artifacts.model, 25, design(64, 19)).files
     (tmp_path / "net.tflite").write_bytes(NETWORKS["anomaly"]())
-    for words in ((), ("--array", "True")):
+    for words in ((), ("--array",)):
         done = run_script(
-            "export/to_c.py", "--model", tmp_path / "net.tflite", "--name", "net", "--out", tmp_path / "d", *words
+            "export/to_c.py", "--tflite", tmp_path / "net.tflite", "--name", "net", "--out", tmp_path / "d", *words
         )
         assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "d").iterdir()} == {"net.c", "net.h", "net_tflite.h", *KERNELS}
-    done = run_script("export/to_c.py", "--model", tmp_path / "none.tflite", "--out", tmp_path / "e")
+    done = run_script("export/to_c.py", "--tflite", tmp_path / "none.tflite", "--out", tmp_path / "e")
     assert done.returncode == 2
     assert not (tmp_path / "e").exists()

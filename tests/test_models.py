@@ -11,14 +11,15 @@ from sklearn.metrics import roc_auc_score
 from synthetic import synthetic_track
 
 from onwrist.errors import CheckpointError, ConfigError
+from onwrist.models.bench.probe import auroc, encode, interval_features, paired, probe, random_encoder
 from onwrist.models.bench.tasks import Task, Windows, windows_of
 from onwrist.models.encoders.checkpoint import TEACHER, deployable, load_encoder, load_xmae, read_state
 from onwrist.models.encoders.xmae import XMAE, Path, XMAEConfig
 from onwrist.models.objectives.cross_modal import anchor, masked_error
+from onwrist.models.objectives.pretraining import learning_rate, pretrain
 from onwrist.models.objectives.rhythm import TARGETS, beat_map, rhythm_loss, targets
 from onwrist.models.objectives.sampler import Sampler
-from onwrist.models.pretrain import PretrainConfig, learning_rate, pretrain
-from onwrist.models.probe import auroc, encode, interval_features, paired, probe, random_encoder
+from onwrist.models.objectives.settings import PretrainConfig
 from onwrist.signals.people.cohort import Track, cut, prepare
 from onwrist.signals.pulse.beats import Beats
 from onwrist.signals.recordings.readers import read_recording

@@ -11,21 +11,22 @@ from synthetic import synthetic_track
 from torch import nn
 
 from onwrist.errors import CheckpointError, ConfigError
-from onwrist.models.curves import work
 from onwrist.models.encoders.checkpoint import load_encoder
 from onwrist.models.encoders.resnet import ResNet1D
 from onwrist.models.encoders.vit import ViT1D
 from onwrist.models.objectives.apple import info_nce, koleo, two_way
 from onwrist.models.objectives.base import Batch, effective_rank, hidden_patches, kept_count, scatter_visible
+from onwrist.models.objectives.curves import work
 from onwrist.models.objectives.dino import STUDENT_TEMPERATURE, TEACHER_TEMPERATURE, distillation_loss
 from onwrist.models.objectives.mae import hidden_error
 from onwrist.models.objectives.momentum import Momentum, rising
 from onwrist.models.objectives.msn import assignments, siamese_loss
+from onwrist.models.objectives.pretraining import pretrain, validate
 from onwrist.models.objectives.sampler import Sampler
+from onwrist.models.objectives.settings import PretrainConfig
 from onwrist.models.objectives.simclr import nt_xent
 from onwrist.models.objectives.views import Views, crops
 from onwrist.models.objectives.zoo import NINE, SYSTEMS, build
-from onwrist.models.pretrain import PretrainConfig, pretrain, validate
 
 EVERY = tuple(SYSTEMS)
 SELF_DISTILLED = ("dino", "msn")  # the slow copy is kept

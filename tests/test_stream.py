@@ -20,11 +20,11 @@ from onwrist.firmware_sim.parity.gates import (
     judge_cohort,
     stored_path,
 )
+from onwrist.firmware_sim.parity.parts import cells, find_part
+from onwrist.firmware_sim.parity.play import reference_rate, stream
 from onwrist.firmware_sim.parity.report import page, table
 from onwrist.firmware_sim.parity.streamed import summary
-from onwrist.firmware_sim.parts import cells, find_part
-from onwrist.firmware_sim.stream import reference_rate, stream
-from onwrist.firmware_sim.sweep import STRENGTHS, point, stored_curves, subjects
+from onwrist.firmware_sim.parity.sweep import STRENGTHS, point, stored_curves, subjects
 from onwrist.firmware_sim.watch.faults import KINDS, parse_faults
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
@@ -34,7 +34,7 @@ from onwrist.signals.recordings.recording import Channel, Recording
 
 SCRIPTS = (
     "models/pretrain.py", "models/probe.py", "quantize/distill.py", "quantize/qat.py", "quantize/skill.py", "export/to_onnx.py",
-    "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/parity.py",
+    "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/cohort_gates.py",
     "firmware_sim/bench.py", "firmware_sim/parts.py", "firmware_sim/sweep.py", "firmware_sim/versus.py", "export/to_c.py",
     "export/bundle.py", "models/benchmark.py", "models/efficiency.py", "quantize/teachers.py",
     "models/curves.py", "models/published.py",
@@ -97,7 +97,7 @@ def test_a_faulty_run_is_drawn_and_reproduced(run_script, tmp_path):
     for name, words in (("a", ("--faults", recipe)), ("b", ("--fault", "lost:share=0.05", "motion", "--seed", 4))):
         done = run_script(
             "firmware_sim/stream.py", "recordings/v200s.npz", "--size", "band", "--out", tmp_path / name,
-            "--cohort", "False", "--part", "STM32L4R5", *words,
+            "--no-cohort", "--part", "STM32L4R5", *words,
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         found.append(json.loads((tmp_path / name / "report.json").read_text())["runs"][0])
@@ -160,12 +160,11 @@ def test_own_csv_through_the_script(run_script, tmp_path, recordings):
         tmp_path / "mine.csv",
         "--size",
         "band",
-        "--watch-rate",
+        "--sensor-hz",
         50,
         "--out",
         out,
-        "--cohort",
-        "False",
+        "--no-cohort",
     )
     assert done.returncode in (0, 1), done.stderr
     found = json.loads((out / "report.json").read_text())["runs"][0]
@@ -182,9 +181,7 @@ def test_own_e4_folder_through_the_script(run_script, tmp_path, recordings):
     folder.mkdir()
     body = "\n".join(f"{v:.2f}" for v in source.ppg.samples[: 64 * 60])
     (folder / "BVP.csv").write_text(f"{source.start_unix:.6f}\n64.000000\n{body}\n")
-    done = run_script(
-        "firmware_sim/stream.py", folder, "--size", "band", "--out", tmp_path / "out", "--cohort", "False"
-    )
+    done = run_script("firmware_sim/stream.py", folder, "--size", "band", "--out", tmp_path / "out", "--no-cohort")
     assert done.returncode in (0, 1), done.stderr
     assert json.loads((tmp_path / "out" / "report.json").read_text())["runs"][0]["seconds"] == pytest.approx(60)
 
@@ -193,7 +190,7 @@ def test_bad_recordings_end_in_one_line(run_script, tmp_path):
     (tmp_path / "short.csv").write_text("ppg\n" + "\n".join(str(np.sin(i / 8)) for i in range(300)))
     for words in (("none.csv",), ("short.csv",), ("short.csv", "--rate-hz", "50")):
         done = run_script(
-            "firmware_sim/stream.py", tmp_path / words[0], *words[1:], "--out", tmp_path / "out", "--cohort", "False"
+            "firmware_sim/stream.py", tmp_path / words[0], *words[1:], "--out", tmp_path / "out", "--no-cohort"
         )
         assert done.returncode == 2
         assert done.stderr.strip().splitlines()[-1].startswith("error: ")

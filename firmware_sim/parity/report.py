@@ -11,6 +11,7 @@ import numpy as np
 
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
+from onwrist.firmware_sim.parity.parts import cells
 from onwrist.firmware_sim.parity.streamed import (
     LATENCY_QUANTILES,
     WORK_HOPS_S,
@@ -19,7 +20,6 @@ from onwrist.firmware_sim.parity.streamed import (
     rate_errors,
     summary,
 )
-from onwrist.firmware_sim.parts import cells
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
 from onwrist.models.student.network import work

@@ -11,7 +11,7 @@ import numpy as np
 from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.gates import Agreement, Gate
 from onwrist.firmware_sim.parity.memory import Memory
-from onwrist.firmware_sim.parts import Cost
+from onwrist.firmware_sim.parity.parts import Cost
 from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.watch import Counters, Hop, Why
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN, StudentConfig

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import json
 import os
+import sys
+import traceback
 from pathlib import Path
 
 import torch
@@ -139,17 +141,31 @@ def _made_by_user(text: str) -> nn.Module:
     cure = "Name a function without arguments that returns an nn.Module, as my_encoder.py:make"
     try:
         if place.endswith(".py"):
+            # As if she had started it herself: what lies beside her file can be imported, now and when it runs.
+            beside = str(Path(place).resolve().parent)
+            if beside not in sys.path:
+                sys.path.insert(0, beside)
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)
             module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(module.__name__, module)
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
         encoder = getattr(module, function)()
-    except (ImportError, OSError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"gives no encoder ({error})", where=text, cure=cure) from error
+    except Exception as error:  # her code may raise anything
+        line = _own_line(error, place)
+        raise CheckpointError(
+            f"gives no encoder ({type(error).__name__}: {error}{line})", where=text, cure=cure
+        ) from error
     if not isinstance(encoder, nn.Module):
         raise CheckpointError(f"gave a {type(encoder).__name__}", where=text, cure=cure)
     return encoder.eval()
+
+
+def _own_line(error: Exception, place: str) -> str:
+    """ ", line N of FILE" where the trace passes through the user's file last."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).name == Path(place).name]
+    return f", line {own[-1].lineno} of {Path(place).name}" if own else ""
 
 
 def embedding_width(encoder: nn.Module) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from onwrist.models.probe import auroc, interval
+from onwrist.models.bench.probe import auroc, interval
 from onwrist.models.student.network import HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.teaching.examples import answer_labels

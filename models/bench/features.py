@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from onwrist.errors import CheckpointError
+from onwrist.models.bench.probe import encode, interval_features
 from onwrist.models.bench.tasks import Windows
 from onwrist.models.encoders.checkpoint import PRETRAINING_ONLY, embedding_width, load_encoder
 from onwrist.models.encoders.resnet import ResNet1D
 from onwrist.models.encoders.vit import ViT1D
 from onwrist.models.objectives.cross_modal import CrossModal
 from onwrist.models.objectives.zoo import SYSTEMS
-from onwrist.models.probe import encode, interval_features
 
 HAND_MADE, NO_SIGNAL = "hand-made intervals", "no signal"
 # What any trained encoder must beat: each network with the weights that it is born with, and two that need none.

@@ -1,0 +1,143 @@
+"""The command line: every verb, its help, its mistakes, its exits; and that scripts and verbs are the same thing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from onwrist import __version__
+from onwrist.command import BROKEN_PIPE, FAULT, INTERRUPTED, USER_ERROR, VERBS
+
+
+def onwrist(*words, **more):
+    command = [sys.executable, "-m", "onwrist", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, **more)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_describes_every_option(verb):
+    done = onwrist(verb, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "torch" not in done.stderr
+    assert "(default: None)" not in done.stdout
+    assert "{None}" not in done.stdout
+    options = re.findall(r"^│ (--[a-z0-9-]+)", done.stdout, re.MULTILINE)
+    text = re.sub(r"[│╭╰─╮╯]", " ", done.stdout[done.stdout.index("╭") :])
+    for a, b in zip(options, [*options[1:], None], strict=False):
+        start = text.index(a + " ") if a + " " in text else text.index(a)
+        end = text.find(b, start + len(a)) if b else -1
+        body = text[start : end if end > 0 else None]
+        assert len(body.replace(a, "").split()) > 4, f"{verb} {a} has no description"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_waits_for_no_library(verb):
+    slow = [
+        "torch",
+        "brevitas",
+        "onnx",
+        "onnxruntime",
+        "tensorflow",
+        "scipy",
+        "pandas",
+        "matplotlib",
+        "sklearn",
+        "numpy",
+    ]
+    code = (
+        f"import sys; sys.argv = ['onwrist', {verb!r}, '--help']\n"
+        "from onwrist.command import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print([m for m in {slow!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_one_name_means_one_thing():
+    meaning = {}
+    for verb in VERBS:
+        text = onwrist(verb, "--help").stdout
+        for name in ("--hop-s", "--sensor-hz", "--bits", "--teacher", "--data", "--only", "--bf16"):
+            found = re.search(rf"│ {name}[ ,](.*?)(?=│ --|╰)", text, re.DOTALL)
+            if found:
+                words = " ".join(re.sub(r"[│]", " ", found[1]).split())
+                meaning.setdefault(name, {})[words.split(maxsplit=1)[1].split(".")[0].split(" (default")[0]] = verb
+    assert all(len(m) == 1 for m in meaning.values()), meaning
+    assert len(meaning) == 7
+
+
+def test_the_scripts_are_the_verbs():
+    for place, config, _ in VERBS.values():
+        script = ROOT / (place.replace(".", "/") + ".py")
+        assert f"run(main, {config})" in script.read_text()
+
+
+def test_mistakes_are_one_line():
+    for words, expected in (
+        (("strem",), "did you mean stream?"),
+        (("stream", "none.csv"), "none.csv"),
+        (("tflite", "--hop-s", "0.3"), "multiple"),
+    ):
+        done = onwrist(*words)
+        assert done.returncode == USER_ERROR, done.stderr
+        assert expected in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.stderr
+
+
+def test_version_and_list():
+    assert onwrist("--version").stdout.strip() == __version__
+    listed = onwrist("--help").stdout
+    assert all(f"  {verb} " in listed for verb in VERBS)
+
+
+def test_a_fault_is_one_line_and_a_trace_on_demand(tmp_path):
+    code = (
+        "import dataclasses, sys\n"
+        "from onwrist.command import run\n"
+        "@dataclasses.dataclass(frozen=True)\n"
+        "class Config:\n    '''Nothing.'''\n"
+        "def main(config):\n    '''Breaks.'''\n    raise ZeroDivisionError('by zero')\n"
+        "run(main, Config)\n"
+    )
+    script = tmp_path / "breaks.py"
+    script.write_text(code)
+    plain = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert plain.returncode == FAULT
+    assert plain.stderr.strip() == "fault: ZeroDivisionError: by zero (the trace: --debug)"
+    traced = subprocess.run([sys.executable, script, "--debug"], capture_output=True, text=True)
+    assert "Traceback" in traced.stderr
+
+
+def test_a_reader_that_leaves_is_no_fault():
+    done = subprocess.run(
+        f"{sys.executable} -m onwrist stream --help | head -1 >/dev/null; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode in (0, BROKEN_PIPE)
+    assert done.stderr == ""
+
+
+def test_closed_output_and_ascii_terminals_are_survived():
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    assert onwrist("parts", "--help", env=ascii_only).returncode == 0
+    done = subprocess.run(f"{sys.executable} -m onwrist --help >&-", shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_is_one_word():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "onwrist", "stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(1.0)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == INTERRUPTED, said
+    assert "Traceback" not in said
