@@ -12,15 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from onwrist.settings import Bf16, Data, Only
+from onwrist.settings import Bf16, Data, Only, Teacher
 
 
 @dataclass(frozen=True)
 class ProbeConfig:
     """Probing of a teacher against random weights and hand-made features."""
 
-    teacher: Path | None = None
-    """Checkpoint (default: the shipped teacher)."""
+    teacher: Teacher = None
     out: Path = Path("runs/probe.json")
     """Where the results are written."""
     only: Only = ()
