@@ -43,11 +43,12 @@ def main(config: BenchConfig) -> None:
     from onwrist.firmware_sim.watch.faults import Faults
     from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
     from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+    from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.front_end.fixed import FixedFrontEnd
     from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
     from onwrist.signals.recordings.readers import read_recording
 
-    recording = read_recording(config.recording)
+    recording = read_recording(shipped_or_own(config.recording))
     sensor = Sensor(recording, SensorConfig())
     rng = np.random.default_rng(0)
     windows = rng.integers(-128, 128, (config.windows, 400)).astype(np.int8)

@@ -1,7 +1,7 @@
 """From the shipped weights and recordings to a handoff folder and a parity report: what `make deploy` runs.
 
 python firmware_sim/deploy.py
-python firmware_sim/deploy.py --recording my_e4_folder --out build/mine
+python firmware_sim/deploy.py my_e4_folder --out build/mine
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def main(config: DeployConfig) -> int:
     from onwrist.firmware_sim.parity.sweep import stored_curves
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
+    from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.recordings.readers import read_recording
 
-    recording = read_recording(config.recording)
+    recording = read_recording(shipped_or_own(config.recording))
     watch = WatchConfig(config.hop_s, SensorConfig())
     fixed = design(watch.sensor.rate_hz, watch.sensor.bits)
     results, curves, files, students = [], [], shared_files(), {}

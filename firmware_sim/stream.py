@@ -65,9 +65,10 @@ def main(config: StreamConfig) -> int:
     from onwrist.firmware_sim.watch.faults import parse_faults, read_faults
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
+    from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.recordings.readers import read_recording
 
-    recording = read_recording(config.recording, rate_hz=config.rate_hz, channel=config.channel)
+    recording = read_recording(shipped_or_own(config.recording), rate_hz=config.rate_hz, channel=config.channel)
     artifacts = load_artifacts(config.size, config.weights, config.student, config.teacher)
     faults = read_faults(config.faults) if config.faults else parse_faults(config.fault, config.seed)
     sensor = SensorConfig(config.sensor_hz, config.fifo, config.bits)

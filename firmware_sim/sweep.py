@@ -1,7 +1,7 @@
 """How accuracy degrades with the strength of each fault, with the watch's own gate in the loop.
 
     python firmware_sim/sweep.py --size band
-    python firmware_sim/sweep.py --recordings my_folder_of_npz --only lost motion
+    python firmware_sim/sweep.py --recordings my_folder_of_npz --kinds lost motion
 
 Heart rate of every shown output against the ECG, and the share of outputs that are shown; by person, with intervals.
 """
@@ -25,7 +25,7 @@ class SweepConfig:
     size: Size = "watch"
     recordings: Annotated[Path, tyro.conf.Positional] = SHIPPED
     """Folder of .npz recordings with ECG (default: those that ship)."""
-    only: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
     """Kinds of fault (default: all)."""
     seed: int = 0
     """Seed of the faults."""
@@ -46,7 +46,7 @@ def main(config: SweepConfig) -> None:
     from onwrist.firmware_sim.watch.faults import KINDS
 
     assert set(STRENGTHS) == set(KINDS)
-    found = sweep(load_artifacts(config.size), config.recordings, config.only, config.seed, bar)
+    found = sweep(load_artifacts(config.size), config.recordings, config.kinds, config.seed, bar)
     path = stored_path(config.size) if config.store else config.out / f"{config.size}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")

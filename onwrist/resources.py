@@ -12,6 +12,12 @@ WEIGHTS = Path(str(files("onwrist.models"))) / "weights"
 C_SOURCES = Path(str(files("onwrist.export.sources"))) / "c"
 
 
+def recording(place: Path) -> Path:
+    """A recording's path as it is, or that of a recording that ships by its name alone, as `S34`."""
+    named = SHIPPED / f"{place.name}.npz"
+    return named if place == Path(place.name) and not place.exists() and named.exists() else place
+
+
 def licence(name: str) -> bytes:
     """LICENSE or NOTICE, as installed with the package's metadata."""
     text = distribution("onwrist").read_text(f"licenses/{name}")

@@ -13,7 +13,7 @@ Recording = Annotated[
     Path,
     Positional,
     arg(
-        help="A recording: .npz, .csv, WFDB, EDF, HDF5, or an Empatica E4 folder.",
+        help="A recording: a file or folder in any format that is read, or the name of one that ships (S34, bidmc_05).",
         help_behavior_hint="(default: the shipped hour on a wrist, S34)",
     ),
 ]
@@ -47,7 +47,7 @@ Only = Annotated[
     arg(
         help="Names of sets (default: all): ppg_arrhythmia, icu, bidmc, stress_predict.",
         help_behavior_hint="",
-        metavar="NAME ...",
+        metavar="NAME",
     ),
 ]
 Bf16 = Annotated[bool, arg(help="bfloat16 autocast: twice as fast where the CPU has AVX512-BF16.")]

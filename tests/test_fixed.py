@@ -1,5 +1,7 @@
 """The fixed-point front end against its float design, and against every input that could break its widths."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,20 +9,22 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 
 from onwrist.errors import ConfigError
+from onwrist.export.handoff.artifacts import contract, load_artifacts
+from onwrist.export.handoff.bundle import golden_vectors
 from onwrist.firmware_sim.parity.gates import front_end_gates
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
+    IN_COUNTS,
     MAGNITUDE_BITS,
     MAX_BITS,
     POLE_BITS,
     TAP_BITS,
     FixedFrontEnd,
-    counts_config,
     design,
     front_end_parity,
 )
-from onwrist.signals.front_end.floating import WATCH_RATES_HZ, FrontEnd, FrontEndConfig
+from onwrist.signals.front_end.floating import WATCH_RATES_HZ, FrontEnd
 from onwrist.signals.recordings.readers import read_recording
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
@@ -86,7 +90,7 @@ def test_full_scale_steps_saturate_and_recover(bits, rate, seed, step):
     rng = np.random.default_rng(seed)
     counts = np.repeat(rng.choice([0, 2**bits - 1], 30), step)
     out = FixedFrontEnd(rate, bits).push(counts)
-    real = FrontEnd(rate, counts_config()).push(counts)
+    real = FrontEnd(rate, IN_COUNTS).push(counts)
     assert out.dtype == np.int8
     # The magnitude of a full-scale step is known to 20 bits, int8 has 8: a rounding may turn, no more.
     assert np.abs(out - np.clip(np.rint(real.astype(float) * 32), -128, 127)).max(initial=0) <= 1
@@ -129,4 +133,21 @@ def test_bad_settings_are_refused():
         with pytest.raises(ConfigError):
             FixedFrontEnd(rate, bits)
     with pytest.raises(ConfigError, match="power of two"):
-        design(64, 19, FrontEndConfig(clip=3.0))
+        design(64, 19, replace(IN_COUNTS, clip=3.0))
+    with pytest.raises(ConfigError, match="in ADC counts"):
+        design(64, 19, replace(IN_COUNTS, floor=1e-9))
+
+
+def test_another_design_is_obeyed_to_the_golden_vectors():
+    """Filter edge and floor reach the integers, the contract and the vectors that firmware is held against."""
+    other = design(64, 19, replace(IN_COUNTS, highpass_hz=0.8, floor=2.0))
+    usual = design(64, 19)
+    assert other.numerator != usual.numerator
+    assert other.floor == 4 * usual.floor
+    artifacts = load_artifacts("band")
+    golden, plain = golden_vectors(artifacts, 25, other), golden_vectors(artifacts, 25, usual)
+    np.testing.assert_array_equal(
+        FixedFrontEnd.of(other).push(golden.counts)[: golden.input.size], golden.input.ravel()
+    )
+    assert (golden.input != plain.input).any()
+    assert contract(artifacts, 25, usual)["front_end"]["floor"] == IN_COUNTS.floor == 0.5

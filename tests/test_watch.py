@@ -24,7 +24,7 @@ from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
 from onwrist.quantize.integers.training import load_integers
-from onwrist.signals.front_end.fixed import FixedFrontEnd, counts_config
+from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Channel, Recording
@@ -136,7 +136,7 @@ def test_windows_are_the_front_ends_output_at_every_hop(artifacts, rate):
     config = SensorConfig(rate, fifo=7)
     sensor = Sensor(recording(pulse(40)), config)
     hops = list(watch(artifacts, hop_s=2.0, sensor=config).run(sensor))
-    whole, real = FixedFrontEnd(rate, config.bits).push(sensor.counts), condition(sensor.counts, rate, counts_config())
+    whole, real = FixedFrontEnd(rate, config.bits).push(sensor.counts), condition(sensor.counts, rate, IN_COUNTS)
     assert len(hops) == len(whole) // 50
     for k, hop in enumerate(hops):
         end = 50 * (k + 1)

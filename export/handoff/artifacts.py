@@ -14,8 +14,8 @@ from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent
 from onwrist.quantize.integers.training import load_quantised
 from onwrist.quantize.teaching.student_files import float_weights, int8_weights, load_student
-from onwrist.signals.front_end.fixed import FixedDesign
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEndConfig
+from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 SIZES = ("watch", "band")
 ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
@@ -82,7 +82,7 @@ def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesig
         "rate_hz": STUDENT_RATE_HZ,
         "window_samples": model.window,
         "hop_multiple_samples": config.stride,
-        "front_end": asdict(FrontEndConfig()),
+        "front_end": asdict(IN_COUNTS),
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
         "embedding": {"type": "int8", "shape": [1, 1, 1, EMBEDDING], "scale": float(model.embedding_scale), "zero_point": 0},
         "answers": {

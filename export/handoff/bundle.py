@@ -72,7 +72,7 @@ def golden_vectors(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> Golden
             np.full(GOLDEN_FLAT_S * rate, full // 3),
         ]
     ).astype(np.int32)
-    x = FixedFrontEnd(fixed.rate_hz, fixed.bits).push(counts)
+    x = FixedFrontEnd.of(fixed).push(counts)
     hops = len(x) // hop
     x = x[: hops * hop].reshape(hops, hop)
     stream = IntegerStream(artifacts.model, hop)

@@ -103,7 +103,7 @@ def sweep(artifacts: Artifacts, folder: Path, only: tuple[str, ...], seed: int, 
     curves = {}
     for kind in progress(only or tuple(STRENGTHS), f"faults {artifacts.size}"):
         if kind not in STRENGTHS:
-            raise ConfigError(f"no fault {kind!r}", field="only", cure=f"Use {', '.join(STRENGTHS)}")
+            raise ConfigError(f"no fault {kind!r}", field="kinds", cure=f"Use {', '.join(STRENGTHS)}")
         name, strengths = STRENGTHS[kind]
         often = {"every_s": OFTEN[kind]} if kind in OFTEN else {}
         points = [clean]

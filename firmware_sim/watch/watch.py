@@ -22,7 +22,7 @@ from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.models.student.network import ANSWERS
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.signals.front_end.fixed import FixedFrontEnd, counts_config
+from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
 
 # Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
@@ -159,7 +159,7 @@ class Watch:
         rate = config.sensor.rate_hz
         self.ring = RingBuffer(capacity_for(rate, config.sensor.fifo, config.hop_s))
         self.front_end = FixedFrontEnd(rate, config.sensor.bits)
-        self.witness = FrontEnd(rate, counts_config()) if witness else None
+        self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
         self.full = 2**config.sensor.bits - 1
         self.expected: int | None = None

@@ -1,6 +1,6 @@
 """The front end in integers: ADC counts in, the student's int8 input out, as a Cortex-M computes it.
 
-The same three stages as `signals.frontend`, which stays their design and their witness:
+The same three stages as `signals.front_end.floating`, which stays their design and their witness:
 
 | stage | arithmetic |
 |---|---|
@@ -33,11 +33,8 @@ MAGNITUDE_BITS = 12
 WEIGHT_BITS, KEEP_BITS, ALPHA_BITS = 20, 24, 20
 # Half an ADC count of mean magnitude: what is quieter is the converter's own noise, and must not be blown up.
 FLOOR_COUNTS = 0.5
-
-
-def counts_config(config: FrontEndConfig = FrontEndConfig()) -> FrontEndConfig:
-    """The float contract for a signal in ADC counts: its floor is half a count."""
-    return replace(config, floor=FLOOR_COUNTS)
+# The contract of a watch: its signal is in counts, so its floor is too.
+IN_COUNTS = replace(FrontEndConfig(), floor=FLOOR_COUNTS)
 
 
 @dataclass(frozen=True)
@@ -81,8 +78,8 @@ class FixedDesign:
         return {**asdict(self), "taps": self.taps.tolist()}
 
 
-def design(rate_hz: float, bits: int, config: FrontEndConfig = FrontEndConfig()) -> FixedDesign:
-    """Quantise the float front end's coefficients.
+def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> FixedDesign:
+    """Quantise the float front end's coefficients; the config's floor is in counts.
 
     Raises:
         ConfigError: more than 24 bits, or a rate below the student's.
@@ -96,13 +93,19 @@ def design(rate_hz: float, bits: int, config: FrontEndConfig = FrontEndConfig())
     b0, _, _, _, a1, a2 = butter(2, config.highpass_hz, "highpass", fs=STUDENT_RATE_HZ, output="sos")[0]
     fraction = WORD_BITS - bits
     keep = np.exp(-1.0 / (config.scale_tau_s * STUDENT_RATE_HZ))
+    if config.floor * (1 << (fraction + MAGNITUDE_BITS)) < 1:
+        raise ConfigError(
+            f"a floor of {config.floor:g} counts",
+            field="floor",
+            cure="The floor is in ADC counts here: 0.5 is the converter's noise",
+        )
     steps = 128 / config.clip
     if steps != 1 << int(np.log2(steps)):
         raise ConfigError(f"clip {config.clip:g}", field="clip", cure="Use a power of two, so that scaling is a shift")
     return FixedDesign(
         rate_hz, bits, up, down, fraction, taps,
         numerator=round(b0 * (1 << POLE_BITS)), a1=round(a1 * (1 << POLE_BITS)), a2=round(a2 * (1 << POLE_BITS)),
-        keep=round(keep * (1 << KEEP_BITS)), floor=round(FLOOR_COUNTS * (1 << (fraction + MAGNITUDE_BITS))),
+        keep=round(keep * (1 << KEEP_BITS)), floor=round(config.floor * (1 << (fraction + MAGNITUDE_BITS))),
         steps=int(np.log2(steps)),
     )  # fmt: skip
 
@@ -115,7 +118,7 @@ class FixedFrontEnd:
         config: the contract.
     """
 
-    def __init__(self, rate_hz: float, bits: int, config: FrontEndConfig = FrontEndConfig()):
+    def __init__(self, rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS):
         self.design = design(rate_hz, bits, config)
         self.reset()
 
@@ -214,13 +217,11 @@ class FrontEndParity:
 def front_end_parity(counts: np.ndarray, rate_hz: float, bits: int) -> FrontEndParity:
     """Run counts (n,) through both front ends."""
     fixed = FixedFrontEnd(rate_hz, bits).push(counts).astype(np.float64)
-    real = FrontEnd(rate_hz, counts_config()).push(counts).astype(np.float64)
+    real = FrontEnd(rate_hz, IN_COUNTS).push(counts).astype(np.float64)
     return compare_front_ends(fixed, real)
 
 
-def compare_front_ends(
-    fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = FrontEndConfig()
-) -> FrontEndParity:
+def compare_front_ends(fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = IN_COUNTS) -> FrontEndParity:
     """int8 output (n,) of the fixed front end against the float one's output (n,) in real units."""
     steps = 128 / config.clip
     quantised = np.clip(np.rint(real * steps), -128, 127)

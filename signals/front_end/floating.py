@@ -54,7 +54,8 @@ class FrontEndConfig:
     clip: float = 4.0
     """Output range: +-4 mean magnitudes hold a pulse with margin; INT8 then has a step of 1/32."""
     floor: float = 1e-6
-    """Least mean magnitude, in input units: keeps a flat line from dividing by zero."""
+    """Least mean magnitude, in input units: keeps a flat line from dividing by zero. For a recording in units of its
+    own next to nothing; a watch's counts have a floor of half a count (`fixed.IN_COUNTS`)."""
 
 
 @lru_cache(maxsize=32)
