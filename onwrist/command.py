@@ -43,6 +43,7 @@ VERBS = {
     "onnx": ("export.to_onnx", "ONNXConfig", "export to quantised ONNX"),
     "c": ("export.to_c", "CConfig", "export to plain C"),
     "bundle": ("export.bundle", "BundleConfig", "write a handoff bundle"),
+    "doctor": ("doctor", "DoctorConfig", "what is installed, what is missing, and what that costs"),
     "pretrain": ("models.pretrain", "PretrainConfig", "pretrain an encoder"),
     "distill": ("quantize.distill", "DistillConfig", "distil an encoder into a streaming student"),
     "qat": ("quantize.qat", "QATConfig", "quantise a student: PTQ, then QAT"),

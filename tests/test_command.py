@@ -1,5 +1,6 @@
 """The command line: every verb, its help, its mistakes, its exits; and that scripts and verbs are the same thing."""
 
+import json
 import os
 import re
 import signal
@@ -76,6 +77,7 @@ def test_one_name_means_one_thing():
 def test_the_scripts_are_the_verbs():
     for place, config, _ in VERBS.values():
         script = ROOT / (place.replace(".", "/") + ".py")
+        script = script if script.exists() else ROOT / "onwrist" / f"{place}.py"
         assert f"run(main, {config})" in script.read_text()
 
 
@@ -141,3 +143,16 @@ def test_an_interrupt_is_one_word():
     _, said = child.communicate(timeout=60)
     assert child.returncode == INTERRUPTED, said
     assert "Traceback" not in said
+
+
+def test_the_doctor_names_what_is_missing_and_the_mend(tmp_path):
+    done = onwrist("doctor", env={**os.environ, "PATH": str(tmp_path), "ONWRIST_DATA": str(tmp_path / "none")})
+    assert done.returncode == 0, done.stdout  # what this suite runs on has everything that is needed
+    lines = {line.split()[1]: line for line in done.stdout.splitlines()}
+    assert lines["torch"].startswith("ok")
+    assert lines["qemu-system-arm"].startswith("without")
+    assert "apt-get install qemu-system-arm" in lines["qemu-system-arm"]
+    assert "ONWRIST_DATA" in lines["larger"]
+    found = json.loads(onwrist("doctor", "--json").stdout)
+    assert found["schema"] == "onwrist-doctor-1"
+    assert {f["name"] for f in found["findings"]} > {"torch", "CUDA", "chromium"}
