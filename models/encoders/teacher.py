@@ -1,0 +1,129 @@
+"""Any encoder as a teacher: brought to the windows that this project cuts, and looked at before it is believed.
+
+A window is 10 s of PPG, 0.5-8 Hz, 1000 samples at 100 Hz, scaled to [-1, 1]; an encoder that wants another rate or scale
+gets it here, so that nobody resamples inside a `forward`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onwrist.errors import CheckpointError
+from onwrist.models.encoders.checkpoint import embedding_width, load_encoder
+from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S
+
+# Embeddings of different people's pulses that all point the same way within half a degree teach nothing.
+SAME_ANSWER = 0.99996
+# Spread of an embedding's coordinates over windows, relative to their size, below which it is a constant in all but name.
+LEAST_SPREAD = 1e-5
+
+
+class Adapted(nn.Module):
+    """An encoder behind this project's windows.
+
+    Args:
+        encoder: takes (B, round(10 * rate_hz)) float32, returns (B, d).
+        rate_hz: its own rate.
+        scaling: "min-max" (to [-1, 1]) or "z-score", of each window.
+    """
+
+    def __init__(self, encoder: nn.Module, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max"):
+        super().__init__()
+        self.encoder, self.scaling = encoder, scaling
+        self.samples = round(WINDOW_S * rate_hz)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, 1000) in [-1, 1] to (B, d)."""
+        if wave.shape[-1] != self.samples:
+            # The windows hold nothing above 8 Hz, so that a straight line between samples is exact enough.
+            wave = F.interpolate(wave.unsqueeze(1), self.samples, mode="linear", align_corners=True).squeeze(1)
+        if self.scaling == "z-score":
+            wave = (wave - wave.mean(-1, keepdim=True)) / wave.std(-1, keepdim=True).clamp(min=1e-6)
+        return self.encoder(wave)
+
+
+class FromOnnx(nn.Module):
+    """An encoder that is an ONNX file alone: distillation needs no more than its forward.
+
+    Raises:
+        CheckpointError: no ONNX that runs here, or not one input and one output.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        import onnxruntime
+
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # whatever a damaged file makes the runtime raise
+            raise CheckpointError(
+                f"is no ONNX that runs here ({error})"[:200], where=path, cure="Export it again"
+            ) from None
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        if len(inputs) != 1 or not outputs:
+            raise CheckpointError(
+                f"has {len(inputs)} inputs",
+                where=path,
+                cure="Export the encoder alone: one window in, one embedding out",
+            )
+        self.name, self.channels = inputs[0].name, len(inputs[0].shape) == 3
+        self.one_by_one = inputs[0].shape[0] == 1
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, n) to (B, d); a file whose input is (B, 1, n) gets that."""
+        rows = wave.detach().numpy().astype(np.float32)
+        rows = rows[:, None] if self.channels else rows
+        parts = [rows[i : i + 1] for i in range(len(rows))] if self.one_by_one else [rows]
+        found = np.concatenate([self.session.run(None, {self.name: part})[0] for part in parts])
+        return torch.from_numpy(found.reshape(len(rows), -1))
+
+
+def load_teacher(source: str | None, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max") -> nn.Module:
+    """A teacher by whatever names it (see `Teacher` of the spec), behind this project's windows, in eval mode.
+
+    Raises:
+        CheckpointError: it is not there, or does not do what an encoder does.
+    """
+    encoder = FromOnnx(Path(source)) if source and source.endswith(".onnx") else load_encoder(source)
+    plain = rate_hz == TEACHER_RATE_HZ and scaling == "min-max"
+    teacher = encoder if plain else Adapted(encoder, rate_hz, scaling)
+    embedding_width(teacher)
+    return teacher.eval()
+
+
+@torch.no_grad()
+def examine(encoder: nn.Module, windows: np.ndarray, where: str) -> list[str]:
+    """Look at what a teacher says of real windows (n, 1000) before it is imitated; words of warning, if any.
+
+    Raises:
+        CheckpointError: NaN, a constant, or the same answer for every signal: nothing could be learnt from it.
+    """
+    found = encoder(torch.from_numpy(windows)).float().numpy()
+    bad = ~np.isfinite(found)
+    if bad.any():
+        raise CheckpointError(
+            f"gives NaN or infinity in {int(bad.any(axis=1).sum())} of {len(found)} windows", where=where,
+            cure="Look at its scaling, and at layers that divide",
+        )  # fmt: skip
+    spread, size = float(found.std(axis=0).mean()), float(np.abs(found).mean())
+    if spread <= LEAST_SPREAD * max(size, 1e-12):
+        raise CheckpointError(
+            f"gives the same answer for every signal (spread {spread:.2g} at a size of {size:.2g})", where=where,
+            cure="Load its weights; look at its input's scale",
+        )  # fmt: skip
+    unit = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    near = float((unit @ unit.T)[~np.eye(len(unit), dtype=bool)].mean())
+    dead = int((found.std(axis=0) <= LEAST_SPREAD * max(size, 1e-12)).sum())
+    said = []
+    if near > SAME_ANSWER:
+        said.append(
+            f"embeddings of different people are alike (mean cosine {near:.5f}): only their small differences are learnt"
+        )
+    if dead:
+        said.append(f"{dead} of {found.shape[1]} coordinates never move")
+    return said
