@@ -22,6 +22,8 @@ class Channel:
         name: the source's own name of it.
         units: the file's units ("counts" where it has none).
         start_s: start relative to the recording's start, seconds.
+        offset: what was taken out of `samples` in double precision, because single precision would have lost the
+            pulse on top of it (a 32-bit ADC far from zero); 0 almost always.
     """
 
     samples: np.ndarray
@@ -29,6 +31,7 @@ class Channel:
     name: str = "ppg"
     units: str = "counts"
     start_s: float = 0.0
+    offset: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -48,6 +51,8 @@ class Recording:
         ecg, acc, resp: other channels, or None. `acc` is (n, 3).
         labels: name -> array or scalar as the file had it (R-peaks in ECG samples,
             1 Hz numerics, stress task, age ...).
+        notices: what the reader found odd and the user should hear, one sentence each: a clock set back, a pulse upside
+            down, a channel chosen among several. Nothing here stops a recording from being used.
     """
 
     ppg: Channel
@@ -58,6 +63,7 @@ class Recording:
     acc: Channel | None = None
     resp: Channel | None = None
     labels: dict[str, np.ndarray] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for channel in (self.ppg, self.ecg, self.acc, self.resp):

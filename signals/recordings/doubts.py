@@ -1,0 +1,46 @@
+"""What is looked at in every recording after it was read: no signal at all, upside down, clipped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from onwrist.errors import RecordingError
+from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.pulse.polarity import upside_down
+from onwrist.signals.recordings.recording import Recording
+
+# Real pulses touch their own maximum once; a converter at its rail stays there.
+CLIPPED_SHARE = 0.1
+
+
+def judged(recording: Recording, invert: bool = False) -> Recording:
+    """The recording, turned if asked for, with notices on what is odd in its PPG.
+
+    Raises:
+        RecordingError: every sample of a window's length or more has the same value.
+    """
+    ppg = recording.ppg
+    present = ppg.samples[np.isfinite(ppg.samples)]
+    if recording.seconds >= WINDOW_S and present.min() == present.max():
+        raise RecordingError(
+            f"every sample is {present[0] + ppg.offset:g}: there is no signal", where=recording.source, field=ppg.name,
+            cure="Choose another channel, or check the sensor",
+        )  # fmt: skip
+    notices = list(recording.notices)
+    if recording.ecg is not None and not np.isfinite(recording.ecg.samples).any():
+        notices.append(f"'{recording.ecg.name}' has no samples and is left out")
+        recording = replace(recording, ecg=None)
+    if invert:
+        recording = replace(recording, ppg=replace(ppg, samples=-ppg.samples, offset=-ppg.offset))
+    for value, word in ((present.max(), "highest"), (present.min(), "lowest")):
+        share = float(np.mean(present == value))
+        if share > CLIPPED_SHARE:
+            notices.append(
+                f"{100 * share:.0f} % of '{ppg.name}' are at its {word} value ({value + ppg.offset:g}): clipped"
+            )
+    if upside_down(recording.ppg.samples, ppg.rate_hz):
+        cure = "leave invert (--invert) out" if invert else "use invert (--invert)"
+        notices.append(f"the pulse in '{ppg.name}' seems to be upside down: {cure} if it is")
+    return replace(recording, notices=tuple(notices)) if tuple(notices) != recording.notices else recording

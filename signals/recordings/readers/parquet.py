@@ -1,0 +1,81 @@
+"""Parquet tables: columns as in a CSV, with types of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onwrist.errors import RecordingError
+from onwrist.signals.recordings.clock import MAX_SAMPLES
+from onwrist.signals.recordings.readers.asked import Asked
+from onwrist.signals.recordings.readers.table import Gathered, choose, told_apart
+from onwrist.signals.recordings.recording import Recording
+
+SAMPLE_ROWS = 300
+
+
+def read_parquet(path: Path, asked: Asked) -> Recording:
+    """A Parquet table as a recording; columns are chosen as those of a CSV.
+
+    Raises:
+        RecordingError: no PPG column, no rate, or times that are no clock.
+    """
+    import pyarrow
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        if file.metadata.num_rows > MAX_SAMPLES:
+            raise RecordingError(
+                f"claims {file.metadata.num_rows:,} rows", where=asked.name, cure="Split the recording"
+            )
+        if file.metadata.num_rows == 0:
+            raise RecordingError("has no rows", where=asked.name, cure="Check that the file is complete")
+        names = list(file.schema_arrow.names)
+        plain = [
+            n for n in names
+            if (not pyarrow.types.is_nested(file.schema_arrow.field(n).type) and n != "__index_level_0__") or _is_time(file, n)
+        ]  # fmt: skip
+        if not plain:
+            raise RecordingError("has no column of numbers", where=asked.name, cure="Store one sample a row")
+        head = next(file.iter_batches(SAMPLE_ROWS, columns=plain)).to_pandas()
+        head.columns = plain[: len(head.columns)] if len(head.columns) == len(plain) else head.columns
+        rows = [
+            tuple("" if v is None or v != v else str(v) for v in row) for row in head.itertuples(index=False, name=None)
+        ]
+        notices: list[str] = []
+        choice = choose(plain, [""] * len(plain), rows, asked, True, notices)
+        person, segment = _rows_of(file, plain, choice, asked)
+        gathered = Gathered(choice, plain, [""] * len(plain), asked)
+        keep = [(c, v) for c, v in ((choice.person, person), (choice.segment, segment)) if v is not None]
+        wanted = sorted({*choice.columns, *(c for c, _ in keep)})
+        for batch in file.iter_batches(200_000, columns=[plain[c] for c in wanted]):
+            frame = pyarrow.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
+            frame = frame[[plain[c] for c in wanted]]
+            frame.columns = wanted
+            for column, value in keep:
+                frame = frame[frame[column].astype("string").str.strip() == value]
+            if len(frame):
+                gathered.add(frame)
+        return gathered.recording(None, asked.subject or person or asked.stem, notices)
+
+
+def _is_time(file, name: str) -> bool:
+    """A frame's index that holds times is a column like the others."""
+    import pyarrow
+
+    return pyarrow.types.is_temporal(file.schema_arrow.field(name).type)
+
+
+def _rows_of(file, names: list[str], choice, asked: Asked) -> tuple[str | None, str | None]:
+    if choice.segment is None:
+        asked.no_segments()
+    found = {}
+    for column in (choice.person, choice.segment):
+        if column is not None:
+            values: set[str] = set()
+            for batch in file.iter_batches(200_000, columns=[names[column]]):
+                values |= {str(v).strip() for v in batch.column(0).unique().to_pylist() if v is not None}
+            found[column] = values or None
+    segments = found.get(choice.segment)
+    if segments is not None and asked.segment is None and choice.time:
+        segments = None
+    return told_apart(asked, found.get(choice.person), segments)

@@ -1,0 +1,292 @@
+"""A table of columns to a recording: which column is what, and rows to a uniform grid. CSV and Parquet share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from onwrist.errors import RecordingError
+from onwrist.signals.recordings.clock import MAX_SAMPLES, uniform_clock
+from onwrist.signals.recordings.names import (
+    COUNTER_WORDS,
+    PERSON_NAMES,
+    RESP_NAMES,
+    SEGMENT_NAMES,
+    base_and_unit,
+    find_ecg,
+    find_one,
+    find_ppg,
+    named,
+    note_others,
+    time_columns,
+    words,
+)
+from onwrist.signals.recordings.readers.asked import Asked
+from onwrist.signals.recordings.readers.precision import single
+from onwrist.signals.recordings.readers.text import MISSING, is_missing, is_number, is_when
+from onwrist.signals.recordings.recording import Channel, Recording
+from onwrist.signals.recordings.stamps import Stamps
+
+DATE_NAMES, CLOCK_NAMES = ("date", "day"), ("time", "clock", "time_of_day")
+
+
+@dataclass
+class Choice:
+    """Columns of a table by what they are; None where there is none.
+
+    Attributes:
+        ppg, ecg, resp: signals.
+        time: one column, or a date and a time of day.
+        counter: a count of samples, used with a rate where there is no time.
+        person, segment: words by which rows are told apart.
+    """
+
+    ppg: int
+    ecg: int | None = None
+    resp: int | None = None
+    time: tuple[int, ...] = ()
+    counter: int | None = None
+    person: int | None = None
+    segment: int | None = None
+
+    @property
+    def columns(self) -> list[int]:
+        """All that must be read."""
+        one = [self.ppg, self.ecg, self.resp, *self.time, self.counter]
+        return sorted({c for c in one if c is not None})
+
+
+def choose(
+    names: Sequence[str], units: Sequence[str], rows: Sequence[Sequence[str]], asked: Asked, has_names: bool,
+    notices: list[str], decimal: str = ".",
+) -> Choice:  # fmt: skip
+    """Which column is what, from the names and the first rows.
+
+    Raises:
+        RecordingError: no column for the PPG, or not the one that was asked for.
+    """
+    filled = [any(i < len(row) and not is_missing(row[i]) for row in rows) for i in range(len(names))]
+    shown = [i for i in range(len(names)) if filled[i] or names[i].strip()]
+    wanted = None if asked.channel is None else shown[named([names[i] for i in shown], asked.channel, asked.name)]
+    times = [i for i in time_columns(names) if filled[i] and i != wanted] if has_names else []
+    if not times:
+        times = [i for i in range(len(names)) if i != wanted and filled[i] and _all(rows, i, is_when)][:1]
+    time = _time(names, rows, times)
+    if not time and not has_names and len(shown) > 1 and wanted != 0 and _rises(rows, 0, decimal):
+        time = (0,)
+        notices.append("the columns have no names; the first one rises evenly and is read as the time")
+    numeric = [i for i in shown if i not in time and i not in times and filled[i] and not _all(rows, i, is_when)]
+    numbers = [i for i in numeric if _mostly(rows, i, decimal)]
+    # A spreadsheet's row numbers have an empty name.
+    counters = [i for i in numbers if not names[i].strip() or set(words(names[i])) & set(COUNTER_WORDS)]
+    at = wanted
+    if at is None:
+        found, others = find_ppg([names[i] for i in numbers])
+        if found is not None:
+            at = numbers[found]
+            note_others(names[at], others, notices)
+    if at is None:
+        free = [
+            i
+            for i in numbers
+            if i not in counters and base_and_unit(names[i])[0] not in (*PERSON_NAMES, *SEGMENT_NAMES)
+        ]
+        if len(free) != 1:
+            listed = ", ".join(names[i].strip() for i in (free or numbers)) or "(no column of numbers)"
+            raise RecordingError(
+                "cannot tell which column is the PPG", where=asked.name, field="channel",
+                cure=f"Name it with channel (--channel): {listed}",
+            )  # fmt: skip
+        at = free[0]
+    signals = [names[i] if i in numbers else "" for i in range(len(names))]
+    counter = next((i for i in counters if i != at and _counts(rows, i)), None)
+    return Choice(
+        at, find_ecg(signals, units, at) if has_names else None, find_one(signals, RESP_NAMES, at), time,
+        None if time else counter, find_one(names, PERSON_NAMES, at), find_one(names, SEGMENT_NAMES, at),
+    )  # fmt: skip
+
+
+def _cells(rows: Sequence[Sequence[str]], i: int) -> list[str]:
+    return [row[i] for row in rows if i < len(row) and not is_missing(row[i])]
+
+
+def _all(rows: Sequence[Sequence[str]], i: int, test) -> bool:
+    cells = _cells(rows, i)
+    return bool(cells) and all(test(c) for c in cells)
+
+
+def _mostly(rows: Sequence[Sequence[str]], i: int, decimal: str) -> bool:
+    cells = _cells(rows, i)
+    return not cells or sum(is_number(c, decimal) for c in cells) > 0.5 * len(cells)
+
+
+def _numbers(rows: Sequence[Sequence[str]], i: int, decimal: str = ".") -> np.ndarray:
+    return np.array(
+        [float(c.replace(",", ".") if decimal == "," else c) for c in _cells(rows, i) if is_number(c, decimal)]
+    )
+
+
+def _rises(rows: Sequence[Sequence[str]], i: int, decimal: str) -> bool:
+    """Rising all the time, and by the same step nearly all the time."""
+    step = np.diff(_numbers(rows, i, decimal))
+    return len(step) > 4 and bool((step > 0).all()) and bool(np.mean(np.abs(step / np.median(step) - 1) < 0.3) > 0.8)
+
+
+def _counts(rows: Sequence[Sequence[str]], i: int) -> bool:
+    step = np.diff(_numbers(rows, i))
+    return len(step) > 4 and bool((step >= 1).all()) and float(np.median(step)) == 1.0
+
+
+def _time(names: Sequence[str], rows: Sequence[Sequence[str]], times: Sequence[int]) -> tuple[int, ...]:
+    """The time column, or a column of dates and one of times of day."""
+    by_name = {base_and_unit(names[i])[0]: i for i in times}
+    date = next((by_name[n] for n in DATE_NAMES if n in by_name), None)
+    clock = next((by_name[n] for n in CLOCK_NAMES if n in by_name), None)
+    if date is not None and clock is not None and _all(rows, clock, is_when) and _all(rows, date, is_when):
+        return (date, clock)
+    moving = [i for i in times if len(set(_cells(rows, i))) > 1]
+    # Of several, one that tells fractions of a second: the others are what was on the phone's screen.
+    fine = [i for i in moving if len(set(_cells(rows, i))) > 0.9 * len(_cells(rows, i))]
+    return tuple((fine or moving or list(times))[:1])
+
+
+@dataclass
+class Gathered:
+    """Columns of a table as they come, chunk by chunk."""
+
+    choice: Choice
+    names: Sequence[str]
+    units: Sequence[str]
+    asked: Asked
+    signals: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    stamps: Stamps | None = None
+    rows: int = 0
+
+    def __post_init__(self) -> None:
+        c = self.choice
+        for i in (c.ppg, c.ecg, c.resp):
+            if i is not None:
+                self.signals[i] = []
+        if c.time or c.counter is not None:
+            i = c.time[-1] if c.time else c.counter
+            self.stamps = Stamps(self.names[i].strip() or f"column {i + 1}", self.units[i], self.asked.name)
+
+    def add(self, frame, decimal: str = ".") -> None:
+        """One chunk: a pandas DataFrame whose columns are named by their numbers."""
+        for i in self.signals:
+            self.signals[i].append(self._numeric(frame[i], i, decimal))
+        if self.stamps is not None:
+            c = self.choice
+            if len(c.time) == 2:
+                both = (
+                    frame[c.time[0]].astype("string").str.strip() + " " + frame[c.time[1]].astype("string").str.strip()
+                )
+                self.stamps.add(both, self.rows)
+            else:
+                column = frame[c.time[0] if c.time else c.counter]
+                if decimal == "," and column.dtype.kind not in "iufM":
+                    column = column.astype("string").str.replace(",", ".", regex=False)
+                self.stamps.add(column, self.rows)
+        self.rows += len(frame)
+        if self.rows > MAX_SAMPLES:
+            raise RecordingError(
+                f"has more than {MAX_SAMPLES:,} rows", where=self.asked.name, cure="Split the recording"
+            )
+
+    def _numeric(self, column, i: int, decimal: str) -> np.ndarray:
+        """float64; words for a missing sample become NaN, so do infinities.
+
+        Raises:
+            RecordingError: a cell is no number.
+        """
+        import pandas as pd
+
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            text = column.astype("string").str.strip()
+            known = (text.notna() & ~text.str.lower().isin(MISSING)).to_numpy(dtype=bool)
+            if decimal == ",":
+                text = text.str.replace(",", ".", regex=False)
+            numbers = pd.to_numeric(text.where(known), errors="coerce")
+            values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+            bad = known & np.isnan(values)
+            if bad.any():
+                at = int(np.argmax(bad))
+                raise RecordingError(
+                    f"'{str(column.iloc[at])[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name,
+                    field=self.names[i].strip(), cure="Leave missing samples empty",
+                )  # fmt: skip
+        if not np.isfinite(values).all():
+            values = np.where(np.isfinite(values), values, np.nan)
+        return values
+
+    def recording(self, told_rate: float | None, person: str, notices: list[str]) -> Recording:
+        """All rows as a recording.
+
+        Raises:
+            RecordingError: no row, no rate, or times that are no clock.
+        """
+        if self.rows == 0:
+            raise RecordingError(
+                "has a header and no rows", where=self.asked.name, cure="Check that the file is complete"
+            )
+        start, clock = None, None
+        if self.stamps is not None:
+            rate = self.asked.rate_hz
+            if not self.choice.time and rate is None:
+                rate = told_rate
+            if self.choice.time or rate is not None:
+                t, start = self.stamps.seconds(rate)
+                clock = uniform_clock(t, self.asked.name, self.stamps.name)
+                del t
+                notices.extend(clock.notices)
+        if clock is None:
+            if told_rate is None and self.asked.rate_hz is None:
+                raise RecordingError(
+                    "no time column and no rate", where=self.asked.name, field="rate_hz",
+                    cure=f"Give rate_hz (--rate-hz); the columns are {', '.join(n.strip() for n in self.names)}",
+                )  # fmt: skip
+            rate_hz = self.asked.rate(told_rate)
+        else:
+            rate_hz = self.asked.rate(clock.rate_hz, self.stamps.name)
+
+        def channel(i: int | None) -> Channel | None:
+            if i is None:
+                return None
+            x = np.concatenate(self.signals.pop(i))
+            samples, offset = single(x if clock is None else clock.lay(x))
+            base, unit = base_and_unit(self.names[i])
+            return Channel(
+                samples, rate_hz, self.names[i].strip() or base, self.units[i] or unit or "file", offset=offset
+            )
+
+        c = self.choice
+        return Recording(
+            channel(c.ppg),
+            person,
+            self.asked.name,
+            start,
+            ecg=channel(c.ecg),
+            resp=channel(c.resp),
+            notices=tuple(notices),
+        )
+
+
+def told_apart(
+    asked: Asked, people: Iterable[str] | None, segments: Iterable[str] | None
+) -> tuple[str | None, str | None]:
+    """(person, segment) of whom rows are read, where a table has such columns.
+
+    Raises:
+        RecordingError: several and none named.
+    """
+    person = None if people is None else asked.one_of("people", sorted(people), asked.subject, "subject")
+    segment = None
+    if segments is not None:
+        found = sorted(segments)
+        if asked.segment is not None or len(found) > 1:
+            segment = asked.one_of("segments", found, asked.segment, "segment")
+    return person, segment

@@ -1,0 +1,270 @@
+"""A column of times, as numbers or words, to seconds: dates, times of day over midnight, s / ms / us / ns, counters."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from onwrist.errors import RecordingError
+from onwrist.signals.recordings.clock import slope
+from onwrist.signals.recordings.names import named_unit
+from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
+
+UNIT_NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds", 60.0: "minutes"}
+BY_STEP = (1.0, 1e-3, 1e-6, 1e-9)
+# Numbers of this size are times since 1970 (from 2001 to 2096), whatever their column is called.
+EPOCH_S = (1.0e9, 4.0e9)
+# Days since 1900 (spreadsheets) and since the year 0 (MATLAB) of this century.
+DAY_NUMBERS = ((3.6e4, 7.0e4), (7.3e5, 7.7e5))
+DAY_S, HOUR_S = 86400.0, 3600.0
+# Counters of microcontrollers run over at these.
+COUNTER_BITS = (16, 24, 32)
+_CLOCK = re.compile(r"\d{1,3}:\d{2}(:\d{2})?([.,]\d+)?\s*([AaPp]\.?[Mm]\.?)?$")
+
+
+class Stamps:
+    """Takes the times of a file chunk by chunk, as pandas Series, and gives seconds.
+
+    Args:
+        name, unit: of the column.
+        where: the file, for messages.
+    """
+
+    def __init__(self, name: str, unit: str, where: object):
+        self.name, self.unit, self.where = name, unit, where
+        self.kind = ""  # "number", "date" or "clock" from the first chunk on
+        self.base: float | int | None = None
+        self.wrap_s = DAY_S
+        self.format: str | None = None
+        self.parts: list[np.ndarray] = []
+
+    def add(self, column, first_row: int) -> None:
+        """One more chunk; `first_row` counts the rows of data before it.
+
+        Raises:
+            RecordingError: a cell is neither a number nor a time.
+        """
+        import pandas as pd
+
+        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+            self._nanoseconds(column, "date")
+            return
+        if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+            if self.kind in ("date", "clock") and column.notna().any():
+                raise self._odd(column, column.notna(), first_row)
+            self._numbers(column)
+            return
+        text = column.astype("string").str.strip()
+        known = text.notna() & ~text.str.lower().isin(_missing())
+        if self.kind in ("", "number"):
+            numbers = pd.to_numeric(text.where(known), errors="coerce")
+            if self.kind == "number" or numbers.notna().sum() > 0.5 * known.sum():
+                if (known & numbers.isna()).any():
+                    raise self._odd(text, known & numbers.isna(), first_row)
+                self._numbers(numbers)
+                return
+        if not known.any():
+            self.parts.append(np.full(len(column), np.nan))
+            return
+        self._words(text.where(known), known, first_row)
+
+    def _numbers(self, column) -> None:
+        self.kind = self.kind or "number"
+        values = (
+            column.to_numpy(dtype="float64", na_value=np.nan)
+            if not np.issubdtype(column.dtype, np.integer)
+            else column.to_numpy()
+        )
+        if self.base is None:
+            finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+            if len(finite) == 0:
+                self.parts.append(np.full(len(values), np.nan))
+                return
+            self.base = finite[0]
+        if values.dtype.kind in "iu" and isinstance(self.base, np.integer):
+            # Nanoseconds since 1970 need all 64 bits until the first is taken off.
+            self.parts.append((values.astype(np.int64) - np.int64(self.base)).astype(np.float64))
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = values.astype(np.float64) - float(self.base)
+        values[~np.isfinite(values)] = np.nan
+        self.parts.append(values)
+
+    def _words(self, text, known, first_row: int) -> None:
+        import pandas as pd
+
+        sample = text[known].iloc[0]
+        if (self.kind or ("clock" if _CLOCK.match(sample) else "date")) == "clock":
+            found = self._clock(text.str.replace(",", ".", regex=False))
+            kind = "clock"
+        else:
+            found = self._dates(text.str.replace(r"(?<=\d),(?=\d+\D*$)", ".", regex=True))
+            kind = "date"
+        if (found.isna() & known).any():
+            raise self._odd(text, known & found.isna(), first_row)
+        self._nanoseconds(pd.Series(found), kind)
+
+    def _clock(self, text):
+        import pandas as pd
+
+        sample = text.dropna().iloc[0]
+        if sample[-1] in "mM." and re.search(r"[AaPp]\.?[Mm]", sample):
+            plain = text.str.upper().str.replace(".M", "M", regex=False).str.rstrip(".")
+            day = "1970-01-01 " + plain
+            found = pd.to_datetime(day, format="%Y-%m-%d %I:%M:%S.%f %p", errors="coerce")
+            found = found.fillna(pd.to_datetime(day, format="%Y-%m-%d %I:%M:%S %p", errors="coerce"))
+            return found - pd.Timestamp("1970-01-01")
+        if sample.count(":") == 1:
+            # Spreadsheets show minutes and seconds only; the hours are gone.
+            self.wrap_s = HOUR_S
+            text = "00:" + text
+        return pd.to_timedelta(text, errors="coerce")
+
+    def _dates(self, text):
+        import pandas as pd
+        from pandas.tseries.api import guess_datetime_format
+
+        if self.format is None:
+            found = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+            if found.notna().sum() >= text.notna().sum():
+                return found
+            best = None
+            for day_first in (True, False):
+                pattern = guess_datetime_format(text.dropna().iloc[0], dayfirst=day_first)
+                if pattern is None:
+                    continue
+                found = self._formatted(text, pattern)
+                span = (found.max() - found.min()).total_seconds() if found.notna().any() else np.inf
+                score = (int(found.isna().sum()), span)
+                if best is None or score < best[0]:
+                    best = (score, pattern, found)
+            if best is None:
+                return pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+            self.format = best[1]
+            return best[2]
+        return self._formatted(text, self.format)
+
+    @staticmethod
+    def _formatted(text, pattern: str):
+        import pandas as pd
+
+        found = pd.to_datetime(text, format=pattern, utc=True, errors="coerce")
+        # A whole second is written without its fraction.
+        for other in {pattern.replace(".%f", ""), pattern.replace("%S", "%S.%f") if "%f" not in pattern else pattern}:
+            if found.isna().sum() > text.isna().sum():
+                found = found.fillna(pd.to_datetime(text, format=other, utc=True, errors="coerce"))
+        return found
+
+    def _nanoseconds(self, column, kind: str) -> None:
+        if self.kind and self.kind != kind:
+            raise RecordingError(
+                "is a number in some rows and a date in others",
+                where=self.where,
+                field=self.name,
+                cure="Write all times alike",
+            )
+        self.kind = kind
+        missing = column.isna().to_numpy()
+        dtype = "timedelta64[ns]" if kind == "clock" else None
+        if kind == "date" and getattr(column.dtype, "tz", None) is not None:
+            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        values = column.to_numpy().astype(dtype or "datetime64[ns]").astype(np.int64)
+        if missing.all():
+            self.parts.append(np.full(len(values), np.nan))
+            return
+        if self.base is None:
+            self.base = int(values[~missing][0])
+        rel = (values - np.int64(self.base)).astype(np.float64)
+        rel[missing] = np.nan
+        self.parts.append(rel)
+
+    def _odd(self, text, bad, first_row: int) -> RecordingError:
+        at = int(np.argmax(np.asarray(bad, dtype=bool)))
+        return RecordingError(
+            f"'{str(text.iloc[at])[:40]}' in row {first_row + at + 1} is no time", where=self.where, field=self.name,
+            cure="Write times as numbers, dates or hh:mm:ss, all alike",
+        )  # fmt: skip
+
+    def seconds(self, rate_hz: float | None) -> tuple[np.ndarray, float | None]:
+        """(float64 (rows,) seconds from the first, NaN where missing; the first since 1970, or None).
+
+        Args:
+            rate_hz: what a counter of samples counts, if this is one.
+
+        Raises:
+            RecordingError: the unit cannot be told, or contradicts the column's name.
+        """
+        t = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts or [np.zeros(0)])
+        self.parts = []
+        if self.kind in ("date", "clock"):
+            t *= 1e-9
+            if self.kind == "clock":
+                _unwrap(t, self.wrap_s)
+                return t, None
+            return t, self.base * 1e-9 if EPOCH_S[0] <= self.base * 1e-9 <= EPOCH_S[1] else None
+        base = float(self.base) if self.base is not None else 0.0
+        for bits in COUNTER_BITS:
+            _run_over(t, base, float(2**bits))
+        unit = self._unit(base, t, rate_hz)
+        t *= unit
+        start = base * unit
+        return t, start if unit in BY_STEP and EPOCH_S[0] <= start <= EPOCH_S[1] else None
+
+    def _unit(self, base: float, t: np.ndarray, rate_hz: float | None) -> float:
+        """Seconds per unit: by name, by size (times since 1970), else by step: one unit only makes it a PPG's."""
+        step = slope(t[np.isfinite(t)])
+        if not step > 0:
+            return 1.0
+        fitting = [unit for unit in BY_STEP if MIN_RATE_HZ <= 1.0 / (step * unit) <= MAX_RATE_HZ]
+        told = named_unit(self.name, self.unit)
+        if told is None:
+            told = next((u for u in BY_STEP if EPOCH_S[0] <= base * u <= EPOCH_S[1] and base > 1e8), None)
+        if told is None and any(low <= base <= high for low, high in DAY_NUMBERS) and step < 1e-5:
+            told = DAY_S
+        if told is not None:
+            if told in fitting or MIN_RATE_HZ <= 1.0 / (step * told) <= MAX_RATE_HZ:
+                return told
+            other = f"; as {UNIT_NAMES[fitting[0]]} it would be {1.0 / (step * fitting[0]):.4g} Hz" if fitting else ""
+            raise RecordingError(
+                f"steps by {step:.4g}: in {UNIT_NAMES.get(told, 'days')} that is {1.0 / (step * told):.3g} Hz{other}",
+                where=self.where, field=self.name, cure="Write the right unit into the column's name",
+            )  # fmt: skip
+        if step == 1.0:
+            if rate_hz is not None:
+                return 1.0 / rate_hz
+            raise RecordingError(
+                "steps by exactly 1: milliseconds or a count of samples", where=self.where, field=self.name,
+                cure="Call it time_ms if it is milliseconds, else give rate_hz (--rate-hz)",
+            )  # fmt: skip
+        if not fitting:
+            raise RecordingError(
+                f"steps by {step:.4g}: no unit makes that {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz", where=self.where,
+                field=self.name, cure="Name another column time, or give rate_hz without one",
+            )  # fmt: skip
+        return fitting[0]
+
+
+def _unwrap(t: np.ndarray, wrap_s: float) -> None:
+    """Times of day that pass midnight, in place."""
+    step = np.diff(t)
+    for i in np.flatnonzero(step < -0.5 * wrap_s)[:1000]:
+        t[i + 1 :] += wrap_s
+
+
+def _run_over(t: np.ndarray, base: float, full: float) -> None:
+    """A counter that ran over from `full` to 0, in place."""
+    if not 0 <= base < full:
+        return
+    back = np.flatnonzero(np.diff(t) < -0.9 * full)
+    shift = 0.0
+    for i in back[:10_000]:
+        if 0.95 * full <= t[i] + base - shift < full:
+            t[i + 1 :] += full
+            shift += full
+
+
+def _missing() -> tuple[str, ...]:
+    from onwrist.signals.recordings.readers.text import MISSING
+
+    return MISSING
