@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from onwrist.errors import ConfigError
+from onwrist.export.sources.watch_rules import MAX_BRIDGE_S, capacity_for
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
 from onwrist.firmware_sim.watch.faults import (
     KINDS,
@@ -20,9 +21,9 @@ from onwrist.firmware_sim.watch.faults import (
     parse_faults,
     read_faults,
 )
-from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
+from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
-from onwrist.firmware_sim.watch.watch import MAX_BRIDGE_S, Watch, WatchConfig, Why
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
 from onwrist.quantize.integers.training import load_integers
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition

@@ -8,6 +8,7 @@ import numpy as np
 
 from onwrist.export.graphs.tflite_writer import write_tflite_step
 from onwrist.export.sources.c_writer import KERNELS, Plan, runtime_sources, write_c
+from onwrist.export.sources.watch_rules import BURST, watch_rules
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
@@ -19,7 +20,7 @@ from onwrist.signals.front_end.fixed import (
     FixedDesign,
 )
 
-DEVICE = ("onwrist.h", "onwrist.c")
+DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 MODEL_NAME = "onwrist_model"
 
 
@@ -36,8 +37,11 @@ class Firmware:
     plan: Plan
 
 
-def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firmware:
-    """Model, tables, kernels and `onwrist.h` of a student at a hop, behind a sensor.
+def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: int = BURST) -> Firmware:
+    """Model, tables, kernels, `onwrist.h` and `onwrist_watch.h` of a student at a hop, behind a sensor.
+
+    Args:
+        burst: samples per read-out of the sensor's FIFO.
 
     Raises:
         ConfigError: not a hop of this model.
@@ -54,6 +58,7 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign) -> Firm
         "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],
         "ONWRIST_TAPS": design.taps.shape[1], "ONWRIST_UP": design.up, "ONWRIST_DOWN": design.down,
     }  # fmt: skip
+    constants |= watch_rules(design.rate_hz, design.bits, model.window, hop, burst).constants()
     private: dict[str, int | str] = {
         "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
         "ONWRIST_A1": f"({design.a1})", "ONWRIST_A2": f"({design.a2})", "ONWRIST_WEIGHT_BITS": WEIGHT_BITS,

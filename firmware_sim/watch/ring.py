@@ -8,7 +8,6 @@ from the distance of the counters, skips to the oldest that survives, and counts
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +16,6 @@ from onwrist.errors import ConfigError
 
 # A 32-bit count and a 32-bit sequence number per slot, and two counters.
 SLOT_BYTES, COUNTER_BYTES = 8, 8
-
-
-def capacity_for(rate_hz: float, fifo: int, hop_s: float) -> int:
-    """Samples that arrive in one hop and one late hop after it, plus one burst in flight."""
-    return math.ceil(2 * hop_s * rate_hz) + fifo
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ class RingBuffer:
     """Fixed-capacity ring of (sequence, count).
 
     Args:
-        capacity: slots; derive it with `capacity_for`.
+        capacity: slots; derive it with `watch_rules.capacity_for`.
     """
 
     def __init__(self, capacity: int):

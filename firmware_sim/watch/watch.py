@@ -17,21 +17,13 @@ from typing import Literal
 
 import numpy as np
 
+from onwrist.export.sources.watch_rules import SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
-from onwrist.firmware_sim.watch.ring import RingBuffer, Taken, capacity_for
+from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
-from onwrist.models.student.network import ANSWERS
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
-
-# Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
-MAX_BRIDGE_S = 1.0
-# A packet this far behind is not late: the sensor has started to count anew.
-MAX_LATE_S = 10.0
-# Shares of a window beyond which its answer is not shown: more than a beat made up, or half a beat cut off.
-MAX_BRIDGED, MAX_CLIPPED = 0.08, 0.04
-QUALITY = ANSWERS.index("quality")
 
 
 class Why(enum.IntFlag):
@@ -113,6 +105,7 @@ class Hop:
         chunk: int8 (hop,) that went into the model. first: whether the model started anew with it.
         embedding, answers: int8.
         why: reasons not to show it.
+        sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
         window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
             before. With `witness` only.
@@ -125,6 +118,7 @@ class Hop:
     embedding: np.ndarray
     answers: np.ndarray
     why: Why
+    sequence: int
     latency_s: float
     window: np.ndarray | None = None
     real: np.ndarray | None = None
@@ -157,13 +151,13 @@ class Watch:
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride)
         rate = config.sensor.rate_hz
-        self.ring = RingBuffer(capacity_for(rate, config.sensor.fifo, config.hop_s))
+        self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo)
+        self.ring = RingBuffer(self.rules.ring)
         self.front_end = FixedFrontEnd(rate, config.sensor.bits)
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
-        self.full = 2**config.sensor.bits - 1
         self.expected: int | None = None
-        self.last_count = 0
+        self.last_count = self.number = 0
         self.free_at = self.now = 0.0
         self.arrivals: deque[tuple[int, float]] = deque()
         self.finishing: deque[float] = deque()
@@ -179,7 +173,7 @@ class Watch:
         self.first = True
         self.tally = [0, 0, 0]
         # (samples, bridged, clipped) of the hops that one window spans.
-        self.recent: deque[list[int]] = deque(maxlen=math.ceil(self.model.window / self.hop))
+        self.recent: deque[list[int]] = deque(maxlen=self.rules.span)
         if self.witness:
             self.witness.reset()
             self.fed: list[np.ndarray] = []
@@ -218,26 +212,33 @@ class Watch:
             yield from self.process(taken, arrived)
             self.free_at = self.now
 
+    def restart(self) -> None:
+        """The next sample is the first, as after a change of the LED's current."""
+        self.expected = None
+
     def process(self, taken: Taken, arrived: float = 0.0) -> Iterator[Hop]:
         """What the processor took from the ring, in runs of consecutive sequence numbers."""
         self.counters.dropped = self.ring.dropped
         if len(taken) == 0:
             return
-        breaks = np.flatnonzero(np.diff(taken.sequence) != 1) + 1
-        for numbers, counts in zip(np.split(taken.sequence, breaks), np.split(taken.counts, breaks), strict=True):
+        breaks = np.flatnonzero(np.diff(taken.sequence) % SEQUENCE_SPAN != 1) + 1
+        inside = np.clip(taken.counts, 0, self.rules.full)
+        for numbers, counts in zip(np.split(taken.sequence, breaks), np.split(inside, breaks), strict=True):
             fresh = self._in_order(int(numbers[0]), counts)
             if len(fresh):
-                yield from self._bridge(int(numbers[-1]) + 1 - len(fresh), int(fresh[0]), arrived)
+                first = int(numbers[-1]) + 1 - len(fresh)
+                yield from self._bridge(first, int(fresh[0]), arrived)
                 self.expected = int(numbers[-1]) + 1
                 self.last_count = int(fresh[-1])
+                self.number = first
                 yield from self._advance(fresh, True, arrived)
 
     def _in_order(self, first: int, counts: np.ndarray) -> np.ndarray:
         """The samples that are news; late and repeated ones are discarded."""
-        behind = 0 if self.expected is None else self.expected - first
+        behind = 0 if self.expected is None else distance(self.expected, first)
         if behind <= 0:
             return counts
-        if behind > MAX_LATE_S * self.config.sensor.rate_hz:
+        if behind > self.rules.late:
             self.expected = None  # the sensor counts anew
             return counts
         self.counters.discarded += min(behind, len(counts))
@@ -245,19 +246,20 @@ class Watch:
 
     def _bridge(self, first: int, value: int, arrived: float) -> Iterator[Hop]:
         """Samples are missing before number `first`, whose count is `value`."""
-        if self.expected == first:
+        gap = 0 if self.expected is None else distance(first, self.expected)
+        if self.expected is not None and gap == 0:
             return
-        gap = 0 if self.expected is None else first - self.expected
-        short = 0 < gap <= MAX_BRIDGE_S * self.config.sensor.rate_hz
+        short = 0 < gap <= self.rules.bridge
         if not short or self.config.gap == "reset":
             if self.seen or self.counters.pending:
                 self.counters.resets += 1
             self._start_anew()
             return
         self.counters.bridged += gap
+        self.number = self.expected
         held = self.config.gap == "hold"
-        made_up = np.full(gap, self.last_count) if held else np.linspace(self.last_count, value, gap + 2)[1:-1]
-        yield from self._advance(np.rint(made_up).astype(np.int32), False, arrived)
+        made_up = [self.last_count] * gap if held else bridge_line(self.last_count, value, gap)
+        yield from self._advance(np.array(made_up, np.int32), False, arrived)
 
     def _advance(self, counts: np.ndarray, real: bool, arrived: float) -> Iterator[Hop]:
         while len(counts):
@@ -265,9 +267,10 @@ class Watch:
             upto = self.front_end.inputs_for(self.hop - len(self.chunk))
             part, counts = counts[:upto], counts[upto:]
             self.tally[0] += len(part)
+            self.number += len(part)
             if real:
                 self.counters.pending += len(part)
-                self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.full)))
+                self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.rules.full)))
             else:
                 self.tally[1] += len(part)
             self.chunk = np.concatenate([self.chunk, self.front_end.push(part)])
@@ -285,7 +288,8 @@ class Watch:
         self.seen += self.hop
         why = self._reasons(answers)
         self._keep_time(arrived)
-        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, latency)
+        sequence = (self.number - 1) % SEQUENCE_SPAN
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency)
         self.first = False
         counters = self.counters
         counters.hops += 1
@@ -310,13 +314,13 @@ class Watch:
         why = Why(0)
         if self.seen < self.model.window:
             why |= Why.WARMING
-        if bridged > MAX_BRIDGED * samples:
+        if 100 * bridged > self.rules.bridged_percent * samples:
             why |= Why.BRIDGED
-        if clipped > MAX_CLIPPED * samples:
+        if 100 * clipped > self.rules.clipped_percent * samples:
             why |= Why.CLIPPED
         if self.front_end.flat:
             why |= Why.FLAT
-        if answers[QUALITY] <= 0:
+        if answers[self.rules.gate_answer] <= self.rules.gate_above:
             why |= Why.POOR
         return why
 

@@ -1,0 +1,265 @@
+#include "onwrist_watch.h"
+
+#include <stddef.h>
+
+#if !defined(ONWRIST_LOAD) && defined(__GNUC__)
+#define ONWRIST_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define ONWRIST_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#elif !defined(ONWRIST_LOAD)
+#error "Define ONWRIST_LOAD(p) and ONWRIST_STORE(p, v) for this compiler: see onwrist_watch.h"
+#endif
+
+#define READY 0x6f6e7721u
+#define RING ((uint32_t)ONWRIST_RING)
+
+/* The consumer's samples, and whether they were received. */
+typedef enum { MADE_UP, REAL } origin;
+
+static int32_t check(const onwrist_watch *w) {
+    if (w == NULL) return ONWRIST_NULL;
+    return ONWRIST_LOAD(&w->ready) == READY ? 0 : ONWRIST_NOT_READY;
+}
+
+static void clear_tallies(onwrist_watch *w) {
+    const onwrist_tally none = {0, 0, 0};
+    for (int32_t i = 0; i < ONWRIST_SPAN; i++) w->recent[i] = none;
+    w->now = none;
+    w->recent_at = w->samples = w->bridged = w->clipped = 0;
+}
+
+static void start_anew(onwrist_watch *w) {
+    onwrist_reset(&w->core);
+    clear_tallies(w);
+    w->books.gated += w->books.pending;
+    w->books.pending = 0;
+    w->first = true;
+}
+
+int32_t onwrist_watch_init(onwrist_watch *w, int8_t *arena, int32_t gap) {
+    const onwrist_watch_counters none = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    if (w == NULL || arena == NULL) return ONWRIST_NULL;
+    ONWRIST_STORE(&w->ready, 0u);
+    if (gap < ONWRIST_GAP_INTERPOLATE || gap > ONWRIST_GAP_RESET || ((uintptr_t)arena & 7u) != 0) {
+        return ONWRIST_BAD_ARGUMENT;
+    }
+    w->claim = w->head = w->write_at = w->high_water = 0;
+    w->tail = w->read_at = w->left = 0;
+    w->expected = w->number = w->last_number = 0;
+    w->gap = gap;
+    w->last_count = 0;
+    w->bridge_from = w->bridge_at = w->bridge_parts = w->bridge_whole = w->bridge_rest = 0;
+    w->taking = w->knows_expected = w->held = false;
+    w->books = none;
+    onwrist_init(&w->core, arena);
+    start_anew(w);
+    ONWRIST_STORE(&w->ready, READY);
+    return 0;
+}
+
+/* --- the ring ---
+ *
+ * head and tail count samples since power-up, so that full and empty differ. The producer announces in `claim` what it
+ * is about to overwrite, writes, and publishes in `head`. The consumer reads a slot, then `claim`: what lies more than
+ * a ring behind it may have been overwritten while it was read, and is lost. */
+
+int32_t onwrist_watch_push(onwrist_watch *w, uint32_t sequence, const int32_t *counts, int32_t n) {
+    const int32_t status = check(w);
+    if (status != 0) return status;
+    if (n < 0) return ONWRIST_BAD_ARGUMENT;
+    if (n == 0) return 0;
+    if (counts == NULL) return ONWRIST_NULL;
+    const uint32_t length = (uint32_t)n, claim = w->head + length;
+    /* Of a burst longer than the ring only the end can survive. */
+    const uint32_t skip = length > RING ? length - RING : 0;
+    uint32_t at = (w->write_at + skip % RING) % RING;
+    ONWRIST_STORE(&w->claim, claim);
+    for (uint32_t i = skip; i < length; i++) {
+        int32_t count = counts[i] < 0 ? 0 : counts[i];
+        count = count > ONWRIST_FULL ? ONWRIST_FULL : count;
+        ONWRIST_STORE(&w->ring[at].sequence, sequence + i);
+        ONWRIST_STORE(&w->ring[at].count, ONWRIST_COUNTS_FALL ? ONWRIST_FULL - count : count);
+        at = at + 1 < RING ? at + 1 : 0;
+    }
+    w->write_at = at;
+    ONWRIST_STORE(&w->head, claim);
+    const uint32_t behind = claim - ONWRIST_LOAD(&w->tail);
+    const uint32_t waiting = behind < RING ? behind : RING;
+    if (waiting > w->high_water) ONWRIST_STORE(&w->high_water, waiting);
+    return 0;
+}
+
+static void advance(onwrist_watch *w, uint32_t n) {
+    w->read_at = (w->read_at + n % RING) % RING;
+    ONWRIST_STORE(&w->tail, w->tail + n);
+}
+
+/* Skip what the producer has overwritten or is about to; true if anything was. */
+static bool skip_lost(onwrist_watch *w) {
+    const uint32_t behind = ONWRIST_LOAD(&w->claim) - w->tail;
+    if (behind <= RING) return false;
+    w->books.dropped += behind - RING;
+    advance(w, behind - RING);
+    return true;
+}
+
+/* Whether a sample waits; while a burst longer than the ring is written, what survives of it lies ahead of head. */
+static bool waits(const onwrist_watch *w) {
+    return (int32_t)(ONWRIST_LOAD(&w->head) - w->tail) > 0;
+}
+
+/* The next sample of the burst that is being taken. */
+static bool take(onwrist_watch *w, onwrist_slot *slot) {
+    while (w->left > 0 && waits(w)) {
+        slot->sequence = ONWRIST_LOAD(&w->ring[w->read_at].sequence);
+        slot->count = ONWRIST_LOAD(&w->ring[w->read_at].count);
+        if (skip_lost(w)) continue;
+        advance(w, 1);
+        w->left--;
+        return true;
+    }
+    w->taking = false;
+    return false;
+}
+
+/* --- gaps --- */
+
+/* Set up the samples that are missing before number `first`, whose count is `value`. */
+static void bridge(onwrist_watch *w, uint32_t first, int32_t value) {
+    const int32_t gap = w->knows_expected ? (int32_t)(first - w->expected) : 0;
+    if (gap == 0 && w->knows_expected) return;
+    if (gap <= 0 || gap > ONWRIST_BRIDGE || w->gap == ONWRIST_GAP_RESET) {
+        if (w->core.seen > 0 || w->books.pending > 0) w->books.resets++;
+        start_anew(w);
+        return;
+    }
+    w->books.bridged += (uint32_t)gap;
+    w->number = w->expected;
+    w->bridge_from = w->last_count;
+    w->bridge_at = 1;
+    w->bridge_parts = gap + 1;
+    w->bridge_whole = w->bridge_rest = 0;
+    if (w->gap == ONWRIST_GAP_INTERPOLATE) {
+        const int32_t rise = value - w->last_count;
+        w->bridge_whole = rise / w->bridge_parts;
+        w->bridge_rest = rise % w->bridge_parts;
+        if (w->bridge_rest < 0) {
+            w->bridge_whole--;
+            w->bridge_rest += w->bridge_parts;
+        }
+    }
+}
+
+static int32_t made_up(const onwrist_watch *w) {
+    const int32_t k = w->bridge_at, parts = w->bridge_parts;
+    return w->bridge_from + k * w->bridge_whole + (2 * k * w->bridge_rest + parts) / (2 * parts);
+}
+
+/* A sample from the ring, news or not. */
+static void receive(onwrist_watch *w, const onwrist_slot *slot) {
+    const int32_t behind = w->knows_expected ? (int32_t)(w->expected - slot->sequence) : 0;
+    if (behind > ONWRIST_LATE) {
+        w->knows_expected = false; /* the sensor counts anew */
+    } else if (behind > 0) {
+        w->books.discarded++;
+        return;
+    }
+    bridge(w, slot->sequence, slot->count);
+    w->knows_expected = true;
+    w->expected = slot->sequence + 1;
+    w->held = true;
+    w->last_number = slot->sequence;
+    w->last_count = slot->count;
+}
+
+/* --- hops --- */
+
+static uint32_t reasons(onwrist_watch *w, const onwrist_output *made) {
+    onwrist_tally *oldest = &w->recent[w->recent_at];
+    w->samples += (uint32_t)w->now.samples - oldest->samples;
+    w->bridged += (uint32_t)w->now.bridged - oldest->bridged;
+    w->clipped += (uint32_t)w->now.clipped - oldest->clipped;
+    *oldest = w->now;
+    w->recent_at = w->recent_at + 1 < ONWRIST_SPAN ? w->recent_at + 1 : 0;
+    w->now.samples = w->now.bridged = w->now.clipped = 0;
+    uint32_t why = 0;
+    if (!made->valid) why |= ONWRIST_WARMING;
+    if (w->bridged * 100u > w->samples * ONWRIST_BRIDGED_PERCENT) why |= ONWRIST_BRIDGED;
+    if (w->clipped * 100u > w->samples * ONWRIST_CLIPPED_PERCENT) why |= ONWRIST_CLIPPED;
+    if (made->flat) why |= ONWRIST_FLAT;
+    if (made->answers[ONWRIST_GATE_ANSWER] <= ONWRIST_GATE_ABOVE) why |= ONWRIST_POOR;
+    return why;
+}
+
+/* A sample into the front end; true if it completed a hop, whose output is then in *out. */
+static bool feed(onwrist_watch *w, int32_t count, uint32_t number, origin from, onwrist_watch_output *out) {
+    w->now.samples++;
+    if (from == REAL) {
+        w->books.pending++;
+        if (count <= 0 || count >= ONWRIST_FULL) w->now.clipped++;
+    } else {
+        w->now.bridged++;
+    }
+    (void)onwrist_push(&w->core, &count, 1);
+    if (!onwrist_step(&w->core)) return false;
+    onwrist_output made;
+    onwrist_get(&w->core, &made);
+    out->embedding = made.embedding;
+    out->answers = made.answers;
+    out->reasons = reasons(w, &made);
+    out->sequence = number;
+    out->first = w->first;
+    w->first = false;
+    w->books.hops++;
+    if (out->reasons == 0) {
+        w->books.shown++;
+        w->books.used += w->books.pending;
+    } else {
+        w->books.gated += w->books.pending;
+    }
+    w->books.pending = 0;
+    return true;
+}
+
+int32_t onwrist_watch_run(onwrist_watch *w, onwrist_watch_output *out) {
+    const int32_t status = check(w);
+    if (status != 0) return status;
+    if (out == NULL) return ONWRIST_NULL;
+    if (!w->taking) {
+        (void)skip_lost(w);
+        if (!waits(w)) return ONWRIST_IDLE;
+        w->taking = true;
+        w->left = ONWRIST_BURST;
+    }
+    for (;;) {
+        onwrist_slot slot;
+        if (w->bridge_at < w->bridge_parts) {
+            const int32_t count = made_up(w);
+            w->bridge_at++;
+            if (feed(w, count, w->number++, MADE_UP, out)) return ONWRIST_OUTPUT;
+        } else if (w->held) {
+            w->held = false;
+            if (feed(w, w->last_count, w->last_number, REAL, out)) return ONWRIST_OUTPUT;
+        } else if (take(w, &slot)) {
+            receive(w, &slot);
+        } else {
+            return ONWRIST_BUSY;
+        }
+    }
+}
+
+int32_t onwrist_watch_restart(onwrist_watch *w) {
+    const int32_t status = check(w);
+    if (status == 0) w->knows_expected = false;
+    return status;
+}
+
+int32_t onwrist_watch_books(const onwrist_watch *w, onwrist_watch_counters *out) {
+    const int32_t status = check(w);
+    if (status != 0) return status;
+    if (out == NULL) return ONWRIST_NULL;
+    *out = w->books;
+    out->received = ONWRIST_LOAD(&w->head);
+    out->waiting = out->received - w->tail + (w->held ? 1u : 0u);
+    out->high_water = ONWRIST_LOAD(&w->high_water);
+    return 0;
+}

@@ -1,0 +1,62 @@
+/* Plays a script of bursts through the watch and records what comes out: for simulation only, it does not ship. */
+#include "onwrist_watch.h"
+
+#include <stddef.h>
+
+/* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead. After it the loop
+ * runs `takes` bursts out of the ring, -1: until nothing waits. `at` is where the last call stopped. */
+typedef struct {
+    const uint32_t *sequence;
+    const int32_t *length, *takes, *counts;
+    int8_t *embedding, *answers;
+    uint32_t *facts;               /* reasons, sequence, first of each output */
+    onwrist_watch_counters *books; /* at each output; may be NULL */
+    int32_t bursts, room;
+    struct {
+        int32_t burst, pushed, counts, takes;
+    } at;
+} onwrist_script;
+
+uint32_t onwrist_watch_size(void);
+int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s);
+
+uint32_t onwrist_watch_size(void) {
+    return (uint32_t)sizeof(onwrist_watch);
+}
+
+/* Returns the outputs made, `room` where it has to be called again, or an error. */
+int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
+    onwrist_watch_output out;
+    int32_t made = 0;
+    while (s->at.burst < s->bursts) {
+        const int32_t length = s->length[s->at.burst], takes = s->takes[s->at.burst];
+        if (!s->at.pushed) {
+            const int32_t status = length < 0 ? onwrist_watch_restart(watch)
+                                              : onwrist_watch_push(watch, s->sequence[s->at.burst],
+                                                                   s->counts + s->at.counts, length);
+            if (status < 0) return status;
+            s->at.counts += length > 0 ? length : 0;
+            s->at.pushed = 1;
+            s->at.takes = 0;
+        }
+        while (takes < 0 || s->at.takes < takes) {
+            const int32_t status = onwrist_watch_run(watch, &out);
+            if (status < 0) return status;
+            if (status == ONWRIST_OUTPUT) {
+                for (int32_t i = 0; i < ONWRIST_EMBEDDING; i++) *s->embedding++ = out.embedding[i];
+                for (int32_t i = 0; i < ONWRIST_ANSWERS; i++) *s->answers++ = out.answers[i];
+                *s->facts++ = out.reasons;
+                *s->facts++ = out.sequence;
+                *s->facts++ = out.first ? 1u : 0u;
+                if (s->books != NULL) (void)onwrist_watch_books(watch, s->books++);
+                if (++made == s->room) return made;
+                continue;
+            }
+            s->at.takes++;
+            if (status == ONWRIST_IDLE) break;
+        }
+        s->at.burst++;
+        s->at.pushed = 0;
+    }
+    return made;
+}

@@ -1,0 +1,177 @@
+"""The exported watch as a whole, played as fast as it goes: one call for many bursts, on this host or an emulated core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.errors import ExportError
+from onwrist.export.sources.firmware import Firmware
+from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
+from onwrist.firmware_sim.runtimes.device import Machine, Native
+from onwrist.firmware_sim.runtimes.emulator import Emulator
+from onwrist.firmware_sim.watch.script import Script
+
+PLAYER = Path(__file__).parent / "bare" / "play.c"
+WATCH_ROOTS = (
+    "onwrist_watch_init", "onwrist_watch_push", "onwrist_watch_run", "onwrist_watch_books", "onwrist_watch_restart",
+    "onwrist_watch_size", "onwrist_play",
+)  # fmt: skip
+GAPS = ("interpolate", "hold", "reset")
+# As onwrist_watch_counters has them.
+BOOKS = (
+    "received", "dropped", "discarded", "used", "gated", "pending", "waiting", "bridged", "resets", "hops", "shown",
+    "high_water",
+)  # fmt: skip
+# What fits into an emulated core beside the watch: bursts and samples of a call, outputs before it comes back.
+BURSTS, SAMPLES, ROOM = 2048, 16384, 512
+FACTS = 3
+
+
+@dataclass(frozen=True)
+class WatchOutputs:
+    """Outputs of the C watch, one row each.
+
+    Attributes:
+        embedding: int8 (n, 256). answers: int8 (n, answers). reasons: uint32 (n,), bits of `watch.Why`; 0 is shown.
+        sequence: uint32 (n,), number of the sample that completed the hop; over the sensor's rate it is a time in s.
+        first: bool (n,), the model started anew. books: uint32 (n, 12) at each output, columns BOOKS; empty if not
+            asked for.
+    """
+
+    embedding: np.ndarray
+    answers: np.ndarray
+    reasons: np.ndarray
+    sequence: np.ndarray
+    first: np.ndarray
+    books: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """bool (n,)."""
+        return self.reasons == 0
+
+
+class WatchInC:
+    """The exported watch.
+
+    Args:
+        firmware: its sources. core: emulated; None: this host. gap: what bridges a short gap.
+        count: instructions by function (emulated only). sanitise: trap undefined behaviour (this host only).
+        extra: more sources or macros, for tests.
+
+    Raises:
+        ExportError: it does not compile or does not start.
+    """
+
+    def __init__(
+        self, firmware: Firmware, core: Core | None = None, *, gap: str = "interpolate", count: bool = False,
+        sanitise: bool = False, defines: tuple[str, ...] = (),
+    ):  # fmt: skip
+        switches = "".join(f"#define {d.replace('=', ' ')}\n" for d in defines)
+        files = {**firmware.files, "play.c": PLAYER.read_text()}
+        files["onwrist_config.h"] = switches + files["onwrist_config.h"]
+        number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
+        self.embedding, self.answers = number["ONWRIST_EMBEDDING"], number["ONWRIST_ANSWERS"]
+        self.burst, self.gap = number["ONWRIST_BURST"], gap
+        self.name = f"watch in C, {'native' if core is None else f'{core.name} emulated'}"
+        self.word = np.uint64 if core is None else np.uint32
+        self.machine: Machine = (
+            Native(build_native(files, sanitise=sanitise))
+            if core is None
+            else Emulator(build_core(files, core, WATCH_ROOTS), core, count=count)
+        )
+        # By kind: sequence, length, takes, counts; embedding, answers, facts, books.
+        sizes = (4 * BURSTS, 4 * BURSTS, 4 * BURSTS, 4 * SAMPLES)
+        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS))
+        self.inputs = [self.machine.allocate(s) for s in sizes]
+        self.outputs = [self.machine.allocate(r * ROOM) for r in rows]
+        self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows)) + 4 * 6)
+        self.out = self.machine.allocate(4 * len(BOOKS))
+        self.bytes = self.machine.call("onwrist_watch_size")
+        self.watch = self.machine.allocate(self.bytes)
+        self.arena = self.machine.allocate(number["ONWRIST_ARENA_BYTES"])
+        self.init()
+
+    def init(self) -> None:
+        """As after a power-up: books too."""
+        self._call("onwrist_watch_init", self.watch, self.arena, GAPS.index(self.gap))
+
+    def play(self, script: Script, *, books: bool = False) -> WatchOutputs:
+        """Play a script; the watch goes on from where it was.
+
+        Args:
+            books: also keep the counters at each output.
+
+        Raises:
+            ExportError: a burst of more than 16,384 samples.
+        """
+        parts = [found for block in _blocks(script) for found in self._play(script, block, books)]
+        kinds = (np.int8, np.int8, np.uint32, np.uint32)
+        shapes = (self.embedding, self.answers, FACTS, len(BOOKS))
+        whole = [
+            np.concatenate([np.zeros((0, n), kind), *(p[i].reshape(-1, n) for p in parts)])
+            for i, (kind, n) in enumerate(zip(kinds, shapes, strict=True))
+        ]
+        facts = whole[2]
+        return WatchOutputs(whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3])
+
+    def play_counts(self, counts: np.ndarray) -> WatchOutputs:
+        """Play counts (n,) in whole bursts without a fault, from number 0 on."""
+        return self.play(Script.of(counts, self.burst))
+
+    @property
+    def books(self) -> dict[str, int]:
+        """The counters now, by name."""
+        self._call("onwrist_watch_books", self.watch, self.out)
+        return dict(zip(BOOKS, self.machine.read(self.out, len(BOOKS), np.uint32).tolist(), strict=True))
+
+    def _play(self, script: Script, block: slice, books: bool) -> Iterator[list[np.ndarray]]:
+        counts = script.counts[block]
+        values = (
+            np.array([s % (1 << 32) for s in script.sequence[block]], np.uint32), np.array(script.length[block], np.int32),
+            np.array(script.takes[block], np.int32), np.concatenate([np.zeros(0, np.int32), *counts]),
+        )  # fmt: skip
+        for address, data in zip(self.inputs, values, strict=True):
+            self.machine.write(address, data)
+        at = np.zeros(4, np.int32)
+        made = ROOM
+        tail = len(self.inputs + self.outputs) * self.word().itemsize
+        while made == ROOM:
+            places = [*self.inputs, *self.outputs[:3], self.outputs[3] if books else 0]
+            numbers = np.concatenate([np.array([len(values[1]), ROOM], np.int32), at])
+            self.machine.write(self.pointers, np.array(places, self.word))
+            self.machine.write(self.pointers + tail, numbers)
+            made = self._call("onwrist_play", self.watch, self.pointers)
+            at = self.machine.read(self.pointers + tail + 8, 4, np.int32)
+            wanted = (made, made, made, made if books else 0)
+            widths = (self.embedding, self.answers, FACTS, len(BOOKS))
+            kinds = (np.int8, np.int8, np.uint32, np.uint32)
+            yield [
+                self.machine.read(a, n * w, k) for a, n, w, k in zip(self.outputs, wanted, widths, kinds, strict=True)
+            ]
+
+    def _call(self, name: str, *arguments: int) -> int:
+        found = self.machine.call(name, *arguments)
+        if found < 0:
+            raise ExportError(f"returned {found}", field=name, cure="See the return values in onwrist_watch.h")
+        return found
+
+
+def _blocks(script: Script) -> Iterator[slice]:
+    """Parts of a script that fit into one call."""
+    begin = samples = 0
+    for i, counts in enumerate(script.counts):
+        if len(counts) > SAMPLES:
+            raise ExportError(f"a burst of {len(counts)}", field="script", cure=f"Use at most {SAMPLES} samples")
+        if i - begin == BURSTS or samples + len(counts) > SAMPLES:
+            yield slice(begin, i)
+            begin, samples = i, 0
+        samples += len(counts)
+    yield slice(begin, len(script))

@@ -1,0 +1,78 @@
+"""What happened to a watch, in order, so that another one can be put through the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
+
+# Instead of a length: the watch is told to start anew.
+RESTART = -1
+# Instead of a number of takes: until nothing waits.
+ALL = -1
+
+
+@dataclass
+class Script:
+    """Bursts that were pushed, and how often the loop came after each.
+
+    Attributes:
+        sequence: number of the first sample of each burst. length: of each, or RESTART.
+        takes: bursts that the loop took out of the ring before the next push, or ALL.
+        counts: of all bursts, one array each.
+    """
+
+    sequence: list[int] = field(default_factory=list)
+    length: list[int] = field(default_factory=list)
+    takes: list[int] = field(default_factory=list)
+    counts: list[np.ndarray] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, counts: np.ndarray, burst: int) -> Script:
+        """Counts (n,) in whole bursts from number 0 on, each taken at once."""
+        firsts = range(0, len(counts), burst)
+        parts = [np.asarray(counts[i : i + burst], np.int32) for i in firsts]
+        return cls(list(firsts), [len(p) for p in parts], [ALL] * len(parts), parts)
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def push(self, sequence: int, counts: np.ndarray, takes: int = 0) -> None:
+        """A burst enters the ring."""
+        self.sequence.append(int(sequence))
+        self.length.append(len(counts))
+        self.takes.append(takes)
+        self.counts.append(np.asarray(counts, np.int32))
+
+    def take(self) -> None:
+        """The loop takes a burst."""
+        if not self.takes:
+            self.push(0, np.zeros(0, np.int32))
+        self.takes[-1] += 1
+
+    def restart(self) -> None:
+        """The watch is told to start anew."""
+        self.push(0, np.zeros(0, np.int32))
+        self.length[-1] = RESTART
+
+
+class LoggedRing(RingBuffer):
+    """A ring that writes a script of its use.
+
+    Args:
+        capacity: slots. script: what it is written to.
+    """
+
+    def __init__(self, capacity: int, script: Script):
+        super().__init__(capacity)
+        self.script = script
+
+    def push(self, sequence: int, counts: np.ndarray) -> None:
+        self.script.push(sequence, counts)
+        super().push(sequence, counts)
+
+    def pop(self, limit: int | None = None) -> Taken:
+        self.script.take()
+        return super().pop(limit)
