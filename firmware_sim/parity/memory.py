@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.export.sources.watch_rules import capacity_for
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TFLM
-from onwrist.export.sources.watch_rules import capacity_for
 from onwrist.firmware_sim.watch.ring import RingBuffer
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.models.student.network import Work, work
