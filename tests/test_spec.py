@@ -1,0 +1,185 @@
+"""A deployment's file: everything wrong with it at once, what it means written back, and whose recordings it names."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onwrist.errors import CheckpointError, ConfigError, OnwristError, SplitError
+from onwrist.models.encoders.teacher import Adapted, examine, load_teacher
+from onwrist.signals.people.material import find, held_out_by_hash
+from onwrist.spec import Spec, read_spec
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "my.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_mistake_is_said_at_once_with_what_was_meant(tmp_path):
+    text = (
+        'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 63\nbits = 40\n[stream]\nhop_s = 0.3\n'
+    )
+    with pytest.raises(ConfigError) as error:
+        read_spec(write(tmp_path, text))
+    said = str(error.value)
+    for part in (
+        "my.toml",
+        "name",
+        "did you mean source?",
+        "teacher.rate_hz",
+        "sensor.rate_hz",
+        "sensor.bits",
+        "multiple of 0.2",
+    ):
+        assert part in said
+
+
+def test_what_is_left_out_is_the_shipped_deployment(tmp_path):
+    assert read_spec(write(tmp_path, "")) == Spec()
+    assert not Spec().trains
+    assert read_spec(write(tmp_path, '[teacher]\nsource = "simclr"\n')).trains
+
+
+def test_the_resolved_spec_means_the_same_and_has_one_digest(tmp_path):
+    spec = read_spec(write(tmp_path, 'name = "x"\n[data]\nrecordings = ["a/*.csv"]\n[student]\nsize = "band"\n'))
+    (tmp_path / "again").mkdir()
+    again = read_spec(write(tmp_path / "again", spec.resolved()))
+    assert again == spec
+    assert again.digest() == spec.digest()
+    assert spec.data.recordings == (str(tmp_path / "a/*.csv"),)
+    assert spec.digest() != Spec().digest()
+
+
+def test_the_page_shows_a_spec_that_is_one(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "spec.md").read_text(), re.DOTALL)
+    spec = read_spec(write(tmp_path, block))
+    assert spec.trains
+    # Every field of the model is on the page.
+    for part in (Spec, *(type(getattr(spec, name)) for name in ("teacher", "data", "sensor", "student", "stream"))):
+        for name in part.model_fields:
+            assert name in block or name in ("train", "held_out_share"), name
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_no_text_is_a_traceback(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("spec") / "x.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(OnwristError):
+        assert read_spec(path)
+
+
+# --- whose recordings --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(tmp_path):
+    for person in range(12):
+        (tmp_path / f"p{person:02d}").mkdir()
+        for session in ("rest", "walk"):
+            (tmp_path / f"p{person:02d}" / f"{session}.csv").write_text("ppg\n1\n")
+    return tmp_path
+
+
+def test_people_come_from_the_path_and_are_on_one_side(study):
+    items = find([f"{study}/**/*.csv"], r"(p\d+)/", held_out=("p03", "p05"))
+    assert len(items) == 24
+    assert {i.person for i in items if i.role == "test"} == {"p03", "p05"}
+    assert not {i.person for i in items if i.role == "test"} & {i.person for i in items if i.role == "train"}
+
+
+def test_a_role_depends_on_the_name_alone(study):
+    everybody = {i.person: i.role for i in find([f"{study}/**/*.csv"], r"(p\d+)/", held_out_share=0.3)}
+    for person, role in everybody.items():
+        assert role == ("test" if held_out_by_hash(person, 0.3) else "train")
+    assert set(everybody.values()) == {"train", "test"}
+
+
+def test_material_that_is_none_is_refused(study):
+    with pytest.raises(ConfigError, match="finds no file"):
+        find([f"{study}/*.edf"])
+    with pytest.raises(ConfigError, match="finds nobody in"):
+        find([f"{study}/**/*.csv"], r"(q\d+)/")
+    with pytest.raises(SplitError, match="nobody is called 'p77'"):
+        find([f"{study}/**/*.csv"], r"(p\d+)/", held_out=("p77",))
+    with pytest.raises(SplitError, match="nobody is held out"):
+        find([f"{study}/p00/*.csv"], r"(p\d+)/", held_out_share=0.0)
+
+
+# --- teachers ------------------------------------------------------------------------------------------
+
+
+class Kept(torch.nn.Module):
+    """Remembers what it was given."""
+
+    def forward(self, wave):
+        self.seen = wave
+        return torch.stack([wave.mean(-1), wave.std(-1), wave[:, 0]], dim=1)
+
+
+def waves(count: int = 16) -> np.ndarray:
+    t = np.arange(1000) / 100
+    rates = np.linspace(0.8, 3.0, count)[:, None]
+    return np.sin(2 * np.pi * rates * t).astype(np.float32)
+
+
+def test_a_teacher_gets_its_own_rate_and_scale():
+    inner = Kept()
+    Adapted(inner, 125, "z-score")(torch.from_numpy(waves()))
+    assert inner.seen.shape == (16, 1250)
+    np.testing.assert_allclose(inner.seen.mean(-1), 0, atol=1e-5)
+    np.testing.assert_allclose(inner.seen.std(-1), 1, atol=1e-4)
+    spectrum = np.abs(np.fft.rfft(inner.seen[0].numpy()))
+    assert np.fft.rfftfreq(1250, 1 / 125)[spectrum.argmax()] == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x: torch.full((len(x), 4), float("nan")), "NaN"),
+        (lambda x: torch.ones(len(x), 4), "the same answer for every signal"),
+        (lambda x: torch.ones(len(x), 4) + 1e-9 * x[:, :4], "the same answer for every signal"),
+    ],
+)
+def test_a_teacher_that_teaches_nothing_is_refused(answer, said):
+    class Net(torch.nn.Module):
+        def forward(self, wave):
+            return answer(wave)
+
+    with pytest.raises(CheckpointError, match=said):
+        examine(Net(), waves(), "mine.py:make")
+
+
+def test_a_poor_teacher_is_warned_of():
+    class Net(torch.nn.Module):
+        def forward(self, wave):
+            return torch.cat([100 + wave[:, 50:53], torch.zeros(len(wave), 2)], dim=1)
+
+    said = examine(Net(), waves(), "mine.py:make")
+    assert any("alike" in s for s in said)
+    assert any("2 of 5 coordinates never move" in s for s in said)
+
+
+def test_an_onnx_file_alone_is_a_teacher(tmp_path):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(1250, 16), torch.nn.Tanh()).eval()
+    path = tmp_path / "encoder.onnx"
+    torch.onnx.export(
+        net, torch.zeros(1, 1250), str(path), dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "n"}}
+    )
+    teacher = load_teacher(str(path), 125, "z-score")
+    given_ = torch.from_numpy(waves(5))
+    with torch.no_grad():
+        expected = Adapted(net, 125, "z-score")(given_)
+    np.testing.assert_allclose(teacher(given_), expected, atol=1e-5)
+    (tmp_path / "bad.onnx").write_bytes(b"no onnx")
+    with pytest.raises(CheckpointError, match="no ONNX that runs here"):
+        load_teacher(str(tmp_path / "bad.onnx"))
