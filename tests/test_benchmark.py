@@ -428,8 +428,8 @@ def test_a_teacher_without_a_student_says_what_to_run(tmp_path, run_script):
     ],
 )
 def test_the_results_page_shows_what_is_stored(name, tables):
-    """Every table of RESULTS.md that comes from a stored result is that result's, to the letter."""
-    text = (ROOT / "RESULTS.md").read_text()
+    """Every table of docs/encoders-compared.md that comes from a stored result is that result's, to the letter."""
+    text = (ROOT / "docs" / "encoders-compared.md").read_text()
     stored = tables(json.loads((ROOT / "docs" / f"{name}.json").read_text()))
     parts = [part.strip() for part in re.split(r"^### .*$", stored, flags=re.M) if part.strip()]
     assert parts
