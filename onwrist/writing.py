@@ -30,7 +30,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(_beside(path, data), path)
+        os.replace(_beside(path, data, str(os.getpid())), path)
         _settle(path.parent)
     except OSError as error:
         raise _refused(path, error) from error
@@ -90,13 +90,14 @@ def replace_folder(
             _write(fresh / name, data)
         _carry(place, fresh, set(files), set(disposable))
         _settle(fresh)
-        parts = {path: _beside(path, data) for path, data in (beside or {}).items()}
+        for path, data in (beside or {}).items():
+            parts[path] = _beside(path, data, "new")
         if place.exists():
             shutil.copymode(place, fresh)
             os.rename(place, old)
         try:
             os.rename(fresh, place)
-        except OSError:
+        except BaseException:
             if old.exists():
                 os.rename(old, place)
             raise
@@ -160,11 +161,11 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _beside(path: Path, data: bytes) -> Path:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+def _beside(path: Path, data: bytes, mark: str) -> Path:
+    part = path.with_name(f".{path.name}.{mark}.part")
     try:
         _write(part, data)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
     return part
