@@ -12,7 +12,7 @@ import numpy as np
 
 from onwrist.export.handoff.artifacts import load_artifacts
 from onwrist.export.handoff.bundle import Bundle, assemble, manifest
-from onwrist.export.handoff.names import MANIFEST, REPORT_JSON, REPORT_PAGE
+from onwrist.export.handoff.names import MANIFEST, REPORT_JSON, REPORT_PAGE, SIGNATURE
 from onwrist.export.handoff.provenance import origin
 from onwrist.firmware_sim.handoff import jobs
 from onwrist.firmware_sim.handoff.confined import Row
@@ -65,9 +65,9 @@ def files_of(bundle: Bundle) -> dict[str, bytes]:
 def rehashed(files: dict[str, bytes], **fields) -> dict[str, bytes]:
     """With a manifest to match: its hashes are right again, its other fields as they were or as given."""
     found = json.loads(files[MANIFEST])
-    rest = {n: d for n, d in files.items() if n != MANIFEST}
+    rest = {n: d for n, d in files.items() if n not in (MANIFEST, SIGNATURE)}
     again = json.loads(manifest(Bundle(rest, found["students"], found["origins"], found["verdict"])))
-    return {**rest, MANIFEST: json.dumps({**found, "sha256": again["sha256"], **fields}).encode()}
+    return {**files, MANIFEST: json.dumps({**found, "sha256": again["sha256"], **fields}).encode()}
 
 
 def packed(files: dict[str, bytes], path: Path) -> Path:
