@@ -147,7 +147,9 @@ def _carry(place: Path, fresh: Path, made: set[str], disposable: set[str]) -> No
             if relative in disposable:
                 continue
             if relative in made:
-                raise ExportError("is there and is not ours", where=place, field=relative, cure="Move it, " + CURE.lower())
+                raise ExportError(
+                    "is there and is not ours", where=place, field=relative, cure="Move it, " + CURE.lower()
+                )
             target = fresh / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)

@@ -48,7 +48,10 @@ def report() -> dict[str, bytes]:
     result = stream(short, band())
     stored = json.loads(stored_path("band").read_text())
     result.gates += cohort_gates(stored["result"], "stored", stored["date"])
-    return {REPORT_PAGE: b"<title>report</title>", REPORT_JSON: json.dumps({"runs": [summary(result)], "hub": []}).encode()}
+    return {
+        REPORT_PAGE: b"<title>report</title>",
+        REPORT_JSON: json.dumps({"runs": [summary(result)], "hub": []}).encode(),
+    }
 
 
 @functools.cache

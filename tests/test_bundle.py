@@ -101,7 +101,9 @@ for i in range(10**6):
 
 def test_a_killed_run_leaves_a_whole_folder_and_blocks_nothing(tmp_path):
     folder = tmp_path / "out"
-    replace_folder(folder, {f"{k}.txt": b"first" for k in range(20)}, disposable=(), beside={tmp_path / "out.zip": b"first"})
+    replace_folder(
+        folder, {f"{k}.txt": b"first" for k in range(20)}, disposable=(), beside={tmp_path / "out.zip": b"first"}
+    )
     for pause in (0.01, 0.05, 0.12, 0.2):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE)
         process.stdout.readline()

@@ -12,7 +12,6 @@ from onwrist.firmware_sim.runtimes.compiler import SPEED, STRICT
 from onwrist.resources import C_SOURCES
 
 
-
 def compile_and_run(folder, *words: str) -> int:
     command = [
         sys.executable,

@@ -110,7 +110,9 @@ def test_damage_is_refused(files, tmp_path, name):
 
 # A manifest to match: what is refused for what it is, not for its hash.
 UNLISTED = {
-    "an unlisted student": lambda f: f.update({n.replace("band/", "watch/"): d for n, d in f.items() if n[:5] == "band/"}),
+    "an unlisted student": lambda f: f.update(
+        {n.replace("band/", "watch/"): d for n, d in f.items() if n[:5] == "band/"}
+    ),
     "a response file": lambda f: f.update({"@a.c": b"-o /tmp/evil"}),
     "a file that no bundle has": lambda f: f.update({"install.sh": b"rm -rf /"}),
     "a hub file of another name": lambda f: f.update({"hub/encoder.exe": b"MZ"}),
@@ -165,7 +167,17 @@ def zip_of(members) -> bytes:
 
 def test_json_is_read_strictly():
     assert read_json(b'{"a": [1, 2.5, null, "x"]}', "x", "y") == {"a": [1, 2.5, None, "x"]}
-    for text in (b"", b"{", b"nope", b'{"a": 1, "a": 2}', b"[1e999]", b"[Infinity]", b"[" * 10**6, b'"\xff"', b"[" * 20 + b"]" * 20):
+    for text in (
+        b"",
+        b"{",
+        b"nope",
+        b'{"a": 1, "a": 2}',
+        b"[1e999]",
+        b"[Infinity]",
+        b"[" * 10**6,
+        b'"\xff"',
+        b"[" * 20 + b"]" * 20,
+    ):
         with pytest.raises(BundleError):
             read_json(text, "x", "y")
 

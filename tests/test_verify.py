@@ -201,7 +201,9 @@ def test_an_onnx_window_of_other_weights_or_none_is_invalid(tmp_path):
     for data in (b"garbage", model.SerializeToString(), elsewhere.SerializeToString()):
         files = {**files_of(judged_bundle()), "band/window.onnx": data}
         only = packed(rehashed(files), tmp_path / "b.zip")
-        verdict = verify(only, run=lambda job, given: here(job, given) if job in ("derive", "onnx") else [Row("ok", job, "")])
+        verdict = verify(
+            only, run=lambda job, given: here(job, given) if job in ("derive", "onnx") else [Row("ok", job, "")]
+        )
         assert "ONNX Runtime, window" in wrong(verdict)
         assert "ONNX Runtime, stream" not in wrong(verdict)
 

@@ -1,7 +1,7 @@
 """The integers of a student, read back from its TFLite step: with them everything else of a handoff can be made again.
 
-    model, hop = read_step(data)
-    assert write_tflite_step(model, hop) == data
+model, hop = read_step(data)
+assert write_tflite_step(model, hop) == data
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ def _step(network: Network) -> Step:
     if len(layers) != len(names) or outputs != [EMBEDDING_NAME, ANSWERS_NAME]:
         raise ExportError("is no step of a student", field=", ".join(outputs), cure=CURE)
     (hop,) = (network.tensors[i].shape[2] for i in network.inputs if network.tensors[i].name == INPUT_NAME)
-    named = [_renamed(layer, name, 1 if i == pool else None) for i, (layer, name) in enumerate(zip(layers, names, strict=True))]
+    named = [
+        _renamed(layer, name, 1 if i == pool else None)
+        for i, (layer, name) in enumerate(zip(layers, names, strict=True))
+    ]
     return Step(IntegerModel(network.name.removesuffix(STEP_NAME), window_of(named), tuple(named)), hop)
 
 

@@ -156,7 +156,9 @@ def read_report(folder: Path) -> dict[str, bytes]:
         return {name: (folder / name).read_bytes() for name in (REPORT_PAGE, REPORT_JSON)}
     except OSError as error:
         cure = "Name the --out of onwrist stream or deploy"
-        raise ExportError(f"is no report ({error.strerror})", where=folder, field=Path(str(error.filename)).name, cure=cure) from None
+        raise ExportError(
+            f"is no report ({error.strerror})", where=folder, field=Path(str(error.filename)).name, cure=cure
+        ) from None
 
 
 def assemble(students: Iterable[tuple[Artifacts, Origin]], hop: int, fixed: FixedDesign) -> Bundle:
@@ -205,7 +207,9 @@ def claim_bundle(folder: Path) -> Iterator[None]:
     """
     with claim(folder) as place:
         if place.is_dir() and any(place.iterdir()) and held_files(place) is None:
-            raise ExportError("is not empty and no bundle", where=folder, cure="Choose another --out, or empty it yourself")
+            raise ExportError(
+                "is not empty and no bundle", where=folder, cure="Choose another --out, or empty it yourself"
+            )
         if zip_of(folder).is_dir():
             raise ExportError("is a folder", where=zip_of(folder), cure="Choose another --out")
         yield

@@ -87,5 +87,9 @@ def model_card(students: dict[str, str], origins: dict[str, dict[str, str]]) -> 
         cells = [size, digest, o["teacher"], o["teacher_sha256"], o["weights_sha256"], o["parent_sha256"]]
         own = " (shipped)" if shipped.get(size) == digest else ""
         lines.append("| " + " | ".join(c.replace("|", "/") or "-" for c in cells) + f" |{own}")
-    lines += ["", "Digests are SHA-256. They say which files were used, not who made them or whether they are any good.", ""]
+    lines += [
+        "",
+        "Digests are SHA-256. They say which files were used, not who made them or whether they are any good.",
+        "",
+    ]
     return "\n".join(lines).encode()

@@ -59,14 +59,18 @@ def check_signature(manifest: bytes, signature: bytes | None, public_key: Path) 
     try:
         key = minisign.PublicKey.from_bytes(_read(public_key))
     except Exception as error:  # as above
-        raise ConfigError(f"is no minisign public key ({error})"[:160], where=public_key, cure="Give minisign.pub") from None
+        raise ConfigError(
+            f"is no minisign public key ({error})"[:160], where=public_key, cure="Give minisign.pub"
+        ) from None
     if signature is None:
         raise BundleError("is not signed", field=SIGNATURE, cure="Ask for a signed bundle")
     try:
         found = minisign.Signature.from_bytes(signature[:MOST_BYTES])
         key.verify(manifest, found)
     except Exception as error:  # as above
-        raise BundleError(f"is no signature by this key ({type(error).__name__})", field=SIGNATURE, cure="Do not use it") from None
+        raise BundleError(
+            f"is no signature by this key ({type(error).__name__})", field=SIGNATURE, cure="Do not use it"
+        ) from None
     return str(getattr(found, "trusted_comment", ""))
 
 

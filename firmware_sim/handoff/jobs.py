@@ -19,8 +19,6 @@ import numpy as np
 
 from onwrist.errors import OnwristError
 from onwrist.export.handoff.names import (
-    CONTRACT,
-    GOLDEN,
     HUB_FLOAT,
     HUB_ONNX,
     HUB_TFLITE,
@@ -93,7 +91,9 @@ def derive(s: Student) -> list[Row]:
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
     made = derived_files(Named(s.size, step.model), step.hop, fixed, golden)
     rows.append(_compare_arrays(golden.arrays, s.golden))
-    rows += [_compare_file(name, s.files.get(name), data) for name, data in made.items() if not name.startswith(SOURCES)]
+    rows += [
+        _compare_file(name, s.files.get(name), data) for name, data in made.items() if not name.startswith(SOURCES)
+    ]
     sources = {n: d for n, d in made.items() if n.startswith(SOURCES)}
     return [*rows, _compare_sources(s, sources), _compare_onnx(s, step)]
 
@@ -114,7 +114,9 @@ def _design_error(found) -> str:
         theirs = getattr(found, name)
         if name == "taps" and (theirs.shape != ours.shape or (theirs.sum(axis=1) != 1 << TAP_BITS).any()):
             return "taps of another filter"
-        if np.abs(np.asarray(theirs) - np.asarray(ours)).max() > (DESIGN_UNITS if name in ("taps", "numerator", "a1", "a2", "keep") else 0):
+        if np.abs(np.asarray(theirs) - np.asarray(ours)).max() > (
+            DESIGN_UNITS if name in ("taps", "numerator", "a1", "a2", "keep") else 0
+        ):
             return f"{name} is not that of this release for {found.rate_hz:g} Hz and {found.bits} bits"
     return ""
 
@@ -145,7 +147,9 @@ def _compare_arrays(made: dict[str, np.ndarray], found: dict[str, np.ndarray]) -
 def _compare_file(name: str, found: bytes | None, made: bytes) -> Row:
     if found == made:
         return Row("ok", name, "made again: same bytes")
-    return Row("FAIL", name, _where(found or b"", made) if name.endswith(".json") else "is not what follows from the step")
+    return Row(
+        "FAIL", name, _where(found or b"", made) if name.endswith(".json") else "is not what follows from the step"
+    )
 
 
 def _where(found: bytes, made: bytes) -> str:
@@ -381,9 +385,7 @@ def report(given: tuple[dict, list[Student]]) -> list[Row]:
     return judge(*given)
 
 
-JOBS: dict[str, Callable[[Any], list[Row]]] = {
-    f.__name__: f for f in (derive, tflm, litert, onnx, cores, hub, report)
-}
+JOBS: dict[str, Callable[[Any], list[Row]]] = {f.__name__: f for f in (derive, tflm, litert, onnx, cores, hub, report)}
 
 
 def run(job: str, given: Any) -> list[Row]:

@@ -66,7 +66,9 @@ def _judge_run(run: dict, s: Student) -> list[Row]:
         *([] if run["hop_s"] * s.contract["rate_hz"] == s.hop else ["is of another hop"]),
     ]
     what = f"{s.size}: gates of the report"
-    rows = [Row("FAIL", what, text) for text in problems] or [Row("ok", what, f"{len(ours)} of {len(said)} judged again")]
+    rows = [Row("FAIL", what, text) for text in problems] or [
+        Row("ok", what, f"{len(ours)} of {len(said)} judged again")
+    ]
     claimed = [name for name in said if name not in ours]
     if claimed:
         rows.append(Row("not checked", what, f"measured by its maker: {plain('; '.join(claimed))[:300]}"))
@@ -87,7 +89,11 @@ def _measured(run: dict, size: str) -> list[Gate]:
         *budget_gates(size, Memory(**{**memory, "work": Work(**memory["work"])})),
     ]
     if run["firmware"]:
-        gates.append(firmware_gate([FirmwareRun(f["name"], int(f["hops"]), int(f["wrong"]), int(f["bytes"]), 0) for f in run["firmware"]]))
+        gates.append(
+            firmware_gate(
+                [FirmwareRun(f["name"], int(f["hops"]), int(f["wrong"]), int(f["bytes"]), 0) for f in run["firmware"]]
+            )
+        )
     return gates
 
 

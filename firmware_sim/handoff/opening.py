@@ -121,7 +121,13 @@ def _read_zip(path: Path) -> dict[str, bytes]:
 
 def _check_name(name: str, path: Path) -> str:
     parts = PurePosixPath(name).parts
-    if not parts or name != "/".join(parts) or {"..", "."} & set(parts) or set("\\:") & set(name) or name.startswith("/"):
+    if (
+        not parts
+        or name != "/".join(parts)
+        or {"..", "."} & set(parts)
+        or set("\\:") & set(name)
+        or name.startswith("/")
+    ):
         raise BundleError("leaves the bundle", where=path, field=plain(name)[:80], cure="Do not use it")
     return name
 

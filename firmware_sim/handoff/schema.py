@@ -64,7 +64,9 @@ def read_json(data: bytes, where: str | Path, field: str) -> Any:
         found = json.loads(data.decode(), parse_constant=_no_number, object_pairs_hook=_unique)
         _check_depth(found)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"is no JSON of a bundle ({plain(str(error))[:80]})", where=where, field=field, cure=AGAIN) from None
+        raise BundleError(
+            f"is no JSON of a bundle ({plain(str(error))[:80]})", where=where, field=field, cure=AGAIN
+        ) from None
     return found
 
 
@@ -108,11 +110,17 @@ def _is_students(value: Any) -> bool:
 
 
 def _is_origin(value: Any) -> bool:
-    return _is_texts(value) and set(value) == ORIGIN and all(v == "" or _is_hash(v) for k, v in value.items() if k != "teacher")
+    return (
+        _is_texts(value)
+        and set(value) == ORIGIN
+        and all(v == "" or _is_hash(v) for k, v in value.items() if k != "teacher")
+    )
 
 
 def _is_hashes(value: Any) -> bool:
-    return isinstance(value, dict) and all(PATH.fullmatch(n) and _is_hash(h) and ".." not in n for n, h in value.items())
+    return isinstance(value, dict) and all(
+        PATH.fullmatch(n) and _is_hash(h) and ".." not in n for n, h in value.items()
+    )
 
 
 FIELDS: dict[str, Callable[[Any], bool]] = {
@@ -131,10 +139,14 @@ def check_manifest(opened: Opened, path: Path) -> dict:
     files = opened.files
     found = read_json(files[MANIFEST], path, MANIFEST)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise BundleError(f"is not of format {FORMAT}", where=path, field=MANIFEST, cure="Use the verifier of its release")
+        raise BundleError(
+            f"is not of format {FORMAT}", where=path, field=MANIFEST, cure="Use the verifier of its release"
+        )
     for name, sound in FIELDS.items():
         if name not in found or not sound(found[name]):
-            raise BundleError("is missing or not what it should be", where=path, field=f"{MANIFEST}: {name}", cure=AGAIN)
+            raise BundleError(
+                "is missing or not what it should be", where=path, field=f"{MANIFEST}: {name}", cure=AGAIN
+            )
     extra = set(found) - {"format", *FIELDS}
     if extra or set(found["origins"]) != set(found["students"]):
         field = plain(min(extra, default="origins"))[:80]
@@ -150,7 +162,9 @@ def check_manifest(opened: Opened, path: Path) -> dict:
             raise BundleError("is not the file of the manifest", where=path, field=name, cure=AGAIN)
     for name in sorted(hashes):
         if name not in known and not any(name.startswith(f"{size}/{SOURCES}") for size in found["students"]):
-            raise BundleError("is no file of a bundle with these students", where=path, field=name, cure="Do not use it")
+            raise BundleError(
+                "is no file of a bundle with these students", where=path, field=name, cure="Do not use it"
+            )
     required = {*SHARED, *(f"{size}/{name}" for size in found["students"] for name in STUDENT)}
     required |= {REPORT_PAGE, REPORT_JSON} if {REPORT_PAGE, REPORT_JSON} & set(hashes) else set()
     for name in sorted(required - set(hashes)):
@@ -259,7 +273,9 @@ def contract_error(contract: Any, digest: str) -> str:
             return "has another number of taps than phases"
         if len({len(row) for row in taps}) != 1 or not all(_is_integer(t) for row in taps for t in row):
             return "has taps that are none"
-        if not all(_is_integer(front[n]) for n in ("down", "fraction", "numerator", "a1", "a2", "keep", "floor", "steps")):
+        if not all(
+            _is_integer(front[n]) for n in ("down", "fraction", "numerator", "a1", "a2", "keep", "floor", "steps")
+        ):
             return "has coefficients that are none"
     except (KeyError, TypeError, AttributeError):
         return "lacks a field, or has another in its place"

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from onwrist.errors import BundleError, OnwristError
-from onwrist.export.handoff.names import CARD, HUB, INVALID, MANIFEST, NOT_JUDGED, REPORT_JSON, REPORT_PAGE, SIGNATURE, VALID
+from onwrist.export.handoff.names import (
+    CARD,
+    HUB,
+    INVALID,
+    MANIFEST,
+    NOT_JUDGED,
+    REPORT_JSON,
+    REPORT_PAGE,
+    SIGNATURE,
+    VALID,
+)
 from onwrist.firmware_sim.handoff.confined import Row, confined
 from onwrist.firmware_sim.handoff.opening import Opened, open_bundle, plain
 from onwrist.firmware_sim.handoff.schema import Student, check_manifest, read_json, read_student, strays
@@ -121,7 +131,11 @@ def _check_signature(opened: Opened, public_key: Path | None, verdict: Verdict) 
 
     signature = opened.files.get(SIGNATURE)
     if public_key is None:
-        found = "is there; name the key that you trust with --public-key" if signature else "none: hashes say that nothing changed by accident, not who made it"
+        found = (
+            "is there; name the key that you trust with --public-key"
+            if signature
+            else "none: hashes say that nothing changed by accident, not who made it"
+        )
         verdict.add("not checked", "signature", found)
         return
     try:
