@@ -63,6 +63,8 @@ def claim(folder: Path) -> Iterator[Path]:
         _recover(place)
         yield place
     finally:
+        with contextlib.suppress(OSError):  # while it is held: who waits for it sees that its name has gone
+            _hidden(place, "lock").unlink()
         lock.release()
 
 

@@ -125,7 +125,7 @@ def test_a_run_killed_between_the_two_renames_is_put_right(tmp_path):
     (tmp_path / ".b.new").mkdir()
     with claim_bundle(tmp_path / "b"):
         assert snapshot(tmp_path / "b") == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.lock", "b", "b.zip"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b", "b.zip"]
 
 
 def test_what_is_somebodys_own_stays_and_what_was_the_bundles_goes(tmp_path):
