@@ -38,8 +38,8 @@ def plain_bundle() -> Bundle:
 def report() -> dict[str, bytes]:
     """Of a stretch of a wrist, with the stored gates on labelled people; its page is not what is tested."""
     from onwrist.firmware_sim.parity.gates import cohort_gates, stored_path
-    from onwrist.firmware_sim.parity.streamed import summary
     from onwrist.firmware_sim.parity.play import stream
+    from onwrist.firmware_sim.parity.streamed import summary
     from onwrist.signals.recordings.readers import read_recording
 
     whole = read_recording(SHIPPED / "S34.npz")

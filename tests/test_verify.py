@@ -30,14 +30,16 @@ from onwrist.errors import BundleError, ExportError
 from onwrist.export.graphs.step_reader import read_step
 from onwrist.export.graphs.tflite_writer import write_tflite
 from onwrist.export.handoff.artifacts import contract
-from onwrist.export.handoff.bundle import write_bundle
+from onwrist.export.handoff.bundle import assemble, write_bundle
 from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, MANIFEST, REPORT_JSON, SIGNATURE
+from onwrist.export.handoff.provenance import origin
 from onwrist.export.handoff.signature import read_secret_key
 from onwrist.firmware_sim.handoff.confined import Row, confined
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.models.student import network, outputs
+from onwrist.signals.front_end.fixed import design
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +83,13 @@ def test_what_a_student_says_is_defined_once():
     for name in ("ANSWERS", "EMBEDDING", "HEART_RATE_CENTRE", "HEART_RATE_SPAN", "LOGIT_SPAN"):
         assert getattr(network, name) is getattr(outputs, name)
     assert tuple(contract(band())["answers"]["names"]) == network.ANSWERS
+
+
+@pytest.mark.parametrize("rate, bits, hop", [(125, 8, 5), (25, 24, 250), (32, 10, 50)])
+def test_bundles_of_other_sensors_and_hops_verify(tmp_path, rate, bits, hop):
+    bundle = assemble([(band(), origin("band"))], hop, design(rate, bits))
+    verdict = verify(packed(files_of(bundle), tmp_path / "b.zip"), run=derived_only)
+    assert verdict.word == "degraded", verdict.lines
 
 
 # --- damage with a manifest to match: the hashes are right, what was hashed is not ---
@@ -232,6 +241,8 @@ def test_words_and_reports_are_not_believed(tmp_path):
         "calls itself failed": lambda r: r.update(passed=False),
         "what its numbers do not": lambda r: r["cosine"].update(worst=0.5),
         "'stream and window": lambda r: r["runtimes"][1].update(equal=0.9),
+        "gate twice": lambda r: r["gates"].append({**r["gates"][0], "passed": True}),
+        "'cosine INT8 to float, median, stream' what": lambda r: r["gates"][1].update(limit=">= 0.1"),
         "has no gate 'cosine INT8 to float, worst": lambda r: r["gates"].pop(2),
         "another model": lambda r: r.update(digest="0" * 64),
         "other students": lambda r: r.update(size="watch"),

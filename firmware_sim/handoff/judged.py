@@ -51,16 +51,19 @@ def judge(report: dict, students: list[Student], files: dict[str, int]) -> list[
 
 def _judge_run(run: dict, s: Student) -> list[Row]:
     said = {gate["name"]: gate for gate in run["gates"]}
-    ours = {gate.name: gate for gate in (*_measured(run, s.size), *_stored(s))}
+    measured = {gate.name: gate for gate in _measured(run, s.size)}
+    ours = measured | {gate.name: gate for gate in _stored(s)}
     lies = [name for name, gate in ours.items() if name in said and said[name]["passed"] is not gate.passed]
+    lies += [n for n, g in measured.items() if n in said and (said[n]["limit"], said[n]["value"]) != (g.limit, g.value)]
     missing = [name for name in ours if name not in said]
-    failed = [name for name, gate in said.items() if gate["passed"] is not True]
+    failed = [gate["name"] for gate in run["gates"] if gate["passed"] is not True]
     sizes = run["memory"]["model"], run["memory"]["step"]
     there = len(s.files[WINDOW]), len(s.files[STEP])
     problems = [
         *(f"says of '{plain(name)[:60]}' what its numbers do not" for name in lies),
         *(f"has no gate '{plain(name)[:60]}'" for name in missing),
         *(f"'{plain(name)[:60]}' failed" for name in failed),
+        *([] if len(said) == len(run["gates"]) else ["has a gate twice"]),
         *([] if run["passed"] is True or failed else ["passed every gate and calls itself failed"]),
         *([] if sizes == there else [f"counts {sizes} bytes of model, there are {there}"]),
         *([] if run["hop_s"] * s.contract["rate_hz"] == s.hop else ["is of another hop"]),
