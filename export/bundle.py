@@ -22,7 +22,9 @@ class BundleConfig:
     sensor_hz: SensorHz = 64
     bits: Bits = 19
     report: Path | None = None
-    """Folder with report.html and report.json to include (make deploy does)."""
+    """Folder with report.html and report.json of the same students; without, the bundle is not judged."""
+    sign: Path | None = None
+    """Minisign secret key that signs the manifest."""
     out: Path = Path("build/bundle")
     """Folder to write; its name with .zip is written beside it."""
 
@@ -31,20 +33,22 @@ def main(config: BundleConfig) -> None:
     """Write the handoff bundle of the shipped students: models, C, contract, golden vectors, manifest."""
     from onwrist.command import say
     from onwrist.export.handoff.artifacts import load_artifacts
-    from onwrist.export.handoff.bundle import shared_files, student_files, write_bundle
+    from onwrist.export.handoff.bundle import assemble, claim_bundle, read_report, write_bundle
+    from onwrist.export.handoff.provenance import origin
+    from onwrist.export.handoff.signature import read_secret_key
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
 
     hop, fixed = hop_samples(config.hop_s), design(config.sensor_hz, config.bits)
-    files, students = shared_files(), {}
-    for size in config.sizes:
-        artifacts = load_artifacts(size, teacher=config.teacher)
-        files |= student_files(artifacts, hop, fixed)
-        students[size] = artifacts.model.digest()
-    if config.report:
-        files |= {p.name: p.read_bytes() for p in config.report.glob("report.*")}
-    path = write_bundle(config.out, files, students, "not judged")
-    say(f"{config.out}: {len(files) + 1} files; {path.name}: {path.stat().st_size:,} bytes")
+    key = read_secret_key(config.sign) if config.sign else None
+    report = read_report(config.report) if config.report else None
+    with claim_bundle(config.out):
+        pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
+        bundle = assemble(pairs, hop, fixed)
+        if report:
+            bundle = bundle.with_report(report, config.report)
+        path = write_bundle(config.out, bundle, key)
+    say(f"{config.out}: {len(bundle.files) + 1} files, {bundle.verdict}; {path.name}: {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def main(config: DeployConfig) -> int:
 
     from onwrist.command import GATE_FAILED, bar, say
     from onwrist.export.handoff.artifacts import SIZES, load_artifacts
-    from onwrist.export.handoff.bundle import shared_files, student_files, write_bundle
+    from onwrist.export.handoff.bundle import assemble, claim_bundle, write_bundle
+    from onwrist.export.handoff.provenance import origin
     from onwrist.firmware_sim.handoff.deploy import HUB_STORED, hub_figures
     from onwrist.firmware_sim.handoff.verify import verify
     from onwrist.firmware_sim.parity.gates import judge_cohort
@@ -51,24 +52,21 @@ def main(config: DeployConfig) -> int:
     recording = read_recording(shipped_or_own(config.recording))
     watch = WatchConfig(config.hop_s, SensorConfig())
     fixed = design(watch.sensor.rate_hz, watch.sensor.bits)
-    results, curves, files, students = [], [], shared_files(), {}
-    for size in SIZES:
-        artifacts = load_artifacts(size)
-        files |= student_files(artifacts, watch.hop_samples(artifacts.model.stride), fixed)
-        students[size] = artifacts.model.digest()
-        curves += stored_curves(artifacts)
-        result = stream(recording, artifacts, watch, bar, firmware=config.firmware)
-        result.gates += judge_cohort(artifacts, bar)
-        results.append(result)
-    hub: list[dict] = []
-    if config.hub:
-        hub, encoder_files = hub_figures(bar)
-        files |= encoder_files
-    if config.store:
-        HUB_STORED.write_text(json.dumps([r for r in hub if r["source"] == "measured"], indent=1) + "\n")
+    results, curves, students = [], [], []
+    with claim_bundle(config.out):
+        for size in SIZES:
+            artifacts = load_artifacts(size)
+            students.append((artifacts, origin(size)))
+            curves += stored_curves(artifacts)
+            result = stream(recording, artifacts, watch, bar, firmware=config.firmware)
+            result.gates += judge_cohort(artifacts, bar)
+            results.append(result)
+        hub, encoder_files = hub_figures(bar) if config.hub else ([], {})
+        if config.store:
+            HUB_STORED.write_text(json.dumps([r for r in hub if r["source"] == "measured"], indent=1) + "\n")
+        bundle = assemble(students, watch.hop_samples(students[0][0].model.stride), fixed).with_files(encoder_files)
+        packed = write_bundle(config.out, bundle.with_report(report_files(results, hub, curves)))
     passed = all(r.passed for r in results)
-    files |= report_files(results, hub, curves)
-    packed = write_bundle(config.out, files, students, "valid" if passed else "invalid")
     verdict = verify(packed)
     print(table(results, hub))
     print(f"bundle: {verdict.word} ({len(verdict.lines)} checks)")

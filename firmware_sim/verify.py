@@ -1,7 +1,7 @@
 """Check a handoff bundle.
 
 python firmware_sim/verify.py build/handoff
-python firmware_sim/verify.py handoff.zip
+python firmware_sim/verify.py handoff.zip --public-key minisign.pub
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from typing import Annotated
 
 import tyro
 
-from onwrist.errors import BundleError, OnwristError
-
 
 @dataclass(frozen=True)
 class VerifyConfig:
@@ -21,20 +19,21 @@ class VerifyConfig:
 
     bundle: Annotated[Path, tyro.conf.Positional] = Path("build/handoff")
     """Folder or zip that make deploy or export/bundle.py wrote."""
+    public_key: Path | None = None
+    """Minisign public key that has to have signed it."""
 
 
 def main(config: VerifyConfig) -> int:
-    """Check a handoff bundle: 0 valid, 3 degraded (something could not be run), 1 invalid."""
-    from onwrist.firmware_sim.handoff.verify import INVALID, verify
+    """Check a handoff bundle: 0 valid, 3 degraded (not judged, or something could not be run), 1 invalid."""
+    from onwrist.errors import BundleError
+    from onwrist.export.handoff.names import INVALID
+    from onwrist.firmware_sim.handoff.verify import STATUS, refusal, verify
 
     try:
-        verdict = verify(config.bundle)
+        verdict = verify(config.bundle, config.public_key)
     except BundleError as error:
-        print(f"REFUSED  {error}")
-        return INVALID
-    except OnwristError as error:
-        print(f"FAIL     {error}")
-        return INVALID
+        print(f"{refusal(error)}\n{INVALID}")
+        return STATUS[INVALID]
     print("\n".join(verdict.lines))
     print(verdict.word)
     return verdict.status

@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 
 from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import contract, load_artifacts
-from onwrist.export.handoff.bundle import golden_vectors
+from onwrist.export.handoff.golden import golden_vectors
 from onwrist.firmware_sim.parity.gates import front_end_gates
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.signals.front_end.fixed import (
@@ -145,7 +145,7 @@ def test_another_design_is_obeyed_to_the_golden_vectors():
     assert other.numerator != usual.numerator
     assert other.floor == 4 * usual.floor
     artifacts = load_artifacts("band")
-    golden, plain = golden_vectors(artifacts, 25, other), golden_vectors(artifacts, 25, usual)
+    golden, plain = golden_vectors(artifacts.model, 25, other), golden_vectors(artifacts.model, 25, usual)
     np.testing.assert_array_equal(
         FixedFrontEnd.of(other).push(golden.counts)[: golden.input.size], golden.input.ravel()
     )

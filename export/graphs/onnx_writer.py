@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import torch
 
-from onwrist.quantize.integers.fake_quant import QuantStudent
+from onwrist.errors import ExportError
+
+if TYPE_CHECKING:
+    from onwrist.quantize.integers.fake_quant import QuantStudent
 
 # QuantizeLinear with per-channel axes needs 13; the newer torch exporter fails on a quantised bias.
 OPSET = 13
@@ -19,6 +23,8 @@ INPUT_NAME, OUTPUT_NAMES = "ppg", ["embedding", "answers"]
 def write_onnx(student: QuantStudent) -> bytes:
     """float32 (1, window) in, embedding (1, 256) and answers (1, 3) out, Q/DQ around every operation."""
     import warnings
+
+    import torch
 
     student.eval()
     example = torch.zeros(1, student.config.window)
@@ -65,3 +71,24 @@ def convolutions(data: bytes) -> list[tuple[np.ndarray, np.ndarray, np.ndarray |
             bias = integers(node.input[2])[0] if len(node.input) > 2 else None
             found.append((weight, scale, bias))
     return found
+
+
+def check_self_contained(data: bytes) -> None:
+    """Refuse a file whose weights lie in other files: a runtime would open whatever they name.
+
+    Raises:
+        ExportError: they do.
+    """
+
+    def graphs(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
+                for inner in (attribute.g, *attribute.graphs):
+                    if inner.node or inner.initializer:
+                        yield from graphs(inner)
+
+    for tensor in graphs(onnx.load_from_string(data).graph):
+        if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ExportError("lies in another file", field=tensor.name, cure="Export it with its weights inside")

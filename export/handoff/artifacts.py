@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from onwrist.export.graphs.onnx_step import write_onnx_step
-from onwrist.export.graphs.onnx_writer import write_onnx
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-from onwrist.models.student.network import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN, Student
+from onwrist.models.student.outputs import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
-from onwrist.quantize.integers.fake_quant import QuantStudent
-from onwrist.quantize.integers.training import load_quantised
-from onwrist.quantize.teaching.student_files import float_weights, int8_weights, load_student
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
+if TYPE_CHECKING:
+    from onwrist.models.student.network import Student
+    from onwrist.quantize.integers.fake_quant import QuantStudent
+
 SIZES = ("watch", "band")
 ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
+
+
+class Named(Protocol):
+    """Integers under the name of a size: what a contract is made of."""
+
+    @property
+    def size(self) -> str:
+        """Name in the ladder."""
+        ...
+
+    @property
+    def model(self) -> IntegerModel:
+        """The integers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,8 @@ class Artifacts:
 
     def onnx_step(self, hop: int) -> bytes:
         """The ONNX file of one hop of `hop` samples."""
+        from onwrist.export.graphs.onnx_step import write_onnx_step
+
         return write_onnx_step(self.model, hop)
 
 
@@ -59,6 +75,10 @@ def load_artifacts(
     Raises:
         CheckpointError, ExportError.
     """
+    from onwrist.export.graphs.onnx_writer import write_onnx
+    from onwrist.quantize.integers.training import load_quantised
+    from onwrist.quantize.teaching.student_files import float_weights, int8_weights, load_student
+
     parent, _ = load_student(student or float_weights(size, teacher))
     child = load_quantised(quantised or int8_weights(size, teacher))
     model = read_integers(child)
@@ -67,21 +87,21 @@ def load_artifacts(
     return Artifacts(size, parent, child, model, tflite, write_onnx(child))
 
 
-def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> dict:
+def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | None = None) -> dict:
     """What firmware has to know to feed the model: rates, front end, scales, shapes, state, meaning of the outputs.
 
     Args:
         hop: input samples between outputs, for the streamed form.
         front_end: integers of the front end at the sensor's rate.
     """
-    model, config = artifacts.model, artifacts.student.config
+    model = artifacts.model
     found = {
         "model": artifacts.size,
         "digest": model.digest(),
         "rounding": ROUNDING,
         "rate_hz": STUDENT_RATE_HZ,
         "window_samples": model.window,
-        "hop_multiple_samples": config.stride,
+        "hop_multiple_samples": model.stride,
         "front_end": asdict(IN_COUNTS),
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
         "embedding": {"type": "int8", "shape": [1, 1, 1, EMBEDDING], "scale": float(model.embedding_scale), "zero_point": 0},
@@ -112,6 +132,6 @@ def contract(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesig
     return found
 
 
-def contract_text(artifacts: Artifacts, hop: int | None = None, front_end: FixedDesign | None = None) -> str:
+def contract_text(artifacts: Named, hop: int | None = None, front_end: FixedDesign | None = None) -> str:
     """`contract` as JSON."""
     return json.dumps(contract(artifacts, hop, front_end), indent=1)

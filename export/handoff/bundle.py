@@ -1,98 +1,64 @@
 """The handoff bundle: everything about the students that a firmware team needs, with golden vectors and a manifest.
 
-    python export/bundle.py --out build/bundle
-    python firmware_sim/verify.py build/bundle
+    bundle = assemble([(artifacts, origin("band"))], hop, fixed).with_report(report_files)
+    with claim_bundle(folder):
+        write_bundle(folder, bundle)
 
-A folder and the same as a zip. Files are written first, `manifest.json` with the SHA-256 of each last: a bundle without
-a manifest was not finished.
+A folder and the same as a zip. `manifest.json` has the SHA-256 of every file; what is not in it is not of the bundle. All
+of a student but `window.onnx` follows from its integers, the sensor and the golden counts (`derived_files`): whoever gets
+a bundle can make it again and compare.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import platform
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from onwrist.errors import ExportError
-from onwrist.export.handoff.artifacts import ROUNDING, Artifacts, contract_text
-from onwrist.export.sources.c_writer import c_array, runtime_sources
-from onwrist.export.sources.firmware import Firmware, firmware_sources
-from onwrist.quantize.integers.stream import IntegerStream
-from onwrist.resources import C_SOURCES, SHIPPED, WEIGHTS, licence
-from onwrist.signals.front_end.counts import convert, count_wave
-from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
-from onwrist.signals.recordings.readers import read_recording
-from onwrist.writing import write_whole
+from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
+from onwrist.export.handoff.artifacts import ROUNDING, Artifacts, Named, contract_text
+from onwrist.export.handoff.golden import Golden, golden_file, golden_header, golden_vectors
+from onwrist.export.handoff.names import (
+    CARD,
+    CONTRACT,
+    FORMAT,
+    GOLDEN,
+    INVALID,
+    MANIFEST,
+    MEMORY,
+    NOT_JUDGED,
+    REPORT_JSON,
+    REPORT_PAGE,
+    SHARED,
+    SIGNATURE,
+    SOURCES,
+    STEP,
+    STEP_ONNX,
+    VALID,
+    WINDOW,
+    WINDOW_ONNX,
+)
+from onwrist.export.handoff.provenance import Origin, model_card
+from onwrist.export.handoff.signature import sign
+from onwrist.export.sources.c_writer import runtime_sources
+from onwrist.export.sources.firmware import GOLDEN_HEADER, SELFTEST, Firmware, firmware_sources
+from onwrist.resources import C_SOURCES, licence
+from onwrist.signals.front_end.fixed import FixedDesign
+from onwrist.writing import claim, replace_folder
 
-MANIFEST, FORMAT = "manifest.json", "onwrist-bundle-1"
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
 )  # fmt: skip
-# Golden input: a good stretch of a real wrist, rails at random, a constant.
-GOLDEN_RECORDING, GOLDEN_FROM_S = "S34.npz", 660
-GOLDEN_REAL_S, GOLDEN_RAILS_S, GOLDEN_FLAT_S = 20, 4, 6
 # As old as a zip can be: the same files give the same archive.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Counts and what they have to become.
-
-    Attributes:
-        counts: int32 (n,). input: int8 (hops, hop). embedding: int8 (hops, 256). answers: int8 (hops, 3).
-        layers: name -> int8 (channels, frames), every layer's output of the last hop.
-    """
-
-    counts: np.ndarray
-    input: np.ndarray
-    embedding: np.ndarray
-    answers: np.ndarray
-    layers: dict[str, np.ndarray]
-
-
-def golden_vectors(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> Golden:
-    """Through the fixed-point front end and the numpy model of the firmware's arithmetic."""
-    wave, _ = count_wave(read_recording(SHIPPED / GOLDEN_RECORDING), fixed.rate_hz, fixed.bits)
-    rate, full = int(fixed.rate_hz), 2**fixed.bits - 1
-    first = GOLDEN_FROM_S * rate
-    rails = np.random.default_rng(0).choice([0, full], GOLDEN_RAILS_S * rate)
-    counts = np.concatenate(
-        [
-            convert(wave[first : first + GOLDEN_REAL_S * rate], fixed.bits),
-            rails,
-            np.full(GOLDEN_FLAT_S * rate, full // 3),
-        ]
-    ).astype(np.int32)
-    x = FixedFrontEnd.of(fixed).push(counts)
-    hops = len(x) // hop
-    x = x[: hops * hop].reshape(hops, hop)
-    stream = IntegerStream(artifacts.model, hop)
-    rows = [stream.push(chunk) for chunk in x]
-    names = [layer.name for layer in artifacts.model.layers]
-    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(names, stream.outputs[1:], strict=True))}
-    return Golden(counts, x, np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows]), layers)
-
-
-def golden_header(golden: Golden) -> str:
-    """The vectors for `selftest.c`."""
-    return "\n".join(
-        [
-            "/* Generated: counts, and what they have to become. */", "#ifndef ONWRIST_GOLDEN_H", "#define ONWRIST_GOLDEN_H", "",
-            "#include <stdint.h>", "", f"#define ONWRIST_GOLDEN_COUNTS {len(golden.counts)}",
-            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", "", c_array("int32_t", "onwrist_golden_counts", golden.counts),
-            c_array("int8_t", "onwrist_golden_input", golden.input), c_array("int8_t", "onwrist_golden_embedding", golden.embedding),
-            c_array("int8_t", "onwrist_golden_answers", golden.answers), "", "#endif", "",
-        ]
-    )  # fmt: skip
 
 
 def memory_plan(firmware: Firmware) -> dict:
@@ -107,45 +73,111 @@ def memory_plan(firmware: Firmware) -> dict:
     }  # fmt: skip
 
 
-def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[str, bytes]:
-    """Path in the bundle -> bytes, of one student."""
-    size, firmware = artifacts.size, firmware_sources(artifacts.model, hop, fixed)
-    golden = golden_vectors(artifacts, hop, fixed)
-    vectors = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "counts": golden.counts, "input": golden.input, "embedding": golden.embedding, "answers": golden.answers,
-    }  # fmt: skip
-    arrays |= {f"layer_{n}": v for n, v in golden.layers.items()}
-    np.savez(vectors, **arrays)
-    sources = {
-        **firmware.files, "onwrist_golden.h": golden_header(golden), **runtime_sources("selftest.c"),
-    }  # fmt: skip
+def bundle_sources(firmware: Firmware, golden: Golden) -> dict[str, str]:
+    """Every C file of a student, the self-test included."""
+    return {**firmware.files, GOLDEN_HEADER: golden_header(golden), **runtime_sources(*SELFTEST)}
+
+
+def derived_files(named: Named, hop: int, fixed: FixedDesign, golden: Golden) -> dict[str, bytes]:
+    """What follows from a student's integers, a sensor and golden vectors, without ONNX: path in the student's folder -> bytes."""
+    firmware = firmware_sources(named.model, hop, fixed)
     return {
-        f"{size}/window.tflite": artifacts.tflite,
-        f"{size}/window.onnx": artifacts.onnx,
-        f"{size}/step.tflite": artifacts.tflite_step(hop),
-        f"{size}/step.onnx": artifacts.onnx_step(hop),
-        f"{size}/contract.json": contract_text(artifacts, hop, fixed).encode(),
-        f"{size}/golden.npz": vectors.getvalue(),
-        f"{size}/memory.json": (json.dumps(memory_plan(firmware), indent=1) + "\n").encode(),
-        **{f"{size}/c/{name}": text.encode() for name, text in sources.items()},
+        WINDOW: write_tflite(named.model),
+        STEP: write_tflite_step(named.model, hop),
+        CONTRACT: contract_text(named, hop, fixed).encode(),
+        MEMORY: (json.dumps(memory_plan(firmware), indent=1) + "\n").encode(),
+        **{SOURCES + name: text.encode() for name, text in bundle_sources(firmware, golden).items()},
     }
 
 
-def shared_files() -> dict[str, bytes]:
-    """What belongs to no one student: the page for firmware engineers, model card, licences."""
-    return {
-        "FIRMWARE.md": (C_SOURCES / "FIRMWARE.md").read_bytes(), "MODEL_CARD.md": (WEIGHTS / "README.md").read_bytes(),
-        "LICENSE": licence("LICENSE"), "NOTICE": licence("NOTICE"),
-    }  # fmt: skip
-
-
-def manifest(files: dict[str, bytes], students: dict[str, str], verdict: str) -> bytes:
-    """The manifest of files by path; `students` is size -> digest of its integers."""
+def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[str, bytes]:
+    """Path in the bundle -> bytes, of one student."""
+    golden = golden_vectors(artifacts.model, hop, fixed)
     found = {
-        "format": FORMAT, "verdict": verdict, "rounding": ROUNDING, "students": students, "python": platform.python_version(),
+        **derived_files(artifacts, hop, fixed, golden),
+        GOLDEN: golden_file(golden),
+        WINDOW_ONNX: artifacts.onnx,
+        STEP_ONNX: artifacts.onnx_step(hop),
+    }
+    return {f"{artifacts.size}/{name}": data for name, data in found.items()}
+
+
+def shared_files() -> dict[str, bytes]:
+    """What is the same in every bundle: the page for firmware engineers, licences."""
+    page, *licences = (name for name in SHARED if name != CARD)
+    return {page: (C_SOURCES / page).read_bytes(), **{name: licence(name) for name in licences}}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is to be handed over.
+
+    Attributes:
+        files: path -> bytes. students: size -> digest of its integers. origins: size -> `Origin.plain`.
+        verdict: 'valid', 'invalid' or 'not judged', as the report says.
+    """
+
+    files: dict[str, bytes]
+    students: dict[str, str]
+    origins: dict[str, dict[str, str]]
+    verdict: str = NOT_JUDGED
+
+    def with_files(self, more: dict[str, bytes]) -> Bundle:
+        """With the encoder's own files."""
+        return replace(self, files={**self.files, **more})
+
+    def with_report(self, report: dict[str, bytes], where: str | Path = REPORT_JSON) -> Bundle:
+        """With report.html and report.json, and the verdict that follows from them.
+
+        Raises:
+            ExportError: the report is of other students, or none.
+        """
+        cure = "Make it anew from the same students"
+        try:
+            runs = json.loads(report[REPORT_JSON])["runs"]
+            judged = {str(run["size"]): str(run["digest"]) for run in runs}
+            passed = all(run["passed"] is True for run in runs)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise ExportError("is no report", where=where, field=REPORT_JSON, cure=cure) from None
+        for size, digest in self.students.items():
+            if judged.get(size) != digest:
+                found = judged.get(size, "none")[:12]
+                raise ExportError(f"is of {size} {found}, not {digest[:12]}", where=where, field="digest", cure=cure)
+        return replace(self, files={**self.files, **report}, verdict=VALID if passed else INVALID)
+
+
+def read_report(folder: Path) -> dict[str, bytes]:
+    """report.html and report.json of a folder.
+
+    Raises:
+        ExportError: they are not there.
+    """
+    try:
+        return {name: (folder / name).read_bytes() for name in (REPORT_PAGE, REPORT_JSON)}
+    except OSError as error:
+        cure = "Name the --out of onwrist stream or deploy"
+        raise ExportError(
+            f"is no report ({error.strerror})", where=folder, field=Path(str(error.filename)).name, cure=cure
+        ) from None
+
+
+def assemble(students: Iterable[tuple[Artifacts, Origin]], hop: int, fixed: FixedDesign) -> Bundle:
+    """A bundle of students at a hop, behind a sensor; not judged yet."""
+    files, digests, origins = shared_files(), {}, {}
+    for artifacts, origin in students:
+        files |= student_files(artifacts, hop, fixed)
+        digests[artifacts.size], origins[artifacts.size] = artifacts.model.digest(), origin.plain()
+    files[CARD] = model_card(digests, origins)
+    return Bundle(files, digests, origins)
+
+
+def manifest(bundle: Bundle) -> bytes:
+    """The manifest."""
+    found = {
+        "format": FORMAT, "onwrist": version("onwrist"), "verdict": bundle.verdict, "rounding": ROUNDING,
+        "students": bundle.students, "origins": bundle.origins, "python": platform.python_version(),
         "packages": {p: _version(p) for p in PACKAGES},
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())},
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(bundle.files.items())},
     }  # fmt: skip
     return (json.dumps(found, indent=1) + "\n").encode()
 
@@ -157,36 +189,53 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def is_bundle(folder: Path) -> bool:
-    """Whether a folder's manifest says that it is a bundle."""
+def held_files(folder: Path) -> set[str] | None:
+    """Paths that a folder's manifest calls a bundle's, its own included; None if it is no bundle."""
     try:
-        return json.loads((folder / MANIFEST).read_text()).get("format") == FORMAT
-    except (OSError, ValueError, AttributeError):
-        return False
+        found = json.loads((folder / MANIFEST).read_bytes())
+        return {MANIFEST, SIGNATURE, *found["sha256"]} if str(found["format"]).startswith("onwrist-bundle-") else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
-def write_bundle(folder: Path, files: dict[str, bytes], students: dict[str, str], verdict: str) -> Path:
-    """Write files, the manifest last, and the same as `folder.zip`; returns the path of the zip.
+@contextlib.contextmanager
+def claim_bundle(folder: Path) -> Iterator[None]:
+    """Hold a bundle's folder and its zip for the length of a run.
 
     Raises:
-        ExportError: the folder holds something that is no bundle; nothing in it is touched.
+        ExportError: as `onwrist.writing.claim`; or the folder holds something and is no bundle.
     """
-    held = sorted((p for p in folder.rglob("*") if not p.is_dir()), reverse=True) if folder.is_dir() else []
-    if held and not is_bundle(folder):
-        raise ExportError("is not empty and no bundle", where=folder, cure="Choose another --out, or empty it yourself")
-    (folder / MANIFEST).unlink(missing_ok=True)
-    # A stray file of an older bundle would make the new one invalid.
-    for old in held:
-        if old.relative_to(folder).as_posix() not in files:
-            old.unlink(missing_ok=True)
-    for name, data in files.items():
-        write_whole(folder / name, data)
-    whole = {**files, MANIFEST: manifest(files, students, verdict)}
-    write_whole(folder / MANIFEST, whole[MANIFEST])
+    with claim(folder) as place:
+        if place.is_dir() and any(place.iterdir()) and held_files(place) is None:
+            raise ExportError(
+                "is not empty and no bundle", where=folder, cure="Choose another --out, or empty it yourself"
+            )
+        if zip_of(folder).is_dir():
+            raise ExportError("is a folder", where=zip_of(folder), cure="Choose another --out")
+        yield
+
+
+def zip_of(folder: Path) -> Path:
+    """Where the same bundle is as one file."""
+    return folder.absolute().with_name(folder.absolute().name + ".zip")
+
+
+def write_bundle(folder: Path, bundle: Bundle, key=None) -> Path:
+    """Replace a bundle's folder and its zip; returns the path of the zip. What is in the folder and not of a bundle stays.
+
+    Args:
+        key: signs the manifest, of `signature.read_secret_key`.
+
+    Raises:
+        ExportError: it cannot be written; everything is as it was.
+    """
+    whole = {**bundle.files, MANIFEST: manifest(bundle)}
+    if key is not None:
+        whole[SIGNATURE] = sign(whole[MANIFEST], key)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(whole):
             archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), whole[name], zipfile.ZIP_DEFLATED)
-    path = folder.with_name(folder.name + ".zip")
-    write_whole(path, packed.getvalue())
+    path = zip_of(folder)
+    replace_folder(folder, whole, disposable=held_files(folder) or (), beside={path: packed.getvalue()})
     return path

@@ -9,6 +9,7 @@ import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
+from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
 from onwrist.quantize.judging.evaluate import cosine
 from onwrist.quantize.teaching.examples import embed_teacher
@@ -34,9 +35,9 @@ def hub_figures(progress: Progress = silent) -> tuple[list[dict], dict[str, byte
     digest = hashlib.sha256(TEACHER.read_bytes()).hexdigest()
     rows, files = [], {}
     makers = (
-        ("ONNX float32", lambda: float_onnx(encoder), run_onnx, "encoder.float.onnx"),
-        ("ONNX INT8", hub_onnx, run_onnx, "encoder.int8.onnx"),
-        ("TFLite INT8", hub_tflite, run_tflite, "encoder.int8.tflite"),
+        ("ONNX float32", lambda: float_onnx(encoder), run_onnx, HUB_FLOAT),
+        ("ONNX INT8", hub_onnx, run_onnx, HUB_ONNX),
+        ("TFLite INT8", hub_tflite, run_tflite, HUB_TFLITE),
     )
     for name, make, run_file, file in progress(makers, "hub"):
         try:
@@ -44,7 +45,7 @@ def hub_figures(progress: Progress = silent) -> tuple[list[dict], dict[str, byte
         except ExportError as error:
             rows += _stored_hub(name, digest, str(error))
             continue
-        files[f"hub/{file}"] = data
+        files[file] = data
         similarity = cosine(reference, run_file(data, windows))
         rows.append(
             {

@@ -92,11 +92,14 @@ class Emulator:
         """Copy an array out of memory."""
         return np.frombuffer(bytes(self.engine.mem_read(address, count * np.dtype(kind).itemsize)), kind)
 
-    def call(self, name: str, *arguments: int) -> int:
+    def call(self, name: str, *arguments: int, limit: int = 0) -> int:
         """Call a function with up to four words; returns r0.
 
+        Args:
+            limit: instructions after which it is stopped; 0 for none.
+
         Raises:
-            ExportError: no such function, or it left its memory.
+            ExportError: no such function, it left its memory, or it did not return within the limit.
         """
         import unicorn
 
@@ -113,12 +116,14 @@ class Emulator:
         self.engine.reg_write(self.registers.UC_ARM_REG_SP, STACK_TOP)
         self.engine.reg_write(self.registers.UC_ARM_REG_LR, RETURN | 1)
         try:
-            self.engine.emu_start(self.symbols[name] | 1, RETURN)
+            self.engine.emu_start(self.symbols[name] | 1, RETURN, count=limit)
         except unicorn.UcError as error:
             where = self.engine.reg_read(self.registers.UC_ARM_REG_PC)
             raise ExportError(
                 f"stopped at {where:#x} ({error})", field=name, cure="Report it: the kernels have a bug"
             ) from None
+        if self.engine.reg_read(self.registers.UC_ARM_REG_PC) & ~1 != RETURN:
+            raise ExportError(f"did not return within {limit:,} instructions", field=name, cure="Report it: it hangs")
         value = self.engine.reg_read(registers[0])
         return value - (1 << 32) if value >> 31 else value
 

@@ -6,17 +6,17 @@ of `firmware_sim.runtimes` compute whole windows, which is what a stream is held
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 
 from onwrist.export.graphs.onnx_writer import onnx_session
 from onwrist.firmware_sim.runtimes.window import ARENA_BYTES, activation_bytes, litert_interpreter
-from onwrist.models.student.network import Student
-from onwrist.models.student.step import Step
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
+
+if TYPE_CHECKING:
+    from onwrist.models.student.network import Student
 
 
 class Stepped(Protocol):
@@ -147,15 +147,19 @@ class TorchStep:
     name, integer = "torch float, stream", False
 
     def __init__(self, student: Student, hop: int):
+        from onwrist.models.student.step import Step
+
         self.module = Step(student.eval(), hop)
         self.reset()
 
     def reset(self) -> None:
         self.state = self.module.start()
 
-    @torch.no_grad()
     def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
+        import torch
+
+        with torch.no_grad():
+            embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
         return embedding[0].numpy(), answers[0].numpy()
 
 

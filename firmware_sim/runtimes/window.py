@@ -13,16 +13,17 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.onnx_writer import onnx_session
-from onwrist.models.student.network import Student
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.quantize.integers.fake_quant import QuantStudent
+
+if TYPE_CHECKING:
+    from onwrist.models.student.network import Student
+    from onwrist.quantize.integers.fake_quant import QuantStudent
 
 # Generous for a student: the real need is read off the allocation record afterwards.
 ARENA_BYTES = 1 << 20
@@ -53,9 +54,11 @@ class TorchFloat:
     def __init__(self, student: Student):
         self.student = student.eval()
 
-    @torch.no_grad()
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        embedding, answers = self.student(torch.from_numpy(windows))
+        import torch
+
+        with torch.no_grad():
+            embedding, answers = self.student(torch.from_numpy(windows))
         return embedding.numpy(), answers.numpy()
 
 
@@ -67,10 +70,12 @@ class Brevitas:
     def __init__(self, student: QuantStudent, model: IntegerModel):
         self.student, self.model = student.eval(), model
 
-    @torch.no_grad()
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        import torch
+
         real = windows.astype(np.float32) * self.model.input_scale
-        embedding, answers = self.student(torch.from_numpy(real))
+        with torch.no_grad():
+            embedding, answers = self.student(torch.from_numpy(real))
         return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(
             answers.numpy(), self.model.answers_scale
         )

@@ -17,16 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from onwrist.errors import ConfigError
+from onwrist.models.student.outputs import (  # noqa: F401 (what a student says is asked of its network too)
+    ANSWERS,
+    EMBEDDING,
+    HEART_RATE_CENTRE,
+    HEART_RATE_SPAN,
+    LOGIT_SPAN,
+)
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import WINDOW_S
-
-EMBEDDING = 256
-# What the heads answer, in this order.
-ANSWERS = ("heart_rate", "quality", "irregular")
-# heart_rate output z -> beats/min = CENTRE + SPAN * z; quality and irregular z -> logit = LOGIT_SPAN * z. The three
-# share one INT8 scale, and only the heart rate needs its steps to be fine (0.7 BPM; with raw logits it was 2.9).
-HEART_RATE_CENTRE, HEART_RATE_SPAN = 90.0, 30.0
-LOGIT_SPAN = 8.0
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from onwrist.errors import ConfigError, ExportError
-from onwrist.quantize.integers.fake_quant import INPUT_SCALE, QuantStudent
+
+if TYPE_CHECKING:
+    from onwrist.quantize.integers.fake_quant import QuantStudent
 
 INT8_MIN, INT8_MAX = -128, 127
 
@@ -223,6 +225,10 @@ def read_integers(student: QuantStudent) -> IntegerModel:
     Raises:
         ExportError: a quantiser is missing, or a value does not fit its integer type.
     """
+    import torch
+
+    from onwrist.quantize.integers.fake_quant import INPUT_SCALE
+
     student.eval()
     convs = [(f"features.{i}", layer[0], layer[1], True) for i, layer in enumerate(student.features)]
     convs += [

@@ -1,0 +1,92 @@
+"""Golden vectors: counts of a sensor, and what every core has to make of them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+
+from onwrist.export.sources.c_writer import c_array
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.quantize.integers.stream import IntegerStream
+from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
+
+# A good stretch of a real wrist, rails at random, a constant.
+GOLDEN_RECORDING, GOLDEN_FROM_S = "S34.npz", 660
+GOLDEN_REAL_S, GOLDEN_RAILS_S, GOLDEN_FLAT_S = 20, 4, 6
+GOLDEN_S = GOLDEN_REAL_S + GOLDEN_RAILS_S + GOLDEN_FLAT_S
+LAYER = "layer_"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Counts and what they have to become.
+
+    Attributes:
+        counts: int32 (n,). input: int8 (hops, hop). embedding: int8 (hops, 256). answers: int8 (hops, 3).
+        layers: name -> int8 (channels, frames), every layer's output of the last hop.
+    """
+
+    counts: np.ndarray
+    input: np.ndarray
+    embedding: np.ndarray
+    answers: np.ndarray
+    layers: dict[str, np.ndarray]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As `golden.npz` holds them."""
+        found = {"counts": self.counts, "input": self.input, "embedding": self.embedding, "answers": self.answers}
+        return found | {f"{LAYER}{name}": values for name, values in self.layers.items()}
+
+
+def golden_counts(rate_hz: float, bits: int) -> np.ndarray:
+    """int32 (GOLDEN_S * rate,) counts of a sensor."""
+    from onwrist.resources import SHIPPED
+    from onwrist.signals.front_end.counts import convert, count_wave
+    from onwrist.signals.recordings.readers import read_recording
+
+    wave, _ = count_wave(read_recording(SHIPPED / GOLDEN_RECORDING), rate_hz, bits)
+    rate, full = int(rate_hz), 2**bits - 1
+    first = GOLDEN_FROM_S * rate
+    real = convert(wave[first : first + GOLDEN_REAL_S * rate], bits)
+    rails = np.random.default_rng(0).choice([0, full], GOLDEN_RAILS_S * rate)
+    return np.concatenate([real, rails, np.full(GOLDEN_FLAT_S * rate, full // 3)]).astype(np.int32)
+
+
+def golden_of(model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndarray) -> Golden:
+    """Counts (n,) through the fixed-point front end and the numpy model of the firmware's arithmetic: integers only."""
+    x = FixedFrontEnd.of(fixed).push(counts)
+    hops = len(x) // hop
+    x = x[: hops * hop].reshape(hops, hop)
+    stream = IntegerStream(model, hop)
+    rows = [stream.push(chunk) for chunk in x]
+    names = [layer.name for layer in model.layers]
+    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(names, stream.outputs[1:], strict=True))}
+    return Golden(counts, x, np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows]), layers)
+
+
+def golden_vectors(model: IntegerModel, hop: int, fixed: FixedDesign) -> Golden:
+    """The vectors that this release hands over for a student at a hop, behind a sensor."""
+    return golden_of(model, hop, fixed, golden_counts(fixed.rate_hz, fixed.bits))
+
+
+def golden_file(golden: Golden) -> bytes:
+    """`golden.npz`."""
+    packed = io.BytesIO()
+    np.savez(packed, **golden.arrays)  # type: ignore[arg-type]  # names are names
+    return packed.getvalue()
+
+
+def golden_header(golden: Golden) -> str:
+    """The vectors for the self-test."""
+    return "\n".join(
+        [
+            "/* Generated: counts, and what they have to become. */", "#ifndef ONWRIST_GOLDEN_H", "#define ONWRIST_GOLDEN_H", "",
+            "#include <stdint.h>", "", f"#define ONWRIST_GOLDEN_COUNTS {len(golden.counts)}",
+            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", "", c_array("int32_t", "onwrist_golden_counts", golden.counts),
+            c_array("int8_t", "onwrist_golden_input", golden.input), c_array("int8_t", "onwrist_golden_embedding", golden.embedding),
+            c_array("int8_t", "onwrist_golden_answers", golden.answers), "", "#endif", "",
+        ]
+    )  # fmt: skip

@@ -1,0 +1,416 @@
+"""What is done to a stranger's files, each in a process of its own (see `confined`).
+
+`derive` comes first: it reads the integers out of the step, makes everything else of the student again with this
+release's own writers, and compares. Only files that came out of it byte for byte go to an interpreter; to a compiler goes
+this release's own text, never the bundle's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onwrist.errors import OnwristError
+from onwrist.export.handoff.names import (
+    HUB_FLOAT,
+    HUB_ONNX,
+    HUB_TFLITE,
+    SOURCES,
+    STEP,
+    STEP_ONNX,
+    WINDOW,
+    WINDOW_ONNX,
+)
+from onwrist.firmware_sim.handoff.confined import Row, limit_myself
+from onwrist.firmware_sim.handoff.opening import plain
+from onwrist.firmware_sim.handoff.schema import Student
+
+# ONNX Runtime rounds once where firmware rounds twice: it is near, not equal.
+ONNX_STEPS = 4
+# Designing the filter is floating point: on another machine a coefficient may come out one unit (2^-29) away.
+DESIGN_UNITS = 1
+# A self-test of the largest shipped student takes 30 million.
+MOST_INSTRUCTIONS = 2_000_000_000
+# Golden vectors: at least what this release makes, and not more than ten minutes, so that all of it can be run.
+MOST_GOLDEN_S = 600
+# And values of the model's input among them, both rails included: what this release makes has 160 and more at every sensor.
+MOVES = 64
+# The encoder's own files against its float one, on pulses: far below what INT8 costs (0.99), far above another network.
+HUB_COSINE, HUB_DIFFERENCE, HUB_WINDOWS = 0.95, 1e-3, 12
+
+
+@dataclass(frozen=True)
+class Named:
+    """Integers under a size's name."""
+
+    size: str
+    model: Any
+
+
+def _compare(what: str, run: Callable[[], int | np.ndarray]) -> Row:
+    """Bytes that differ; a missing package is no failure, any other error is."""
+    try:
+        wrong = int(run())
+    except ImportError as error:
+        return Row("not run", what, f"{error.name} is not installed")
+    except Exception as error:  # whatever a damaged file makes a runtime raise, the bundle is not valid
+        text = plain(str(error).splitlines()[0][:160] if str(error) else "")
+        return Row("FAIL", what, text if isinstance(error, OnwristError) else f"{type(error).__name__}: {text}")
+    return Row("FAIL" if wrong else "ok", what, f"{wrong} bytes differ")
+
+
+def _check(what: str, wrong: str, right: str = "") -> Row:
+    return Row("FAIL" if wrong else "ok", what, wrong or right)
+
+
+# --- everything that follows from the step ---
+
+
+def derive(s: Student) -> list[Row]:
+    """Make a student again from its step, its sensor and its golden counts, and compare every file."""
+    from onwrist.export.graphs.step_reader import read_step
+    from onwrist.export.handoff.bundle import derived_files
+    from onwrist.export.handoff.golden import golden_of
+
+    try:
+        step = read_step(s.files[STEP], STEP)
+        digest = step.model.digest()
+    except OnwristError as error:
+        return [Row("FAIL", STEP, plain(str(error)))]
+    wrong = "" if digest == s.digest else f"its integers are {digest[:12]}, not {s.digest[:12]}"
+    rows = [_check("integers", wrong, digest[:12])]
+    fixed = _sensor(s)
+    wrong = _design_error(fixed) or _golden_error(s, fixed, step.hop)
+    if wrong:
+        return [*rows, Row("FAIL", "sensor", wrong)]
+    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
+    made = derived_files(Named(s.size, step.model), step.hop, fixed, golden)
+    if len(np.unique(golden.input)) < MOVES or {-128, 127} - set(golden.input.ravel().tolist()):
+        rows.append(Row("FAIL", "golden vectors", "hardly move: they would try next to nothing"))
+    rows.append(_compare_arrays(golden.arrays, s.golden))
+    rows += [
+        _compare_file(name, s.files.get(name), data) for name, data in made.items() if not name.startswith(SOURCES)
+    ]
+    sources = {n: d for n, d in made.items() if n.startswith(SOURCES)}
+    return [*rows, _compare_sources(s, sources), _compare_onnx(s, step)]
+
+
+def _sensor(s: Student):
+    from onwrist.signals.front_end.fixed import FixedDesign
+
+    front = s.contract["fixed_point_front_end"]
+    values = {k: v for k, v in front.items() if k in FixedDesign.__dataclass_fields__}
+    return FixedDesign(**{**values, "taps": np.array(values["taps"], np.int64)})
+
+
+def _design_error(found) -> str:
+    from onwrist.signals.front_end.fixed import TAP_BITS, design
+
+    made = design(found.rate_hz, found.bits)
+    for name, ours in vars(made).items():
+        theirs = getattr(found, name)
+        if name == "taps" and (theirs.shape != ours.shape or (theirs.sum(axis=1) != 1 << TAP_BITS).any()):
+            return "taps of another filter"
+        if np.abs(np.asarray(theirs) - np.asarray(ours)).max() > (
+            DESIGN_UNITS if name in ("taps", "numerator", "a1", "a2", "keep") else 0
+        ):
+            return f"{name} is not that of this release for {found.rate_hz:g} Hz and {found.bits} bits"
+    return ""
+
+
+def _golden_error(s: Student, fixed, hop: int) -> str:
+    from onwrist.export.handoff.golden import GOLDEN_S
+
+    counts, rate = s.golden["counts"], fixed.rate_hz
+    if not GOLDEN_S * int(rate) <= len(counts) <= MOST_GOLDEN_S * rate:
+        return f"golden vectors of {len(counts) / rate:.0f} s, not of {GOLDEN_S} to {MOST_GOLDEN_S}"
+    if counts.min() < 0 or counts.max() >= 1 << fixed.bits:
+        return f"golden counts that {fixed.bits} bits do not hold"
+    if counts.min() > 0 or counts.max() < (1 << fixed.bits) - 1:
+        return "golden counts that do not go from rail to rail"
+    return "" if hop == s.hop else f"hop of {hop} samples in the step, {s.hop} in the contract"
+
+
+def _compare_arrays(made: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> Row:
+    odd = sorted(set(made) ^ set(found))
+    other = [n for n in made if n in found and (made[n].shape != found[n].shape or made[n].dtype != found[n].dtype)]
+    if odd or other:
+        return Row("FAIL", "golden vectors", f"other arrays: {plain(', '.join([*odd, *other])[:80])}")
+    wrong = sum(int(np.count_nonzero(made[n] != found[n])) for n in made)
+    hops = f"{len(made['input'])} hops by the front end and the numpy model of the firmware"
+    return Row("FAIL" if wrong else "ok", "golden vectors", f"{wrong} values differ, {hops}")
+
+
+def _compare_file(name: str, found: bytes | None, made: bytes) -> Row:
+    if found == made:
+        return Row("ok", name, "made again: same bytes")
+    return Row(
+        "FAIL", name, _where(found or b"", made) if name.endswith(".json") else "is not what follows from the step"
+    )
+
+
+def _where(found: bytes, made: bytes) -> str:
+    """The first field that differs between two JSON files."""
+    theirs, ours = json.loads(found), json.loads(made)
+    for path, value in _leaves(ours):
+        if (path, value) not in list(_leaves(theirs)):
+            return f"{path or 'it'} is not {plain(str(value))[:60]}"
+    return "says more than follows from the step, or in another form"
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        yield path, json.dumps(value)
+    else:
+        yield path, value
+
+
+def _compare_sources(s: Student, made: dict[str, bytes]) -> Row:
+    found = {n: d for n, d in s.files.items() if n.startswith(SOURCES)}
+    for name in sorted(set(made) | set(found)):
+        if name not in made:
+            return Row("FAIL", "C sources", f"{plain(name)} is none of this release's")
+        if found.get(name) != made[name]:
+            return Row("FAIL", "C sources", f"{name} is not what this release writes for these integers")
+    return Row("ok", "C sources", f"{len(made)} files made again: same bytes")
+
+
+def _compare_onnx(s: Student, step) -> Row:
+    def run() -> int:
+        from onwrist.export.graphs.onnx_step import write_onnx_step
+
+        return s.files[STEP_ONNX] != write_onnx_step(step.model, step.hop)
+
+    row = _compare(STEP_ONNX, run)
+    return Row("ok", STEP_ONNX, "made again: same bytes") if row.state == "ok" else row
+
+
+# --- runtimes over the golden vectors ---
+
+
+def _differing(found: list[tuple[np.ndarray, np.ndarray]], golden: dict[str, np.ndarray], near: int = 0) -> int:
+    wrong = 0
+    for k, name in enumerate(("embedding", "answers")):
+        ours = np.stack([f[k] for f in found]).astype(np.int16)
+        wrong += int(np.count_nonzero(np.abs(ours - golden[name]) > near))
+    return wrong
+
+
+def _first_state(s: Student) -> list[np.ndarray]:
+    states = s.contract["stream"]["state"]
+    return [np.broadcast_to(np.array(t["start"], np.int8), t["shape"]).copy() for t in states]
+
+
+def _steps(runtime, s: Student) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [runtime.step(np.ascontiguousarray(x)) for x in s.golden["input"]]
+
+
+def _golden_windows(s: Student) -> np.ndarray:
+    """int8 (hops, window): the window that ends with each hop."""
+    window = int(s.contract["window_samples"])
+    line = np.concatenate([np.zeros(window, np.int8), s.golden["input"].ravel()])
+    ends = window + s.hop * np.arange(1, len(s.golden["input"]) + 1)
+    return np.stack([line[e - window : e] for e in ends])
+
+
+def tflm(s: Student) -> list[Row]:
+    """TensorFlow Lite Micro: the step, and the window."""
+
+    def stream() -> int:
+        from onwrist.firmware_sim.runtimes.hop import TFLMStep
+
+        return _differing(_steps(TFLMStep(s.files[STEP], _first_state(s)), s), s.golden)
+
+    def windows() -> int:
+        from onwrist.firmware_sim.runtimes.window import TFLM
+
+        found = TFLM(s.files[WINDOW], int(s.contract["window_samples"])).run(_golden_windows(s))
+        return _differing(list(zip(*found, strict=True)), s.golden)
+
+    return [_compare("TFLM, stream", stream), _compare("TFLM, window", windows)]
+
+
+def litert(s: Student) -> list[Row]:
+    """LiteRT's reference kernels."""
+
+    def stream() -> int:
+        from onwrist.firmware_sim.runtimes.hop import LiteRTStep
+
+        return _differing(_steps(LiteRTStep(s.files[STEP], _first_state(s)), s), s.golden)
+
+    return [_compare("LiteRT reference, stream", stream)]
+
+
+def onnx(s: Student) -> list[Row]:
+    """ONNX Runtime: the step, and the window, whose integers have to be the step's."""
+
+    def stream() -> int:
+        from onwrist.firmware_sim.runtimes.hop import OnnxStep
+
+        state = [t[0, 0].T[None] for t in _first_state(s)]
+        return _differing(_steps(OnnxStep(s.files[STEP_ONNX], state), s), s.golden, ONNX_STEPS)
+
+    def windows() -> int:
+        from onwrist.export.graphs.onnx_writer import check_self_contained, convolutions
+        from onwrist.export.graphs.step_reader import read_step
+        from onwrist.firmware_sim.runtimes.window import OnnxRuntime
+
+        model = read_step(s.files[STEP]).model
+        check_self_contained(s.files[WINDOW_ONNX])
+        for (weight, scale, _), layer in zip(convolutions(s.files[WINDOW_ONNX]), model.layers, strict=True):
+            if not np.array_equal(weight, layer.weight) or not np.array_equal(scale.ravel(), layer.weight_scale):
+                raise OnwristError("has other weights than the step", where=WINDOW_ONNX, field=layer.name)
+        found = OnnxRuntime(s.files[WINDOW_ONNX], model).run(_golden_windows(s))
+        return _differing(list(zip(*found, strict=True)), s.golden, ONNX_STEPS)
+
+    far = f"more than {ONNX_STEPS} LSB off"
+    return [_compare(f"ONNX Runtime, stream, {far}", stream), _compare(f"ONNX Runtime, window, {far}", windows)]
+
+
+def cores(s: Student) -> list[Row]:
+    """This release's C for the bundle's integers, compiled and run on emulated cores: its self-test."""
+    from onwrist.export.graphs.step_reader import read_step
+    from onwrist.export.handoff.bundle import bundle_sources
+    from onwrist.export.handoff.golden import golden_of
+    from onwrist.export.sources.firmware import firmware_sources
+    from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
+
+    step, fixed = read_step(s.files[STEP]), _sensor(s)
+    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
+    sources = bundle_sources(firmware_sources(step.model, step.hop, fixed), golden)
+
+    def selftest(core) -> int:
+        import ziglang  # noqa: F401 (the compiler: without it nothing is wrong, nothing was run)
+
+        from onwrist.firmware_sim.runtimes.emulator import Emulator
+
+        image = build_core(sources, core, ("onwrist_selftest",))
+        return Emulator(image, core, count=False).call("onwrist_selftest", limit=MOST_INSTRUCTIONS)
+
+    return [_compare(f"C self-test on emulated {core.name}", lambda core=core: selftest(core)) for core in CORES]
+
+
+# --- the encoder itself ---
+
+
+def hub(given: tuple[dict[str, bytes], set[str]]) -> list[Row]:
+    """The encoder's files: INT8 against float on pulses, and float against the shipped encoder where it is that.
+
+    Args:
+        given: files by path; SHA-256 of the teachers that the manifest names.
+    """
+    files, teachers = given
+    try:
+        windows = _pulses()
+        outputs = {name: _encode(name, data, windows) for name, data in files.items()}
+    except ImportError as error:
+        return [Row("not run", "the encoder", f"{error.name} is not installed")]
+    except Exception as error:  # as in _compare
+        return [Row("FAIL", "the encoder", f"{type(error).__name__}: {plain(str(error))[:160]}")]
+    rows = []
+    if HUB_FLOAT in outputs:
+        rows.append(_as_shipped(outputs[HUB_FLOAT], windows, teachers))
+    for name in (HUB_ONNX, HUB_TFLITE):
+        if name in outputs and HUB_FLOAT in outputs:
+            worst = _cosines(outputs[HUB_FLOAT], outputs[name]).min()
+            wrong = "" if worst >= HUB_COSINE else f"cosine to {HUB_FLOAT} {worst:.3f}, below {HUB_COSINE}"
+            rows.append(_check(name, wrong, f"worst cosine to {HUB_FLOAT} {worst:.4f} on {len(windows)} windows"))
+        elif name in outputs:
+            rows.append(Row("not checked", name, f"there is no {HUB_FLOAT} to compare it with"))
+    return rows
+
+
+def _pulses() -> np.ndarray:
+    """(HUB_WINDOWS, 1000): stretches of the golden recording as the encoder takes them, 10 s at 100 Hz in [-1, 1]."""
+    from onwrist.export.handoff.golden import GOLDEN_FROM_S, GOLDEN_RECORDING
+    from onwrist.resources import SHIPPED
+    from onwrist.signals.pulse.clean import clean_ppg, fill_gaps, resample
+    from onwrist.signals.recordings.readers import read_recording
+
+    ppg = read_recording(SHIPPED / GOLDEN_RECORDING).ppg
+    first = int(GOLDEN_FROM_S * ppg.rate_hz)
+    piece = fill_gaps(ppg.samples[first : first + int((10 * HUB_WINDOWS + 1) * ppg.rate_hz)])
+    wave = resample(clean_ppg(piece, ppg.rate_hz), ppg.rate_hz, 100)[: 1000 * HUB_WINDOWS].reshape(HUB_WINDOWS, 1000)
+    low, high = wave.min(axis=1, keepdims=True), wave.max(axis=1, keepdims=True)
+    return (2 * (wave - low) / (high - low) - 1).astype(np.float32)
+
+
+def _encode(name: str, data: bytes, windows: np.ndarray) -> np.ndarray:
+    from onwrist.export.graphs.onnx_writer import check_self_contained
+    from onwrist.export.handoff.hub import run_onnx, run_tflite
+
+    if name == HUB_TFLITE:
+        found = run_tflite(data, windows)
+    else:
+        check_self_contained(data)
+        found = run_onnx(data, windows)
+    if found.ndim != 2 or len(found) != len(windows) or not np.isfinite(found).all():
+        raise OnwristError("gives no embeddings", where=name)
+    return found
+
+
+def _as_shipped(found: np.ndarray, windows: np.ndarray, teachers: set[str]) -> Row:
+    import hashlib
+
+    from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
+
+    if teachers != {hashlib.sha256(TEACHER.read_bytes()).hexdigest()}:
+        return Row("not checked", HUB_FLOAT, "whether it is the teacher's: that encoder is not here to compare with")
+    import torch
+
+    with torch.no_grad():
+        ours = load_encoder()(torch.from_numpy(windows)).numpy()
+    far = float(np.abs(ours - found).max() / np.abs(ours).max()) if ours.shape == found.shape else float("inf")
+    wrong = "" if far <= HUB_DIFFERENCE else f"is {far:.1e} of the range away from the shipped encoder"
+    return _check(HUB_FLOAT, wrong, f"within {far:.0e} of the range of the shipped encoder")
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.shape != b.shape:
+        return np.zeros(1)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(axis=1) / np.maximum(norms, 1e-12)
+
+
+def report(given: tuple[dict, list[Student]]) -> list[Row]:
+    """The gates of report.json, judged again from the numbers beside them (see `judged`)."""
+    from onwrist.firmware_sim.handoff.judged import judge
+
+    return judge(*given)
+
+
+JOBS: dict[str, Callable[[Any], list[Row]]] = {f.__name__: f for f in (derive, tflm, litert, onnx, cores, hub, report)}
+
+
+def run(job: str, given: Any) -> list[Row]:
+    """A job in this process; what it raises is a row."""
+    try:
+        return JOBS[job](given)
+    except ImportError as error:
+        return [Row("not run", job, f"{error.name} is not installed")]
+    except Exception as error:  # as in _compare
+        return [Row("FAIL", job, f"{type(error).__name__}: {plain(str(error))[:160]}")]
+
+
+def main() -> None:
+    """The job that the command line names, on what comes from standard input; its rows as JSON on standard output."""
+    answer = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # interpreters print there
+    limit_myself()
+    rows = run(sys.argv[1], pickle.load(sys.stdin.buffer))  # from the process that started this one
+    with os.fdopen(answer, "w") as file:
+        json.dump([[row.state, row.what, row.found] for row in rows], file)
+
+
+if __name__ == "__main__":
+    main()

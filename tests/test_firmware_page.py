@@ -1,0 +1,94 @@
+"""What the page for firmware engineers says: its sources compile, its self-test fails when it should, its main runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from bundles import plain_bundle
+
+from onwrist.firmware_sim.runtimes.compiler import SPEED, STRICT
+from onwrist.resources import C_SOURCES
+
+
+def compile_and_run(folder, *words: str) -> int:
+    command = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *SPEED,
+        *STRICT,
+        "-I",
+        str(folder),
+        *words,
+        "-o",
+        str(folder / "program"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return subprocess.run([folder / "program"]).returncode
+
+
+def test_the_self_test_is_a_program_that_fails_when_it_should(tmp_path):
+    for name, data in plain_bundle().files.items():
+        if name.startswith("band/c/"):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(data)
+    words = [*(str(p) for p in sorted(tmp_path.glob("*.c"))), "-DONWRIST_SELFTEST_MAIN"]
+    assert compile_and_run(tmp_path, *words) == 0
+    header = tmp_path / "onwrist_golden.h"
+    header.write_text(
+        re.sub(r"(embedding\[\d+\] = \{\s*)(-?\d+)", lambda m: m[1] + str(int(m[2]) ^ 1), header.read_text())
+    )
+    assert compile_and_run(tmp_path, *words) == 1
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc, whose package has the address sanitizer")
+def test_the_self_test_under_another_compiler_and_sanitizers(tmp_path):
+    for name, data in plain_bundle().files.items():
+        if name.startswith("band/c/"):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(data)
+    words = [
+        "-std=c11",
+        "-O1",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-DONWRIST_SELFTEST_MAIN",
+    ]
+    built = subprocess.run(["gcc", *words, *tmp_path.glob("*.c"), "-o", tmp_path / "t"], capture_output=True, text=True)
+    if "cannot find" in built.stderr:
+        pytest.skip("this gcc has no sanitizer libraries")
+    assert built.returncode == 0, built.stderr
+    run = subprocess.run([tmp_path / "t"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_the_main_of_the_page_compiles_and_runs(tmp_path):
+    for name, data in plain_bundle().files.items():
+        if name.startswith("band/c/") and not name.endswith("selftest.c"):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(data)
+    page = (C_SOURCES / "FIRMWARE.md").read_text()
+    (tmp_path / "main.c").write_text(re.search(r"```c\n(.*?)```", page, re.DOTALL)[1])
+    # A board: golden counts come in 29 at a time, and the program ends when they do.
+    (tmp_path / "board.c").write_text("""
+#include <stdint.h>
+#include <stdlib.h>
+#include "onwrist_golden.h"
+int32_t sensor_read(int32_t *counts, int32_t most);
+int32_t sensor_lost(void);
+void show(int32_t beats_per_minute);
+static int32_t at, shown;
+int32_t sensor_read(int32_t *counts, int32_t most) {
+    int32_t n = 0;
+    if (at >= ONWRIST_GOLDEN_COUNTS) exit(shown ? 0 : 3);
+    while (n < most && n < 29 && at < ONWRIST_GOLDEN_COUNTS) counts[n++] = onwrist_golden_counts[at++];
+    return n;
+}
+int32_t sensor_lost(void) { return 0; }
+void show(int32_t beats_per_minute) { shown += beats_per_minute > 30 && beats_per_minute < 220; }
+int8_t unused(void); int8_t unused(void) { return (int8_t)(onwrist_golden_input[0] + onwrist_golden_embedding[0] + onwrist_golden_answers[0]); }
+""")
+    sources = [str(p) for p in sorted(tmp_path.glob("*.c"))]
+    assert compile_and_run(tmp_path, *sources, "-DONWRIST_GAP_SAMPLES=64") == 0
