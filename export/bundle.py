@@ -32,6 +32,7 @@ def main(config: BundleConfig) -> None:
     from onwrist.command import say
     from onwrist.export.handoff.artifacts import load_artifacts
     from onwrist.export.handoff.bundle import shared_files, student_files, write_bundle
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
 
@@ -39,7 +40,7 @@ def main(config: BundleConfig) -> None:
     files, students = shared_files(), {}
     for size in config.sizes:
         artifacts = load_artifacts(size, teacher=config.teacher)
-        files |= student_files(artifacts, hop, fixed)
+        files |= student_files(artifacts, hop, fixed, golden_watch_header)
         students[size] = artifacts.model.digest()
     if config.report:
         files |= {p.name: p.read_bytes() for p in config.report.glob("report.*")}

@@ -42,6 +42,7 @@ def main(config: DeployConfig) -> int:
     from onwrist.firmware_sim.parity.play import stream
     from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
     from onwrist.firmware_sim.parity.sweep import stored_curves
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
     from onwrist.resources import recording as shipped_or_own
@@ -54,7 +55,7 @@ def main(config: DeployConfig) -> int:
     results, curves, files, students = [], [], shared_files(), {}
     for size in SIZES:
         artifacts = load_artifacts(size)
-        files |= student_files(artifacts, watch.hop_samples(artifacts.model.stride), fixed)
+        files |= student_files(artifacts, watch.hop_samples(artifacts.model.stride), fixed, golden_watch_header)
         students[size] = artifacts.model.digest()
         curves += stored_curves(artifacts)
         result = stream(recording, artifacts, watch, bar, firmware=config.firmware)

@@ -14,6 +14,7 @@ import io
 import json
 import platform
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,8 @@ from onwrist.errors import ExportError
 from onwrist.export.handoff.artifacts import ROUNDING, Artifacts, contract_text
 from onwrist.export.sources.c_writer import c_array, runtime_sources
 from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.export.sources.watch_rules import BURST
+from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 from onwrist.resources import C_SOURCES, SHIPPED, WEIGHTS, licence
 from onwrist.signals.front_end.counts import convert, count_wave
@@ -32,6 +35,8 @@ from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.writing import write_whole
 
+# Model, hop, front end, counts (n,), samples per burst -> a C header.
+WatchHeader = Callable[[IntegerModel, int, FixedDesign, np.ndarray, int], str]
 MANIFEST, FORMAT = "manifest.json", "onwrist-bundle-1"
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
@@ -107,8 +112,15 @@ def memory_plan(firmware: Firmware) -> dict:
     }  # fmt: skip
 
 
-def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[str, bytes]:
-    """Path in the bundle -> bytes, of one student."""
+def student_files(
+    artifacts: Artifacts, hop: int, fixed: FixedDesign, watch_header: WatchHeader | None = None
+) -> dict[str, bytes]:
+    """Path in the bundle -> bytes, of one student.
+
+    Args:
+        watch_header: makes `onwrist_golden_watch.h` by the simulated watch, which is a floor above
+            (`firmware_sim.watch.golden`); without, the self-test of the watch layer is left out.
+    """
     size, firmware = artifacts.size, firmware_sources(artifacts.model, hop, fixed)
     golden = golden_vectors(artifacts, hop, fixed)
     vectors = io.BytesIO()
@@ -120,6 +132,9 @@ def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[st
     sources = {
         **firmware.files, "onwrist_golden.h": golden_header(golden), **runtime_sources("selftest.c"),
     }  # fmt: skip
+    if watch_header:
+        sources["onwrist_golden_watch.h"] = watch_header(artifacts.model, hop, fixed, golden.counts, BURST)
+        sources |= runtime_sources("selftest_watch.c")
     return {
         f"{size}/window.tflite": artifacts.tflite,
         f"{size}/window.onnx": artifacts.onnx,

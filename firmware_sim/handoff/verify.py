@@ -263,8 +263,9 @@ def _steps(runtime, s: Student) -> list[tuple[np.ndarray, np.ndarray]]:
 def _selftest(s: Student, core) -> int:
     from onwrist.firmware_sim.runtimes.emulator import Emulator
 
-    image = build_core(s.sources, core, ("onwrist_selftest",))
-    return Emulator(image, core, count=False).call("onwrist_selftest")
+    roots = ("onwrist_selftest", *(("onwrist_selftest_watch",) if "selftest_watch.c" in s.sources else ()))
+    machine = Emulator(build_core(s.sources, core, roots), core, count=False)
+    return sum(machine.call(root) for root in roots)
 
 
 def verify(path: Path) -> Verdict:
