@@ -70,7 +70,7 @@ def counters_of(watch: Watch) -> dict[str, int]:
     """The counters that the C has, as the simulated watch has them. Deadlines and backlog are of a clock, which the C
     has not."""
     known = {name: getattr(watch.counters, name) for name in BOOKS if hasattr(watch.counters, name)}
-    return {**known, "waiting": len(watch.ring), "high_water": watch.ring.high_water}
+    return {**known, "waiting": watch.ring.head - watch.ring.tail, "high_water": watch.ring.high_water}
 
 
 def run_watch_everywhere(
