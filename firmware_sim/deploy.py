@@ -43,6 +43,7 @@ def main(config: DeployConfig) -> int:
     from onwrist.firmware_sim.parity.play import stream
     from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
     from onwrist.firmware_sim.parity.sweep import stored_curves
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
     from onwrist.resources import recording as shipped_or_own
@@ -64,7 +65,9 @@ def main(config: DeployConfig) -> int:
         hub, encoder_files = hub_figures(bar) if config.hub else ([], {})
         if config.store:
             HUB_STORED.write_text(json.dumps([r for r in hub if r["source"] == "measured"], indent=1) + "\n")
-        bundle = assemble(students, watch.hop_samples(students[0][0].model.stride), fixed).with_files(encoder_files)
+        bundle = assemble(
+            students, watch.hop_samples(students[0][0].model.stride), fixed, golden_watch_header
+        ).with_files(encoder_files)
         packed = write_bundle(config.out, bundle.with_report(report_files(results, hub, curves)))
     passed = all(r.passed for r in results)
     verdict = verify(packed)

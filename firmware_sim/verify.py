@@ -18,7 +18,7 @@ class VerifyConfig:
     """Check of a bundle."""
 
     bundle: Annotated[Path, tyro.conf.Positional] = Path("build/handoff")
-    """Folder or zip that make deploy or export/bundle.py wrote."""
+    """Folder or zip that make deploy or firmware_sim/bundle.py wrote."""
     public_key: Path | None = None
     """Minisign public key that has to have signed it."""
 

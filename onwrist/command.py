@@ -42,7 +42,7 @@ VERBS = {
     "tflite": ("export.to_tflite", "TFLiteConfig", "export to full-integer TFLite"),
     "onnx": ("export.to_onnx", "ONNXConfig", "export to quantised ONNX"),
     "c": ("export.to_c", "CConfig", "export to plain C"),
-    "bundle": ("export.bundle", "BundleConfig", "write a handoff bundle"),
+    "bundle": ("firmware_sim.bundle", "BundleConfig", "write a handoff bundle"),
     "doctor": ("doctor", "DoctorConfig", "what is installed, what is missing, and what that costs"),
     "pretrain": ("models.pretrain", "PretrainConfig", "pretrain an encoder"),
     "distill": ("quantize.distill", "DistillConfig", "distil an encoder into a streaming student"),

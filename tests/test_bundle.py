@@ -42,7 +42,7 @@ def test_golden_vectors_cover_rails_and_rest():
 def test_scripts_make_and_check_it(run_script, tmp_path):
     out = tmp_path / "out"
     done = run_script(
-        "export/bundle.py", "--sizes", "band", "--hop-s", 2, "--sensor-hz", 100, "--bits", 22, "--out", out
+        "firmware_sim/bundle.py", "--sizes", "band", "--hop-s", 2, "--sensor-hz", 100, "--bits", 22, "--out", out
     )
     assert done.returncode == 0, done.stderr
     done = run_script("firmware_sim/verify.py", out)
@@ -167,7 +167,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(run_script, tmp_path)
     for out in (tmp_path / "file", tmp_path / "file" / "inside", tmp_path / "b", "/", "/proc/out"):
         with pytest.raises(ExportError), claim_bundle(writing.Path(out)):
             raise AssertionError("the work was begun")
-    done = run_script("export/bundle.py", "--out", tmp_path / "file")
+    done = run_script("firmware_sim/bundle.py", "--out", tmp_path / "file")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "is a file" in done.stderr
 

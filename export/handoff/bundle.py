@@ -17,10 +17,12 @@ import io
 import json
 import platform
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
@@ -49,7 +51,9 @@ from onwrist.export.handoff.names import (
 from onwrist.export.handoff.provenance import Origin, model_card
 from onwrist.export.handoff.signature import sign
 from onwrist.export.sources.c_writer import runtime_sources
-from onwrist.export.sources.firmware import GOLDEN_HEADER, SELFTEST, Firmware, firmware_sources
+from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, Firmware, firmware_sources
+from onwrist.export.sources.watch_rules import BURST
+from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.resources import C_SOURCES, licence
 from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.writing import claim, replace_folder
@@ -57,6 +61,8 @@ from onwrist.writing import claim, replace_folder
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
 )  # fmt: skip
+# Model, hop, front end, counts (n,), samples a burst -> what the simulated watch, which is a floor above, makes of them.
+WatchHeader = Callable[[IntegerModel, int, FixedDesign, np.ndarray, int], str]
 # As old as a zip can be: the same files give the same archive.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -73,28 +79,37 @@ def memory_plan(firmware: Firmware) -> dict:
     }  # fmt: skip
 
 
-def bundle_sources(firmware: Firmware, golden: Golden) -> dict[str, str]:
-    """Every C file of a student, the self-test included."""
-    return {**firmware.files, GOLDEN_HEADER: golden_header(golden), **runtime_sources(*SELFTEST)}
+def bundle_sources(
+    model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader
+) -> tuple[Firmware, dict[str, str]]:
+    """The firmware, and every C file of a student, the self-tests included."""
+    firmware = firmware_sources(model, hop, fixed)
+    vectors = {
+        GOLDEN_HEADER: golden_header(golden),
+        GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST),
+    }
+    return firmware, {**firmware.files, **vectors, **runtime_sources(*SELFTEST)}
 
 
-def derived_files(named: Named, hop: int, fixed: FixedDesign, golden: Golden) -> dict[str, bytes]:
+def derived_files(
+    named: Named, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader
+) -> dict[str, bytes]:
     """What follows from a student's integers, a sensor and golden vectors, without ONNX: path in the student's folder -> bytes."""
-    firmware = firmware_sources(named.model, hop, fixed)
+    firmware, sources = bundle_sources(named.model, hop, fixed, golden, watch_header)
     return {
         WINDOW: write_tflite(named.model),
         STEP: write_tflite_step(named.model, hop),
         CONTRACT: contract_text(named, hop, fixed).encode(),
         MEMORY: (json.dumps(memory_plan(firmware), indent=1) + "\n").encode(),
-        **{SOURCES + name: text.encode() for name, text in bundle_sources(firmware, golden).items()},
+        **{SOURCES + name: text.encode() for name, text in sources.items()},
     }
 
 
-def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign) -> dict[str, bytes]:
+def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign, watch_header: WatchHeader) -> dict[str, bytes]:
     """Path in the bundle -> bytes, of one student."""
     golden = golden_vectors(artifacts.model, hop, fixed)
     found = {
-        **derived_files(artifacts, hop, fixed, golden),
+        **derived_files(artifacts, hop, fixed, golden, watch_header),
         GOLDEN: golden_file(golden),
         WINDOW_ONNX: artifacts.onnx,
         STEP_ONNX: artifacts.onnx_step(hop),
@@ -161,11 +176,17 @@ def read_report(folder: Path) -> dict[str, bytes]:
         ) from None
 
 
-def assemble(students: Iterable[tuple[Artifacts, Origin]], hop: int, fixed: FixedDesign) -> Bundle:
-    """A bundle of students at a hop, behind a sensor; not judged yet."""
+def assemble(
+    students: Iterable[tuple[Artifacts, Origin]], hop: int, fixed: FixedDesign, watch_header: WatchHeader
+) -> Bundle:
+    """A bundle of students at a hop, behind a sensor; not judged yet.
+
+    Args:
+        watch_header: `onwrist.firmware_sim.watch.golden.golden_watch_header`.
+    """
     files, digests, origins = shared_files(), {}, {}
     for artifacts, origin in students:
-        files |= student_files(artifacts, hop, fixed)
+        files |= student_files(artifacts, hop, fixed, watch_header)
         digests[artifacts.size], origins[artifacts.size] = artifacts.model.digest(), origin.plain()
     files[CARD] = model_card(digests, origins)
     return Bundle(files, digests, origins)

@@ -22,7 +22,8 @@ from onwrist.signals.front_end.fixed import (
 
 DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 # For bring-up: hand-written, and the vectors that it runs.
-SELFTEST, GOLDEN_HEADER = ("selftest.c",), "onwrist_golden.h"
+SELFTEST = ("selftest.c", "selftest_watch.c")
+GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
 MODEL_NAME = "onwrist_model"
 
 

@@ -78,6 +78,7 @@ def derive(s: Student) -> list[Row]:
     from onwrist.export.graphs.step_reader import read_step
     from onwrist.export.handoff.bundle import derived_files
     from onwrist.export.handoff.golden import golden_of
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
 
     try:
         step = read_step(s.files[STEP], STEP)
@@ -91,7 +92,7 @@ def derive(s: Student) -> list[Row]:
     if wrong:
         return [*rows, Row("FAIL", "sensor", wrong)]
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
-    made = derived_files(Named(s.size, step.model), step.hop, fixed, golden)
+    made = derived_files(Named(s.size, step.model), step.hop, fixed, golden, golden_watch_header)
     if len(np.unique(golden.input)) < MOVES or {-128, 127} - set(golden.input.ravel().tolist()):
         rows.append(Row("FAIL", "golden vectors", "hardly move: they would try next to nothing"))
     rows.append(_compare_arrays(golden.arrays, s.golden))
@@ -282,20 +283,21 @@ def cores(s: Student) -> list[Row]:
     from onwrist.export.graphs.step_reader import read_step
     from onwrist.export.handoff.bundle import bundle_sources
     from onwrist.export.handoff.golden import golden_of
-    from onwrist.export.sources.firmware import firmware_sources
     from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
 
     step, fixed = read_step(s.files[STEP]), _sensor(s)
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
-    sources = bundle_sources(firmware_sources(step.model, step.hop, fixed), golden)
+    _, sources = bundle_sources(step.model, step.hop, fixed, golden, golden_watch_header)
 
     def selftest(core) -> int:
         import ziglang  # noqa: F401 (the compiler: without it nothing is wrong, nothing was run)
 
         from onwrist.firmware_sim.runtimes.emulator import Emulator
 
-        image = build_core(sources, core, ("onwrist_selftest",))
-        return Emulator(image, core, count=False).call("onwrist_selftest", limit=MOST_INSTRUCTIONS)
+        tests = ("onwrist_selftest", "onwrist_selftest_watch")
+        machine = Emulator(build_core(sources, core, tests), core, count=False)
+        return sum(machine.call(name, limit=MOST_INSTRUCTIONS) for name in tests)
 
     return [_compare(f"C self-test on emulated {core.name}", lambda core=core: selftest(core)) for core in CORES]
 

@@ -23,9 +23,11 @@ from onwrist.firmware_sim.parity.gates import (
 from onwrist.firmware_sim.parity.memory import measure
 from onwrist.firmware_sim.parity.parts import PARTS, cost
 from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.firmware_sim.parity.watch_in_c import run_watch_everywhere, watch_gate
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.faults import Faults
+from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
@@ -77,7 +79,8 @@ def stream(
     """Play a recording through the watch with TFLM's stream in the loop, then every other runtime over the same run.
 
     Args:
-        firmware: also compile the exported C and run it, here and on emulated cores, from the ADC counts on.
+        firmware: also compile the exported C and run it, here and on emulated cores: from the ADC counts on, and as a
+            whole watch, from the bursts on.
 
     Raises:
         RecordingError: too short for a few outputs.
@@ -86,6 +89,9 @@ def stream(
     model = artifacts.model
     hop = config.hop_samples(model.stride)
     watch = Watch(model, TFLMStep(artifacts.tflite_step(hop), time_major(model, hop)), config, witness=True)
+    script = Script()
+    if firmware:
+        watch.ring = LoggedRing(watch.ring.capacity, script)
     hops = list(progress(watch.run(sensor), f"stream {artifacts.size}", total=int(sensor.seconds / config.hop_s)))
     if sum(h.valid for h in hops) < MIN_HOPS:
         raise RecordingError(
@@ -118,11 +124,12 @@ def stream(
     if firmware:
         fixed = design(config.sensor.rate_hz, config.sensor.bits)
         result.firmware = run_everywhere(model, hop, fixed, played, (result.embedding, result.answers), progress)
+        result.watch_in_c = run_watch_everywhere(model, watch, script, hops, progress)
     similarity = result.similarity[result.valid]
     books = watch.counters
     result.gates = [
         byte_gate(result.agreements, len(hops)),
-        *([firmware_gate(result.firmware)] if firmware else []),
+        *([firmware_gate(result.firmware), watch_gate(result.watch_in_c)] if firmware else []),
         *cosine_gates(float(np.median(similarity)), float(similarity.min()), "stream"),
         *front_end_gates(result.front_end),
         *budget_gates(artifacts.size, memory),

@@ -12,6 +12,7 @@ from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.gates import Agreement, Gate
 from onwrist.firmware_sim.parity.memory import Memory
 from onwrist.firmware_sim.parity.parts import Cost
+from onwrist.firmware_sim.parity.watch_in_c import WatchRun
 from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.watch import Counters, Hop, Why
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN, StudentConfig
@@ -61,6 +62,7 @@ class Streamed:
     costs: list[Cost] = field(default_factory=list)
     agreements: list[Agreement] = field(default_factory=list)
     firmware: list[FirmwareRun] = field(default_factory=list)
+    watch_in_c: list[WatchRun] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     contract: dict = field(default_factory=dict)
 
@@ -162,6 +164,7 @@ def summary(result: Streamed) -> dict:
         "answers": {n: float(np.mean(result.real_answers[result.valid, i] > 0)) for i, n in enumerate(ANSWERS) if i},
         "runtimes": [asdict(a) for a in result.agreements],
         "firmware": [asdict(f) for f in result.firmware],
+        "watch_in_c": [asdict(f) for f in result.watch_in_c],
         "gates": [asdict(g) for g in result.gates],
         "passed": result.passed,
         "digest": result.contract.get("digest"),

@@ -2,7 +2,13 @@
 
 #include <stddef.h>
 
-#if !defined(ONWRIST_LOAD) && defined(__GNUC__)
+#if !defined(ONWRIST_LOAD) && defined(__GNUC__) && defined(__ARM_ARCH_6M__)
+/* A word is one access there, and the cores are alone, but compilers do not know that and would call a library. */
+#define ONWRIST_LOAD(p) \
+    __extension__({ __typeof__(*(p)) held = *(const volatile __typeof__(*(p)) *)(p); __asm volatile("dmb" ::: "memory"); held; })
+#define ONWRIST_STORE(p, v) \
+    do { __asm volatile("dmb" ::: "memory"); *(volatile __typeof__(*(p)) *)(p) = (v); } while (0)
+#elif !defined(ONWRIST_LOAD) && defined(__GNUC__)
 #define ONWRIST_LOAD(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define ONWRIST_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #elif !defined(ONWRIST_LOAD)

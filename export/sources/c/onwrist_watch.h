@@ -64,7 +64,7 @@ typedef struct {
     uint32_t used;       /* went into a hop whose output was shown */
     uint32_t gated;      /* went into one that was not, or into none before a restart */
     uint32_t pending;    /* of the hop that is not complete */
-    uint32_t waiting;    /* in the ring, or behind a gap that is being bridged */
+    uint32_t waiting;    /* in the ring, lost there but not noticed yet, or behind a gap that is being bridged */
     uint32_t bridged;    /* made up over gaps (not received) */
     uint32_t resets;     /* starts anew */
     uint32_t hops;       /* outputs */

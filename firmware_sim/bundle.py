@@ -1,6 +1,6 @@
 """Write the handoff bundle of the shipped students.
 
-python export/bundle.py --out build/bundle
+python firmware_sim/bundle.py --out build/bundle
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main(config: BundleConfig) -> None:
     from onwrist.export.handoff.bundle import assemble, claim_bundle, read_report, write_bundle
     from onwrist.export.handoff.provenance import origin
     from onwrist.export.handoff.signature import read_secret_key
+    from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
 
@@ -44,7 +45,7 @@ def main(config: BundleConfig) -> None:
     report = read_report(config.report) if config.report else None
     with claim_bundle(config.out):
         pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
-        bundle = assemble(pairs, hop, fixed)
+        bundle = assemble(pairs, hop, fixed, golden_watch_header)
         if report:
             bundle = bundle.with_report(report, config.report)
         path = write_bundle(config.out, bundle, key)

@@ -1,0 +1,105 @@
+"""The exported watch put through what the simulated one went through: bytes, flags and counters that differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.firmware_sim.parity.gates import Gate
+from onwrist.firmware_sim.runtimes.compiler import CORES, Core
+from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC
+from onwrist.firmware_sim.watch.script import Script
+from onwrist.firmware_sim.watch.watch import Hop, Watch
+from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.fixed import design
+from onwrist.signals.people.cohort import Progress, silent
+
+
+@dataclass(frozen=True)
+class WatchRun:
+    """The exported watch on one machine against the simulated one.
+
+    Attributes:
+        name: of the machine. hops: outputs of the simulated watch; extra: that one of the two has alone.
+        bytes: of embedding and answers, `wrong` of them differ. flags: outputs whose reasons, start or sequence number
+            differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`, front end and ring included.
+    """
+
+    name: str
+    hops: int
+    extra: int
+    bytes: int
+    wrong: int
+    flags: int
+    counters: tuple[str, ...]
+    ram: int
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.extra or self.wrong or self.flags or self.counters)
+
+
+def run_watch(device: WatchInC, script: Script, hops: list[Hop], watch: Watch) -> WatchRun:
+    """Play the script that a simulated watch wrote, from power-up on, and compare.
+
+    Args:
+        device: the exported watch. script: of `watch`, by its ring. hops: its outputs.
+    """
+    device.init()
+    found = device.play(script)
+    n = min(len(found), len(hops))
+    wrong = flags = 0
+    if n:
+        for ours, theirs in (
+            (found.embedding, [h.embedding for h in hops[:n]]), (found.answers, [h.answers for h in hops[:n]]),
+        ):  # fmt: skip
+            wrong += int(np.count_nonzero(ours[:n] != np.stack(theirs)))
+        facts = np.array([(int(h.why), h.sequence, h.first) for h in hops[:n]], np.int64)
+        ours = np.stack([found.reasons, found.sequence, found.first], axis=1)[:n]
+        flags = int(np.count_nonzero((ours != facts).any(axis=1)))
+    books, expected = device.books, counters_of(watch)
+    different = tuple(name for name in BOOKS if books[name] != expected[name])
+    total = sum(h.embedding.size + h.answers.size for h in hops)
+    return WatchRun(device.name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, device.bytes)
+
+
+def counters_of(watch: Watch) -> dict[str, int]:
+    """The counters that the C has, as the simulated watch has them. Deadlines and backlog are of a clock, which the C
+    has not."""
+    known = {name: getattr(watch.counters, name) for name in BOOKS if hasattr(watch.counters, name)}
+    return {**known, "waiting": watch.ring.head - watch.ring.tail, "high_water": watch.ring.high_water}
+
+
+def run_watch_everywhere(
+    model: IntegerModel, watch: Watch, script: Script, hops: list[Hop], progress: Progress = silent
+) -> list[WatchRun]:
+    """The exported watch of a student on this host and on every emulated core."""
+    sensor = watch.config.sensor
+    firmware = firmware_sources(model, watch.hop, design(sensor.rate_hz, sensor.bits), sensor.fifo)
+    return [
+        run_watch(WatchInC(firmware, core, gap=watch.config.gap), script, hops, watch)
+        for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
+    ]
+
+
+def watch_gate(runs: list[WatchRun]) -> Gate:
+    """The watch in C gives the outputs, flags and counters of the simulated one, on every machine."""
+    passed = len(runs) == 1 + len(CORES) and all(r.same and r.hops > 0 for r in runs)
+    value = ", ".join(
+        f"{r.name.removeprefix('watch in C, ')} {r.wrong + r.extra}, {r.flags}, {len(r.counters)}" for r in runs
+    )
+    detail = f"{runs[0].hops:,} outputs, {len(BOOKS)} counters, from bursts" if runs else ""
+    return Gate("whole watch in C: bytes, flags, counters that differ", "0, 0, 0", value, passed, detail=detail)
+
+
+def watch_cost(firmware: Firmware, core: Core, counts: np.ndarray) -> dict[str, int]:
+    """Instructions by function over counts that the emulated watch plays, after itself once for the state."""
+    device = WatchInC(firmware, core, count=True)
+    device.play_counts(counts)
+    device.init()
+    device.machine.by_function.clear()
+    device.play_counts(counts)
+    return dict(device.machine.by_function)
