@@ -87,11 +87,8 @@ class Stamps:
 
     def _numbers(self, column) -> None:
         self.kind = self.kind or "number"
-        values = (
-            column.to_numpy(dtype="float64", na_value=np.nan)
-            if not np.issubdtype(column.dtype, np.integer)
-            else column.to_numpy()
-        )
+        plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu"
+        values = column.to_numpy() if plain else column.to_numpy(dtype=np.float64, na_value=np.nan)
         if self.base is None:
             finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
             if len(finite) == 0:
