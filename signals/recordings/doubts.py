@@ -22,7 +22,8 @@ def judged(recording: Recording, invert: bool = False) -> Recording:
         RecordingError: every sample of a window's length or more has the same value.
     """
     ppg = recording.ppg
-    present = ppg.samples[np.isfinite(ppg.samples)]
+    known = np.isfinite(ppg.samples)
+    present = ppg.samples if known.all() else ppg.samples[known]
     if recording.seconds >= WINDOW_S and present.min() == present.max():
         raise RecordingError(
             f"every sample is {present[0] + ppg.offset:g}: there is no signal", where=recording.source, field=ppg.name,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from onwrist.errors import RecordingError
-from onwrist.signals.recordings.clock import slope
+from onwrist.signals.recordings.clock import falls, joined, slope
 from onwrist.signals.recordings.names import named_unit
 from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
 
@@ -55,6 +55,9 @@ class Stamps:
                 raise self._odd(column, column.notna(), first_row)
             self._numbers(column)
             return
+        if self.kind in ("", "date") and self.format is None and (dates := self._plain_dates(column)) is not None:
+            self._nanoseconds(dates, "date")
+            return
         text = column.astype("string").str.strip()
         known = text.notna() & ~text.str.lower().isin(_missing())
         if self.kind in ("", "number"):
@@ -69,13 +72,23 @@ class Stamps:
             return
         self._words(text.where(known), known, first_row)
 
+    @staticmethod
+    def _plain_dates(column):
+        """Dates in ISO 8601, which is most of those that are met, without a look at each cell; else None."""
+        import pandas as pd
+
+        first = column.first_valid_index()
+        if first is None or not re.match(r"\d{4}-\d{2}-\d{2}", str(column.loc[first])):
+            return None
+        try:
+            return pd.to_datetime(column, format="ISO8601", utc=True)
+        except (ValueError, TypeError, OverflowError):
+            return None
+
     def _numbers(self, column) -> None:
         self.kind = self.kind or "number"
-        values = (
-            column.to_numpy(dtype="float64", na_value=np.nan)
-            if not np.issubdtype(column.dtype, np.integer)
-            else column.to_numpy()
-        )
+        plain = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu"
+        values = column.to_numpy() if plain else column.to_numpy(dtype=np.float64, na_value=np.nan)
         if self.base is None:
             finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
             if len(finite) == 0:
@@ -195,8 +208,7 @@ class Stamps:
         Raises:
             RecordingError: the unit cannot be told, or contradicts the column's name.
         """
-        t = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts or [np.zeros(0)])
-        self.parts = []
+        t = joined(self.parts)
         if self.kind in ("date", "clock"):
             t *= 1e-9
             if self.kind == "clock":
@@ -213,7 +225,7 @@ class Stamps:
 
     def _unit(self, base: float, t: np.ndarray, rate_hz: float | None) -> float:
         """Seconds per unit: by name, by size (times since 1970), else by step: one unit only makes it a PPG's."""
-        step = slope(t[np.isfinite(t)])
+        step = slope(t if np.isfinite(t.sum()) else t[np.isfinite(t)])
         if not step > 0:
             return 1.0
         fitting = [unit for unit in BY_STEP if MIN_RATE_HZ <= 1.0 / (step * unit) <= MAX_RATE_HZ]
@@ -247,19 +259,18 @@ class Stamps:
 
 def _unwrap(t: np.ndarray, wrap_s: float) -> None:
     """Times of day that pass midnight, in place."""
-    step = np.diff(t)
-    for i in np.flatnonzero(step < -0.5 * wrap_s)[:1000]:
-        t[i + 1 :] += wrap_s
+    for i in falls(t)[:1000]:
+        if t[i + 1] - t[i] < -0.5 * wrap_s:
+            t[i + 1 :] += wrap_s
 
 
 def _run_over(t: np.ndarray, base: float, full: float) -> None:
     """A counter that ran over from `full` to 0, in place."""
     if not 0 <= base < full:
         return
-    back = np.flatnonzero(np.diff(t) < -0.9 * full)
     shift = 0.0
-    for i in back[:10_000]:
-        if 0.95 * full <= t[i] + base - shift < full:
+    for i in falls(t)[:10_000]:
+        if t[i + 1] - t[i] < -0.9 * full and 0.95 * full <= t[i] + base - shift < full:
             t[i + 1 :] += full
             shift += full
 

@@ -91,10 +91,11 @@ def _chunks(source, dialect: Dialect, columns: list[int], asked: Asked, as_words
     import pandas as pd
 
     width = len(dialect.names)
+    # All columns are parsed: with a choice of them, pandas does not look whether a row has too many cells.
     wanted = sorted({0, *columns})
     one = dialect.separator == ""
     options = {
-        "header": None, "names": list(range(width)), "usecols": wanted, "skiprows": dialect.skip,
+        "header": None, "names": list(range(width)), "skiprows": dialect.skip,
         "sep": r"\s+" if dialect.separator is None else (dialect.separator or "\x1f"), "decimal": dialect.decimal,
         "na_values": MISSING_WORDS, "skipinitialspace": True, "chunksize": CHUNK_ROWS, "index_col": False,
         "encoding": dialect.encoding, "encoding_errors": "replace", "on_bad_lines": "error",
@@ -109,7 +110,7 @@ def _chunks(source, dialect: Dialect, columns: list[int], asked: Asked, as_words
             for chunk in reader:
                 if held is not None:
                     yield held
-                held = _without_remarks(chunk)
+                held = _without_remarks(chunk[wanted])
             if held is not None:
                 yield _without_cut_row(held, columns, width)
     except pd.errors.EmptyDataError:
@@ -160,7 +161,7 @@ def _damaged(message: str, dialect: Dialect, asked: Asked) -> RecordingError:
     found = re.search(r"inside string starting at row (\d+)", message)
     if found:
         return RecordingError(
-            f"a quote is opened in line {int(found.group(1)) + dialect.skip + 1} and never closed", where=asked.name,
+            f"a quote is opened in line {int(found.group(1)) + dialect.skip} and never closed", where=asked.name,
             cure="Close it, or take the quotes out",
         )  # fmt: skip
     return RecordingError(

@@ -24,7 +24,7 @@ def find_sessions(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     looked = 0
     for depth in range(MAX_DEPTH + 1):
-        for path in folder.glob("/".join(["*"] * depth) or "."):
+        for path in folder.glob("/".join(["*"] * depth)) if depth else (folder,):
             looked += 1
             if looked > MAX_LOOKED_AT:
                 return found

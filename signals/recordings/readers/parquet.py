@@ -36,8 +36,8 @@ def read_parquet(path: Path, asked: Asked) -> Recording:
         ]  # fmt: skip
         if not plain:
             raise RecordingError("has no column of numbers", where=asked.name, cure="Store one sample a row")
-        head = next(file.iter_batches(SAMPLE_ROWS, columns=plain)).to_pandas()
-        head.columns = plain[: len(head.columns)] if len(head.columns) == len(plain) else head.columns
+        batch = next(file.iter_batches(SAMPLE_ROWS, columns=plain))
+        head = pyarrow.Table.from_batches([batch]).to_pandas(ignore_metadata=True)[plain]
         rows = [
             tuple("" if v is None or v != v else str(v) for v in row) for row in head.itertuples(index=False, name=None)
         ]

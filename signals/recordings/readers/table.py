@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onwrist.errors import RecordingError
-from onwrist.signals.recordings.clock import MAX_SAMPLES, uniform_clock
+from onwrist.signals.recordings.clock import MAX_SAMPLES, joined, uniform_clock
 from onwrist.signals.recordings.names import (
     COUNTER_WORDS,
     PERSON_NAMES,
@@ -176,7 +176,10 @@ class Gathered:
     def add(self, frame, decimal: str = ".") -> None:
         """One chunk: a pandas DataFrame whose columns are named by their numbers."""
         for i in self.signals:
-            self.signals[i].append(self._numeric(frame[i], i, decimal))
+            values = self._numeric(frame[i], i, decimal)
+            samples, offset = single(values)
+            # Half the memory where nothing is lost by it.
+            self.signals[i].append(samples if offset == 0 else values)
         if self.stamps is not None:
             c = self.choice
             if len(c.time) == 2:
@@ -204,7 +207,8 @@ class Gathered:
         import pandas as pd
 
         if pd.api.types.is_numeric_dtype(column.dtype):
-            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            # A copy: a view would keep the chunk's other columns alive.
+            values = np.array(column.to_numpy(dtype=np.float64, na_value=np.nan))
         else:
             text = column.astype("string").str.strip()
             known = (text.notna() & ~text.str.lower().isin(MISSING)).to_numpy(dtype=bool)
@@ -219,8 +223,7 @@ class Gathered:
                     f"'{str(column.iloc[at])[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name,
                     field=self.names[i].strip(), cure="Leave missing samples empty",
                 )  # fmt: skip
-        if not np.isfinite(values).all():
-            values = np.where(np.isfinite(values), values, np.nan)
+        values[np.isinf(values)] = np.nan
         return values
 
     def recording(self, told_rate: float | None, person: str, notices: list[str]) -> Recording:
@@ -256,7 +259,7 @@ class Gathered:
         def channel(i: int | None) -> Channel | None:
             if i is None:
                 return None
-            x = np.concatenate(self.signals.pop(i))
+            x = joined(self.signals.pop(i))
             samples, offset = single(x if clock is None else clock.lay(x))
             base, unit = base_and_unit(self.names[i])
             return Channel(

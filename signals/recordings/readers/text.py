@@ -201,7 +201,7 @@ def _read_as(lines: list[str], separator: str | None, decimal: str, encoding: st
     def good(cell: str) -> bool:
         return is_number(cell, decimal) or is_when(cell)
 
-    tail = [cells[i] for i in used[len(used) // 3 :][-SAMPLE_ROWS:]] or [cells[i] for i in used]
+    tail = [cells[i] for i in used[max(len(used) // 3, min(1, len(used) - 1)) :][-SAMPLE_ROWS:]]
     counts = [len(row) for row in tail]
     if not counts:
         return None
@@ -210,18 +210,16 @@ def _read_as(lines: list[str], separator: str | None, decimal: str, encoding: st
     if not filled:
         return None
     share = sum(map(good, filled)) / len(filled)
-    data = next((i for i in used if any(map(good, cells[i])) and _is_row(cells[i], width, good)), None)
+    numeric = _numeric_columns(tail, width, good)
+    data = next((i for i in used if _is_row(cells[i], width, numeric, good)), None)
     if data is None:
         return None
     headers = [i for i in used if i < data]
-    fitting = [
-        i for i in headers if len(cells[i]) in (width, width - 1, width + 1) and all(not good(c) for c in cells[i])
-    ]
-    if headers and separator is None:
-        fitting = [i for i in headers if all(not is_number(c, decimal) for c in cells[i])][-2:]
+    fitting = _header_rows(headers, cells, width, separator is None, good)
     names, units = _header([cells[i] for i in fitting], lines[fitting[0]] if fitting else "", separator, width)
     named = bool(names)
-    wide = max([width, *(len(row) for row in tail)])
+    # Rows may be longer by separators at their end, not by cells.
+    wide = max([width, *(len(row) for row in tail if all(map(is_missing, row[width:])))])
     names = (names + [""] * wide)[: max(wide, len(names))] if named else [f"column{i + 1}" for i in range(wide)]
     units = (units + [""] * len(names))[: len(names)]
     rows = [tuple(cells[i]) for i in used if i >= data]
@@ -233,10 +231,36 @@ def _read_as(lines: list[str], separator: str | None, decimal: str, encoding: st
     )
 
 
-def _is_row(row: list[str], width: int, good) -> bool:
-    """A row of data: of the table's width or nearly, and mostly numbers, times and missing samples."""
-    fine = sum(good(c) or is_missing(c) for c in row)
-    return abs(len(row) - width) <= 1 and fine >= 0.5 * len(row)
+def _header_rows(headers: list[int], cells: dict[int, list[str]], width: int, blanks: bool, good) -> list[int]:
+    """Lines of names and units: the rows of words right above the data that have the table's width."""
+    found: list[int] = []
+    for i in reversed(headers):
+        if any(map(good, cells[i])):
+            break
+        if len(cells[i]) == width or (not found and (blanks or abs(len(cells[i]) - width) == 1)):
+            found.insert(0, i)
+        elif not blanks or len(found) > 1:
+            break
+        else:
+            # Names with blanks inside, above a row of units.
+            found.insert(0, i)
+    return found
+
+
+def _numeric_columns(rows: list[list[str]], width: int, good) -> list[int]:
+    """Columns that hold numbers or times in most rows of a table."""
+    found = []
+    for i in range(width):
+        filled = [row[i] for row in rows if i < len(row) and not is_missing(row[i])]
+        if filled and sum(map(good, filled)) > 0.8 * len(filled):
+            found.append(i)
+    return found
+
+
+def _is_row(row: list[str], width: int, numeric: list[int], good) -> bool:
+    """A row of data: of the table's width or nearly, with numbers, times or missing samples where the table has them."""
+    cells = [row[i] for i in numeric if i < len(row)]
+    return abs(len(row) - width) <= 1 and any(map(good, cells)) and all(good(c) or is_missing(c) for c in cells)
 
 
 def _header(rows: list[list[str]], line: str, separator: str | None, width: int) -> tuple[list[str], list[str]]:

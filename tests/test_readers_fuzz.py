@@ -1,0 +1,212 @@
+"""Damaged and odd inputs of every kind: a recording that keeps its promises, or one typed error; never a traceback, a hang
+or an allocation that a file's words ask for.
+
+ONWRIST_FUZZ sets how many inputs a kind gets (default: what fits into the suite; CI runs a thousand and more).
+"""
+
+import gzip
+import io
+import os
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from made import COUNTS, PLAIN, TIMES, T, pulse, put, table
+from test_readers_binary import avro, dat, e4, edf, h5, npz, stack
+
+from onwrist.errors import RecordingError
+from onwrist.signals.recordings.clock import MAX_SAMPLES
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
+
+INPUTS = int(os.environ.get("ONWRIST_FUZZ", "100"))
+ROWS = 300
+ODD_WORDS = [
+    b"nan", b"-inf", b"1e999", b"99999999999999999999", b"-1", b"0", b"", b"\"", b"'", b"#", b";", b",", b"\t", b"\r", b"\0",
+    b"\xff\xfe", b"\xef\xbb\xbf", b"None", b"2024-02-30", b"25:61:61", b"1,5", b"--", b"{", b"[[[[", b"time", b"sep=", b"\xc3",
+    b"1000000000000", b"../../x", b"=1+1", b"ppg",
+]  # fmt: skip
+OPTIONS = [{}, {}, {}, {"rate_hz": 64.0}, {"rate_hz": 100.0}, {"channel": "ppg"}, {"channel": "x"}, {"subject": "a"},
+           {"segment": "1"}, {"invert": True}]  # fmt: skip
+
+
+def text_seeds(folder) -> list[bytes]:
+    t, x = TIMES[:ROWS], COUNTS[:ROWS]
+    opensignals = '# {"d": {"column": ["nSeq", "A1"], "sensor": ["BVP"], "sampling rate": 100}}\n'
+    return [
+        "".join(line + "\n" for line in PLAIN.split("\n")[:ROWS]).encode(),
+        table("Time [s];PLETH;II;V", t, x, x, x, separator=";").replace(".", ",").encode(),
+        table("timestamp,ppg", [f"2024-05-01T23:59:{58 + float(v) / 10:09.6f}Z" for v in t], x).encode(),
+        table("subject,time,ppg", ["a"] * ROWS, t, x).encode("utf-16"),
+        (opensignals + table("", range(ROWS), x, separator="\t")).encode(),
+        table("date,clock,ir,red", ["2024-05-01"] * ROWS, [f"23:59:{float(v):09.6f}" for v in t], x, x).encode(),
+        b"".join(b"IR=%d, RED=%d\n" % (i * 7 % 97, i) for i in range(ROWS)),
+        gzip.compress(table("t_ms,green", [f"{1000 * float(v):.0f}" for v in t], x).encode()),
+    ]
+
+
+def npz_seeds(folder) -> list[bytes]:
+    short = pulse(T[:ROWS])
+    return [
+        npz(folder / "a.npz", ppg=short, fs_ppg=64.0, ecg=short, acc=np.zeros((150, 3)), fs_acc=32.0).read_bytes(),
+        npz(folder / "b.npz", ppg=(100 * short).astype(np.int16), fs_ppg=64, ppg_gain=100.0, subject="a").read_bytes(),
+        npz(folder / "c.npz", rgb=np.ones((300, 3)) * short[:, None], t_ms=np.arange(300) * 33.0).read_bytes(),
+    ]
+
+
+def hdf5_seeds(folder) -> list[bytes]:
+    t, x = T[:ROWS], pulse(T[:ROWS])
+    return [
+        h5(folder / "a.h5", a__s0=stack(t, x), b__s0=stack(t, x)).read_bytes(),
+        h5(folder / "b.h5", ppg=x, time=t, notes="text", attributes={"fs": 64}).read_bytes(),
+        h5(folder / "c.h5", ppg=np.stack([x, x]), subject=[b"a", b"b"], attributes={"fs": 64}).read_bytes(),
+    ]
+
+
+def matlab_seeds(folder) -> list[bytes]:
+    import scipy.io
+
+    scipy.io.savemat(folder / "a.mat", {"data": {"ppg": {"v": pulse(T[:ROWS]), "fs": 64.0}}})
+    scipy.io.savemat(folder / "b.mat", {"ppg": pulse(T[:ROWS]), "fs": 64.0, "t": T[:ROWS]}, do_compression=True)
+    return [(folder / name).read_bytes() for name in ("a.mat", "b.mat")]
+
+
+def parquet_seeds(folder) -> list[bytes]:
+    import pandas as pd
+
+    pd.DataFrame({"subject": "a", "time": T[:ROWS], "ppg": pulse(T[:ROWS])}).to_parquet(folder / "a.parquet")
+    return [(folder / "a.parquet").read_bytes()]
+
+
+def edf_seeds(folder) -> list[bytes]:
+    whole = edf(folder / "a.edf")
+    broken, unfinished = bytearray(whole), bytearray(whole)
+    broken[192:197] = b"EDF+D"
+    unfinished[236:244] = b"-1      "
+    return [bytes(whole), bytes(broken), bytes(unfinished)]
+
+
+def avro_seeds(folder) -> list[bytes]:
+    return [avro(folder / "a.avro", x=pulse(T[:ROWS])).read_bytes()]
+
+
+def zip_seeds(folder) -> list[bytes]:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(e4(folder / "s").iterdir()):
+            packed.writestr(f"s/{file.name}", "\n".join(file.read_text().split("\n")[:ROWS]))
+    return [out.getvalue()]
+
+
+def header_seeds(folder) -> list[bytes]:
+    dat(folder)
+    return [
+        b"r 1 64 3840\nx.dat 16 1000 16 0 0 0 0 PLETH\n",
+        b"r 2 64/64(0) 1920 12:00:00 01/01/2024\nx.dat 16 1000(0)/NU 16 0 0 0 0 PLETH\nx.dat 16 1000(0)/mV 16 0 0 0 0 II\n",
+        b"r/2 1 64 3840\ns 1920\n~ 1920\n",
+    ]
+
+
+KINDS = {
+    "r.csv": text_seeds, "r.npz": npz_seeds, "r.h5": hdf5_seeds, "r.mat": matlab_seeds, "r.parquet": parquet_seeds,
+    "r.edf": edf_seeds, "r.avro": avro_seeds, "r.zip": zip_seeds, "r.hea": header_seeds,
+}  # fmt: skip
+
+
+def damaged(seed: bytes, rng: np.random.Generator) -> bytes:
+    """Cut, flipped, doubled, shuffled, or with an odd word put in; one to four such harms."""
+    data = bytearray(seed)
+    for _ in range(rng.integers(1, 5)):
+        if not data:
+            break
+        # Headers are short and decide most: half of the harm goes there.
+        reach = len(data) if rng.random() < 0.5 else min(len(data), 400)
+        at, length = int(rng.integers(reach)), int(rng.integers(1, 1 + min(64, len(data))))
+        match rng.integers(7):
+            case 0:
+                del data[at:]
+            case 1:
+                del data[at : at + length]
+            case 2:
+                data[at] ^= 1 << int(rng.integers(8))
+            case 3:
+                data[at : at + length] = rng.integers(0, 256, length, np.uint8).tobytes()
+            case 4:
+                data[at:at] = data[at : at + length]
+            case 5:
+                word = ODD_WORDS[rng.integers(len(ODD_WORDS))]
+                data[at : at + len(word)] = word
+            case 6:
+                word = ODD_WORDS[rng.integers(len(ODD_WORDS))]
+                data[at:at] = word
+    return bytes(data)
+
+
+def assert_keeps_its_promises(recording) -> None:
+    for channel in (recording.ppg, recording.ecg, recording.acc, recording.resp):
+        if channel is None:
+            continue
+        assert channel.samples.dtype == np.float32
+        assert channel.samples.ndim == (2 if channel is recording.acc else 1)
+        assert 0 < len(channel.samples) <= MAX_SAMPLES
+        assert not np.isinf(channel.samples).any()
+        assert MIN_RATE_HZ <= channel.rate_hz <= MAX_RATE_HZ
+        assert np.isfinite(channel.offset)
+    assert np.isfinite(recording.ppg.samples).any()
+    assert recording.start_unix is None or np.isfinite(recording.start_unix)
+    assert recording.subject
+    assert all(isinstance(n, str) and n for n in recording.notices)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_damage_ends_in_a_recording_or_in_one_typed_error(tmp_path, name):
+    seeds = KINDS[name](tmp_path)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    path, read, refused = tmp_path / name, 0, 0
+    for i in range(INPUTS):
+        data = damaged(seeds[i % len(seeds)], rng)
+        path.write_bytes(data)
+        options = OPTIONS[rng.integers(len(OPTIONS))]
+        try:
+            recording = read_recording(path, **options)
+        except RecordingError as error:
+            assert name in str(error), (i, options)
+            assert error.cure, (i, options)
+            refused += 1
+        else:
+            assert_keeps_its_promises(recording)
+            read += 1
+    assert read + refused == INPUTS
+    assert refused > 0
+
+
+@pytest.mark.parametrize("name", [n for n in KINDS if n != "r.hea"])
+def test_undamaged_seeds_can_be_read(tmp_path, name):
+    """The harm starts from files that are right."""
+    good = 0
+    for seed in KINDS[name](tmp_path):
+        (tmp_path / name).write_bytes(seed)
+        for options in ({}, {"rate_hz": 64.0}, {"subject": "a"}):
+            try:
+                read_recording(tmp_path / name, **options)
+            except RecordingError:
+                continue
+            good += 1
+            break
+    assert good == len(KINDS[name](tmp_path))
+
+
+def test_rows_at_random_never_become_a_recording_of_another_length(tmp_path):
+    """Random stamps: whatever is read has as many finite samples as rows, or fewer."""
+    rng = np.random.default_rng(5)
+    for _ in range(max(20, INPUTS // 5)):
+        n = int(rng.integers(2, 200))
+        kind = rng.integers(3)
+        t = (np.cumsum(rng.exponential(0.02, n)), np.sort(rng.uniform(0, 10, n)), rng.integers(0, 50, n) / 10)[kind]
+        path = put(tmp_path / "r.csv", table("time,ppg", t, rng.normal(size=n)))
+        try:
+            recording = read_recording(path)
+        except RecordingError:
+            continue
+        assert_keeps_its_promises(recording)
