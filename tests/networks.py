@@ -113,6 +113,41 @@ class Net:
             OPERATOR.FULLY_CONNECTED, 4, [self.at, weight, bias], (1, outputs), options, kind, scale, zero
         )
 
+    def dense_rows(self, outputs, shape) -> "Net":
+        """A dense layer on each row, as Keras writes it on a sequence, dimensions kept."""
+        inputs = self.shapes[self.at][-1]
+        weight, bias, scale, zero = self._weights((outputs, inputs), outputs, inputs, 0, per_channel=False)
+        options = schema.FullyConnectedOptionsT()
+        options.keepNumDims, options.fusedActivationFunction = True, NONE
+        kind = OPTIONS.FullyConnectedOptions
+        return self._append(OPERATOR.FULLY_CONNECTED, 5, [self.at, weight, bias], shape, options, kind, scale, zero)
+
+    def reshape(self, shape) -> "Net":
+        options = schema.ReshapeOptionsT()
+        options.newShape = np.array(shape, np.int32)
+        inputs = [self.at, self.graph.index(list(shape))]
+        return self._append(OPERATOR.RESHAPE, 1, inputs, shape, options, OPTIONS.ReshapeOptions)
+
+    def grouped(self, outputs, groups, k=(1, 3)) -> "Net":
+        """A convolution of groups: the file says so by the shape of the weights alone."""
+        _, h, w, c = self.shapes[self.at]
+        weight, bias, scale, zero = self._weights((outputs, *k, c // groups), outputs, k[0] * k[1] * c // groups, 0)
+        options = schema.Conv2DOptionsT()
+        shape = self._spatial(options, k, (1, 1), SAME, RELU, (1, 1), (h, w), outputs)
+        inputs = [self.at, weight, bias]
+        return self._append(OPERATOR.CONV_2D, 3, inputs, shape, options, OPTIONS.Conv2DOptions, scale, zero)
+
+    def beside_constant(self, channels) -> "Net":
+        """Channels that never change beside those that are there."""
+        shape, (scale, zero) = self.shapes[self.at], self.scales[self.at]
+        fixed = (*shape[:-1], channels)
+        values = self.rng.integers(-128, 128, fixed).astype(np.int8)
+        other = self.graph.tensor("fixed", fixed, INT8, scale, zero, 0, values)
+        options = schema.ConcatenationOptionsT()
+        options.axis, options.fusedActivationFunction = len(shape) - 1, NONE
+        whole = (*shape[:-1], shape[-1] + channels)
+        return self._append(OPERATOR.CONCATENATION, 2, [self.at, other], whole, options, OPTIONS.ConcatenationOptions)
+
     def softmax(self) -> "Net":
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
@@ -171,4 +206,16 @@ def averaged(seed=0) -> bytes:
     return Net((7, 9, 5), seed).conv(18, activation=RELU6).mean().dense(6).bytes()
 
 
-NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged)}
+def sequence(seed=0) -> bytes:
+    """Dense layers on the places of a sequence, in four dimensions and in three."""
+    net = Net((1, 40, 3), seed).conv(12, (1, 5)).dense_rows(8, (1, 1, 40, 8))
+    return net.reshape((1, 40, 8)).dense_rows(7, (1, 40, 7)).bytes()
+
+
+def groups(seed=0) -> bytes:
+    """Groups of channels, constant channels, a depth multiplier on several channels."""
+    net = Net((1, 20, 6), seed).grouped(10, 2).beside_constant(2).depthwise((1, 3), multiplier=2)
+    return net.flat().dense(5).bytes()
+
+
+NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups)}

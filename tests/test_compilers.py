@@ -90,7 +90,7 @@ def test_the_selftest_passes_with_every_compiler_on_every_core(files, case):
         assert machine.call("board_main") == 0
 
 
-def per_mac(firmware, toolchain, core) -> float:
+def instructions_of_a_hop(firmware, toolchain, core) -> int:
     """Instructions of the model alone in one hop."""
     machine = Emulator(build_core(firmware.files, core, ROOTS, toolchain=toolchain), core)
     device = Device(firmware, machine)
@@ -101,7 +101,7 @@ def per_mac(firmware, toolchain, core) -> float:
 @pytest.mark.skipif(bool(Toolchain("gcc").absent), reason=Toolchain("gcc").absent or "here")
 def test_gcc_needs_no_more_than_a_tenth_more_instructions(firmware):
     for core in (CORES[0], PORTABLE_CORES[1]):
-        clang, gcc = (per_mac(firmware, Toolchain(c), core) for c in ("zig", "gcc"))
+        clang, gcc = (instructions_of_a_hop(firmware, Toolchain(c), core) for c in ("zig", "gcc"))
         assert gcc < 1.1 * clang
 
 

@@ -1,11 +1,12 @@
-"""A `.tflite` file as plain values: tensors with their integers and scales, operators with their settings.
+"""Read a TFLite file of an INT8 model: its tensors and operators, as far as the C kernels know them.
 
-Only what firmware can run: int8 and int32, one subgraph, the operators of `OPERATORS`. Anything else is refused with
-its name, its place in the graph, and what to do.
+A file may be anything: damaged, absurd, or of operators that are not known here. Everything is looked at before it is
+followed, and all that is missing is said at once.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +14,18 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
+from onwrist.export.graphs.tflite_rules import OPERATORS, problem_of
 
-OPERATORS = {
-    "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MEAN", "ADD", "SOFTMAX", "RESHAPE", "CONCATENATION",
-    "SLICE",
-}  # fmt: skip
 KINDS = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
 ACTIVATIONS = {
     schema.ActivationFunctionType.NONE: "none", schema.ActivationFunctionType.RELU: "relu",
     schema.ActivationFunctionType.RELU6: "relu6",
 }  # fmt: skip
 CURE = "Change the model, or stay on TFLM for it (export/to_c.py --array)"
+# No wrist has room for more: tensors, operators and buffers of a file; elements of a tensor; dimensions.
+MOST, MOST_ELEMENTS, MOST_DIMENSIONS = 4096, 1 << 26, 6
+# Problems that one message lists.
+LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Elements."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -74,89 +76,206 @@ class Network:
         total = 0
         for op in self.operators:
             if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
-                total += self.tensors[op.outputs[0]].size * int(np.prod(self.tensors[op.inputs[1]].shape[1:]))
+                total += self.tensors[op.outputs[0]].size * math.prod(self.tensors[op.inputs[1]].shape[1:])
             elif op.kind == "DEPTHWISE_CONV_2D":
                 _, height, width, _ = self.tensors[op.inputs[1]].shape
                 total += self.tensors[op.outputs[0]].size * height * width
         return total
 
 
+class _Damaged(Exception):
+    """The file says something that cannot be."""
+
+
 def read_tflite(data: bytes, where: str | Path = "") -> Network:
     """Parse a file.
 
     Raises:
-        ExportError: not TFLite, or something in it that the C kernels do not know.
+        ExportError: not TFLite, damaged, or with something that the C kernels do not know: all of it, operators first.
+    """
+    network, problems = inspect_tflite(data, where)
+    refuse(list(problems.values()), where)
+    return network
+
+
+def refuse(problems: list[str], where: str | Path) -> None:
+    """Raise what is wrong, if anything is."""
+    if problems:
+        more = [f"and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+        raise ExportError("; ".join([*problems[:LISTED], *more]), where=where, cure=CURE)
+
+
+def inspect_tflite(data: bytes, where: str | Path = "") -> tuple[Network, dict[int, str]]:
+    """A file, and what the kernels do not know of it: by the place of the operator, beyond the last one for the rest.
+
+    Raises:
+        ExportError: not TFLite, or damaged.
     """
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise ExportError("is no TFLite file", where=where, cure="Give a .tflite")
     try:
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-        graph = model.subgraphs[0]
-    except Exception as error:  # the generated parser raises whatever its offsets lead to
+        return _inspect(data)
+    except _Damaged as error:
+        raise ExportError(f"is damaged: {error}", where=where, cure="Export it anew") from None
+    except Exception as error:  # the generated accessors raise whatever their offsets lead to
         raise ExportError(f"is damaged ({type(error).__name__})", where=where, cure="Export it anew") from None
-    if len(model.subgraphs) != 1:
-        raise ExportError(f"has {len(model.subgraphs)} subgraphs", where=where, cure=CURE)
-    tensors = tuple(_tensor(t, model.buffers, where) for t in graph.tensors)
+
+
+def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
+    model = schema.Model.GetRootAs(data, 0)
+    if model.SubgraphsLength() != 1:
+        raise _Damaged(f"it has {min(model.SubgraphsLength(), MOST)} subgraphs, where one is known")
+    graph = model.Subgraphs(0)
+    counts = {
+        "tensors": graph.TensorsLength(), "operators": graph.OperatorsLength(), "buffers": model.BuffersLength(),
+        "inputs": graph.InputsLength(), "outputs": graph.OutputsLength(), "operator codes": model.OperatorCodesLength(),
+    }  # fmt: skip
+    for name, count in counts.items():
+        if not 0 < count <= MOST:
+            raise _Damaged(f"it has {count} {name}")
+    buffers = [_buffer(model.Buffers(i)) for i in range(counts["buffers"])]
+    tensors, strange = [], {}
+    for i in range(counts["tensors"]):
+        tensor, strange[i] = _tensor(graph.Tensors(i), buffers)
+        tensors.append(tensor)
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
-    operators = []
-    for place, op in enumerate(graph.operators):
-        code = model.operatorCodes[op.opcodeIndex]
-        kind = names.get(max(code.builtinCode, code.deprecatedBuiltinCode), "?")
-        if kind not in OPERATORS:
-            raise ExportError(f"operator {place} is {kind}", where=where, field=kind, cure=CURE)
-        operators.append(_operator(kind, place, op, tensors, where))
-    return Network(
-        (graph.name or b"").decode(), tensors, tuple(operators), tuple(map(int, graph.inputs)), tuple(map(int, graph.outputs))
-    )  # fmt: skip
+    codes = []
+    for i in range(counts["operator codes"]):
+        code = model.OperatorCodes(i)
+        codes.append(names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "?"))
+    operators = [_operator(graph.Operators(i), codes, len(tensors)) for i in range(counts["operators"])]
+    inputs, outputs = (tuple(map(int, ends)) for ends in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
+    if not all(0 <= i < len(tensors) for i in (*inputs, *outputs)) or len(set(inputs)) < len(inputs):
+        raise _Damaged("its inputs or outputs are no tensors of it")
+    network = Network(_text(graph.Name()), tuple(tensors), tuple(operators), inputs, outputs)
+    network = _without_ends(network)
+    _order(network)
+    problems: dict[int, str] = {}
+    told = set()
+    for place, op in enumerate(network.operators):
+        used = [i for i in (*op.inputs, *op.outputs) if i >= 0]
+        if op.kind not in OPERATORS:
+            problems[place] = f"operator {place} is {op.kind}"
+        elif odd := [i for i in used if strange[i]]:
+            told.update(odd)
+            name = network.tensors[odd[0]].name or odd[0]
+            problems[place] = f"operator {place} ({op.kind}) uses {name}, which {strange[odd[0]]}"
+        elif problem := problem_of(op.kind, [network.tensors[i] if i >= 0 else None for i in op.inputs],
+                                   [network.tensors[i] for i in op.outputs], op.settings):  # fmt: skip
+            problems[place] = f"operator {place} ({op.kind}) {problem}"
+    loose = [i for i in (*network.inputs, *network.outputs) if strange[i] and i not in told]
+    for i in dict.fromkeys(loose):
+        problems[len(operators) + i] = f"{network.tensors[i].name or 'tensor'} {strange[i]}"
+    unknown = {k: v for k, v in problems.items() if k < len(operators) and network.operators[k].kind not in OPERATORS}
+    return network, unknown | problems
 
 
-def _tensor(tensor, buffers, where) -> Tensor:
-    name = (tensor.name or b"").decode()
-    if tensor.type not in KINDS:
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
+
+
+def _buffer(buffer) -> bytes:
+    if buffer.Offset() > 1:
+        raise _Damaged("its constants lie outside of it, which is for files beyond 2 GB")
+    return b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
+
+
+def _vector(values) -> np.ndarray | None:
+    return None if isinstance(values, int) or not len(values) else np.asarray(values)
+
+
+def _tensor(tensor, buffers: list[bytes]) -> tuple[Tensor, str]:
+    """A tensor, and what is unknown about it."""
+    name = _text(tensor.Name())
+    shape = _vector(tensor.ShapeAsNumpy())
+    shape = () if shape is None else tuple(map(int, shape[: MOST_DIMENSIONS + 1]))
+    if len(shape) > MOST_DIMENSIONS or any(n < 0 for n in shape) or math.prod(shape) > MOST_ELEMENTS:
+        raise _Damaged(f"a tensor has the shape {shape}")
+    if not 0 <= tensor.Buffer() < len(buffers):
+        raise _Damaged(f"a tensor is in buffer {tensor.Buffer()} of {len(buffers)}")
+    strange = "is empty" if 0 in shape else ""
+    if tensor.Type() not in KINDS:
         kinds = {v: k for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
-        raise ExportError(
-            f"is {kinds.get(tensor.type, '?')}", where=where, field=name or "tensor", cure="Quantise the model to int8"
-        )
-    shape = tuple(int(n) for n in (tensor.shape if tensor.shape is not None else ()))
-    kind = KINDS[tensor.type]
-    values = buffers[tensor.buffer].data
-    data = None
-    if values is not None and len(values):
-        data = np.frombuffer(np.asarray(values, np.uint8).tobytes(), kind)
-        if data.size != int(np.prod(shape)):
-            raise ExportError("has other data than its shape", where=where, field=name, cure="Export it anew")
-        data = data.reshape(shape)
-    q = tensor.quantization
-    scale = np.asarray(q.scale if q is not None and q.scale is not None else [1.0], np.float32)
-    zero = np.asarray(q.zeroPoint if q is not None and q.zeroPoint is not None else [0], np.int64)
-    return Tensor(name, shape, kind, scale, zero, data)
+        strange = f"is {kinds.get(tensor.Type(), '?')}"
+    if tensor.Sparsity() is not None:
+        strange = "is sparse"
+    if tensor.IsVariable():
+        strange = "is a variable"
+    kind, data, values = KINDS.get(tensor.Type(), np.int8), None, buffers[tensor.Buffer()]
+    if values and not strange:
+        if len(values) != math.prod(shape) * np.dtype(kind).itemsize:
+            raise _Damaged(f"a tensor of shape {shape} has {len(values)} bytes of data")
+        data = np.frombuffer(values, kind).reshape(shape)
+    q = tensor.Quantization()
+    scale, zero = (None, None) if q is None else (_vector(q.ScaleAsNumpy()), _vector(q.ZeroPointAsNumpy()))
+    scale = np.ones(1, np.float32) if scale is None else scale.astype(np.float32)
+    zero = np.zeros(len(scale), np.int64) if zero is None else zero.astype(np.int64)
+    if not strange and kind is np.int8:
+        if not (np.isfinite(scale).all() and (scale > 0).all() and (np.abs(zero + 0.5) < 128).all()):
+            strange = "has no sound scale and zero point"
+        elif len(scale) > 1 and data is None:
+            strange = "has a scale per channel and is not constant"
+        elif len(zero) not in (1, len(scale)) or (len(scale) > 1 and len(scale) not in shape):
+            strange = "has other scales than channels"
+    return Tensor(name, shape, kind, scale, zero, data), strange
 
 
-def _operator(kind: str, place: int, op, tensors: tuple[Tensor, ...], where) -> Operator:
-    options = op.builtinOptions
-    settings = {k: v for k, v in vars(options).items()} if options is not None else {}
-    settings.pop("key", None)
-
-    def refuse(what: str) -> None:
-        raise ExportError(f"operator {place} ({kind}) {what}", where=where, field=kind, cure=CURE)
-
+def _operator(op, codes: list[str], tensors: int) -> Operator:
+    """An operator with the settings that belong to its kind."""
+    if not 0 <= op.OpcodeIndex() < len(codes):
+        raise _Damaged(f"an operator has the code {op.OpcodeIndex()} of {len(codes)}")
+    kind = codes[op.OpcodeIndex()]
+    ends = []
+    for values in (op.InputsAsNumpy(), op.OutputsAsNumpy()):
+        found = _vector(values)
+        ends.append(() if found is None else tuple(map(int, found[:MOST])))
+    if any(i < -1 or i >= tensors for i in ends[0]) or any(i < 0 or i >= tensors for i in ends[1]):
+        raise _Damaged(f"{kind} uses tensors that there are not")
+    settings: dict = {}
+    if kind in OPERATORS and OPERATORS[kind].options:
+        name = OPERATORS[kind].options
+        options = op.BuiltinOptions()
+        if op.BuiltinOptionsType() == getattr(schema.BuiltinOptions, name) and options is not None:
+            table = getattr(schema, name)()
+            table.Init(options.Bytes, options.Pos)
+            settings = {k: v for k, v in vars(getattr(schema, f"{name}T").InitFromObj(table)).items() if np.isscalar(v)}
+        elif OPERATORS[kind].needs_options:
+            settings = {"missing": True}
     if "fusedActivationFunction" in settings:
-        activation = ACTIVATIONS.get(settings["fusedActivationFunction"])
-        if activation is None:
-            refuse("has a fused activation other than RELU and RELU6")
-        settings["activation"] = activation
-    inputs, outputs = tuple(map(int, op.inputs)), tuple(map(int, op.outputs))
-    if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") and tensors[inputs[1]].data is None:
-        refuse("has weights that are not constant")
-    if kind == "DEPTHWISE_CONV_2D" and settings.get("depthMultiplier", 1) != 1 and tensors[inputs[0]].shape[-1] != 1:
-        refuse(f"has a depth multiplier of {settings['depthMultiplier']}")
-    if kind == "MEAN":
-        axes = tensors[inputs[1]].data
-        if axes is None or len(tensors[inputs[0]].shape) != 4 or sorted(axes.ravel() % 4) != [1, 2]:
-            refuse("is over other axes than height and width")
-    if kind == "SLICE" and (tensors[inputs[1]].data is None or tensors[inputs[2]].data is None):
-        refuse("has a begin or size that is not constant")
-    for i in (*inputs, *outputs):
-        if i >= 0 and tensors[i].shape and tensors[i].data is None and tensors[i].shape[0] != 1:
-            refuse(f"has a batch of {tensors[i].shape[0]}")
-    return Operator(kind, inputs, outputs, settings)
+        settings["activation"] = ACTIVATIONS.get(settings["fusedActivationFunction"], "?")
+    return Operator(kind, *ends, settings)
+
+
+def _without_ends(network: Network) -> Network:
+    """QUANTIZE of an input and DEQUANTIZE of an output are the caller's: the C takes and gives int8."""
+    inputs, outputs, operators = list(network.inputs), list(network.outputs), list(network.operators)
+    for op in network.operators:
+        if len(op.inputs) != 1 or len(op.outputs) != 1:
+            continue
+        (a,), (b,) = op.inputs, op.outputs
+        users = [o for o in network.operators if a in o.inputs]
+        alone = len(users) == 1 and a not in network.outputs
+        if op.kind == "QUANTIZE" and a in inputs and alone and b not in outputs:
+            inputs[inputs.index(a)] = b
+            operators.remove(op)
+        elif op.kind == "DEQUANTIZE" and b in outputs and not any(b in o.inputs for o in network.operators):
+            outputs[outputs.index(b)] = a
+            operators.remove(op)
+    return Network(network.name, network.tensors, tuple(operators), tuple(inputs), tuple(outputs))
+
+
+def _order(network: Network) -> None:
+    """Nothing is used before it is there, nothing is made twice.
+
+    Raises:
+        _Damaged: it is otherwise.
+    """
+    there = set(network.inputs) | {i for i, t in enumerate(network.tensors) if t.data is not None}
+    for op in network.operators:
+        if op.kind in OPERATORS and not there.issuperset(i for i in op.inputs if i >= 0):
+            raise _Damaged(f"{op.kind} uses a tensor that nothing has made")
+        if there.intersection(op.outputs):
+            raise _Damaged(f"{op.kind} writes to a tensor that is there already")
+        there.update(op.outputs)
+    if not there.issuperset(network.outputs):
+        raise _Damaged("nothing makes its output")

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from onwrist.errors import ConfigError, ExportError
-from onwrist.export.graphs.tflite_reader import Network, Operator, Tensor, read_tflite
-from onwrist.quantize.integers.arithmetic import quantised_multiplier
+from onwrist.export.graphs.tflite_reader import Network, Operator, Tensor, inspect_tflite, refuse
+from onwrist.quantize.integers.arithmetic import quantised_multiplier, requantise
 from onwrist.resources import C_SOURCES
 
 KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
@@ -22,6 +23,8 @@ KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
 ALIGNMENT = 8
 # Bytes that the widest core reads at once.
 VECTOR = 16
+# Left shift of a requantisation; channels of input that a group of a convolution may leave out, as zeros in a dense one.
+MOST_SHIFT, MOST_SPREAD = 30, 16
 STRUCTS = ("ow_scale",)
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # TFLite's own constants: fixed-point headroom of an addition, integer bits of a softmax's differences.
@@ -188,6 +191,8 @@ def convolution(network: Network, op: Operator) -> Convolution | None:
 def _spread(weights: np.ndarray, inputs: int, each: int) -> np.ndarray:
     """Weights (outputs, h, w, n) of groups of n inputs and `each` outputs, as those of one convolution over all inputs."""
     outputs, k_h, k_w, n = weights.shape
+    if inputs > MOST_SPREAD * n:
+        raise ExportError(f"has {inputs // n} groups, where up to {MOST_SPREAD} are known")
     dense = np.zeros((outputs, k_h, k_w, inputs), weights.dtype)
     for o in range(outputs):
         first = o // each * n
@@ -212,7 +217,13 @@ class _Source:
         self.calls: list[str] = []
 
     def at(self, tensor: int) -> str:
-        return f"a + {self.plan.offset[tensor]}"
+        """Where a tensor is: in the arena, or in a table if it is constant."""
+        data = self.network.tensors[tensor].data
+        return (
+            f"a + {self.plan.offset[tensor]}"
+            if data is None
+            else self.array(f"constant{len(self.tables)}", "int8_t", data)
+        )
 
     def array(self, name: str, kind: str, values: np.ndarray) -> str:
         self.tables.append(c_array(kind, name, values))
@@ -232,23 +243,24 @@ class _Source:
         x, w, bias = (*inputs, None)[:3]
         c = convolution(self.network, op)
         low, high = clamp_of(op.settings["activation"], y)
-        if (w.zero != 0).any():
-            raise ExportError("has weights with a zero point", field=name, cure="Quantise weights symmetrically")
-        by_channel = c.weights.reshape(-1, c.y[2]).T if c.depthwise else c.weights.reshape(c.y[2], -1)
-        raw = np.zeros(c.y[2], np.int64) if bias is None or bias.data is None else bias.data.astype(np.int64)
-        folded = raw - int(x.zero[0]) * by_channel.sum(1, dtype=np.int64)
-        # Largest sum that any input can make, for the rounding in the kernels, which takes less than 2^30.
-        most = np.abs(folded) + 128 * np.abs(by_channel.astype(np.int64)).sum(1)
+        by_channel = (c.weights.reshape(-1, c.y[2]).T if c.depthwise else c.weights.reshape(c.y[2], -1)).astype(
+            np.int64
+        )
+        raw = np.zeros(c.y[2], np.int64) if bias is None else bias.data.astype(np.int64).ravel()
+        folded = raw - int(x.zero[0]) * by_channel.sum(1)
         if len(w.scale) == 1 and op.kind == "FULLY_CONNECTED":
             # TFLite multiplies the two scales of a fully connected layer in float32, of a convolution in float64.
             real = np.full(c.y[2], float(np.float32(x.scale[0]) * np.float32(w.scale[0])) / float(y.scale[0]))
         else:
             real = np.broadcast_to(float(x.scale[0]) * w.scale.astype(np.float64) / float(y.scale[0]), c.y[2])
-        pairs = np.array([quantised_multiplier(float(r)) for r in real])
-        if any(int(m) << max(0, int(shift)) >= 1 << 30 for m, (_, shift) in zip(most, pairs, strict=True)):
-            raise ExportError(
-                "has sums that may leave 30 bits", field=name, cure="Calibrate it anew, or prune the channel"
-            )
+        pairs = np.array([multiplier_of(float(r)) for r in real])
+        weights = c.weights.copy()
+        dead = dead_channels(by_channel, folded, pairs, int(y.zero[0]), (low, high))
+        for channel, value in dead.items():
+            # What it always gives, as a bias: times a half, then half of that.
+            weights[(..., channel) if c.depthwise else channel] = 0
+            folded[channel], pairs[channel] = 4 * (value - int(y.zero[0])), (1 << 30, -1)
+        c = replace(c, weights=weights)
         plain = low == -128 and high == 127 and all(-31 <= shift < 0 for _, shift in pairs)
         short = -c.y[2] % 4
         scales = np.pad(np.stack([pairs[:, 0], -pairs[:, 1] - 1], 1), ((0, short), (0, 0)))
@@ -294,7 +306,9 @@ class _Source:
     def _mean(self, name, op, inputs, y) -> None:
         x = inputs[0]
         places = x.shape[1] * x.shape[2]
-        multiplier, shift = quantised_multiplier(float(np.float64(x.scale[0]) / np.float64(y.scale[0])))
+        multiplier, shift = multiplier_of(float(np.float64(x.scale[0]) / np.float64(y.scale[0])))
+        if 256 * places << max(0, shift) >= 1 << 30:
+            raise ExportError("has sums that may leave 30 bits")
         # TFLite divides the multiplier by the count, after as many bits as the count has were moved into it.
         room = min(places.bit_length() - 1, 32, 31 + shift)
         self.struct(
@@ -305,13 +319,11 @@ class _Source:
 
     def _add(self, name, op, inputs, y) -> None:
         a, b = inputs
-        if a.shape != b.shape or a.data is not None or b.data is not None:
-            raise ExportError(
-                "adds tensors of two shapes, or a constant", field=name, cure="Broadcast before the export"
-            )
         twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
         reals = float(a.scale[0]) / twice, float(b.scale[0]) / twice, twice / ((1 << ADD_SHIFT) * float(y.scale[0]))
-        (m_a, s_a), (m_b, s_b), (m_o, s_o) = (quantised_multiplier(r) for r in reals)
+        (m_a, s_a), (m_b, s_b), (m_o, s_o) = (multiplier_of(r) for r in reals)
+        if s_o > 1:
+            raise ExportError("has scales that are too far apart")
         low, high = clamp_of(op.settings["activation"], y)
         self.struct(
             name, "ow_add_t", n=y.size, zero_a=int(a.zero[0]), zero_b=int(b.zero[0]), zero_out=int(y.zero[0]), low=low,
@@ -322,12 +334,10 @@ class _Source:
 
     def _softmax(self, name, op, inputs, y) -> None:
         (x,) = inputs
-        if float(y.scale[0]) != 1 / 256 or int(y.zero[0]) != -128:
-            raise ExportError(
-                "has another output scale than 1/256 at -128", field=name, cure="Convert with TFLite's own"
-            )
         real = min(op.settings.get("beta", 1.0) * float(x.scale[0]) * (1 << (31 - SOFTMAX_BITS)), float((1 << 31) - 1))
         multiplier, shift = quantised_multiplier(real)
+        if not 0 <= shift <= 31:
+            raise ExportError("has an input scale that is too small")
         radius = math.floor(((1 << SOFTMAX_BITS) - 1) * 2.0 ** (31 - SOFTMAX_BITS) / 2.0**shift)
         rows = y.size // y.shape[-1]
         self.struct(
@@ -343,8 +353,6 @@ class _Source:
         rows, inner = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
         done, whole = 0, y.shape[axis] * inner
         for tensor, x in zip(op.inputs, inputs, strict=True):
-            if x.scale[0] != y.scale[0] or x.zero[0] != y.zero[0]:
-                raise ExportError("joins tensors of two scales", field=name, cure="Give all its inputs one scale")
             n = x.shape[axis] * inner
             self.calls.append(
                 f"ow_copy({self.at(tensor)}, {self.at(op.outputs[0])} + {done}, {rows}, {n}, {n}, {whole});"
@@ -355,13 +363,52 @@ class _Source:
         x, begin, _ = inputs
         first = begin.data.ravel().tolist()
         axes = [i for i in range(len(x.shape)) if x.shape[i] != y.shape[i]] or [0]
-        if len(axes) > 1:
-            raise ExportError("slices along more than one axis", field=name, cure="Slice one after the other")
         axis = axes[0]
         rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
         from_, n = x.shape[axis] * inner, y.shape[axis] * inner
         source = f"{self.at(op.inputs[0])} + {first[axis] * inner}"
         self.calls.append(f"ow_copy({source}, {self.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
+
+
+def multiplier_of(real: float) -> tuple[int, int]:
+    """As `quantised_multiplier`.
+
+    Raises:
+        ExportError: no shift of an int32 holds it.
+    """
+    multiplier, shift = quantised_multiplier(real)
+    if shift > MOST_SHIFT:
+        raise ExportError("has scales that are too far apart")
+    return multiplier, shift
+
+
+def dead_channels(
+    weights: np.ndarray, bias: np.ndarray, pairs: np.ndarray, zero: int, ends: tuple[int, int]
+) -> dict[int, int]:
+    """Channels whose sums may leave the 30 bits that the kernels' rounding takes, but that give one byte whatever comes in.
+
+    Args:
+        weights: (channels, taps). bias: (channels,), zero point folded in. pairs: (channels, 2) multiplier, left shift.
+
+    Returns:
+        Channel -> that byte.
+
+    Raises:
+        ExportError: a sum may leave 30 bits and its byte is not always the same.
+    """
+    least = bias + np.where(weights > 0, -128 * weights, 127 * weights).sum(1)
+    most = bias + np.where(weights > 0, 127 * weights, -128 * weights).sum(1)
+    left = np.maximum(pairs[:, 1], 0)
+    largest = np.maximum(np.abs(least), np.abs(most)) << left
+    far, found = np.flatnonzero(largest >= 1 << 30), {}
+    for channel in far.tolist():
+        sums = np.array([least[channel], most[channel]])
+        # Rounding is monotone: what the ends give, all between them give. Beyond int32 TFLite itself is undefined.
+        bytes_ = np.clip(requantise(sums, *pairs[channel]) + zero, *ends)
+        if largest[channel] >= 1 << 31 or bytes_[0] != bytes_[1]:
+            raise ExportError(f"has sums that may leave 30 bits, first in channel {channel}")
+        found[channel] = int(bytes_[0])
+    return found
 
 
 def pack(rows: np.ndarray, piece: int) -> np.ndarray:
@@ -421,11 +468,17 @@ def write_c(
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name):
         raise ConfigError(f"{name!r} is no C name", field="name", cure="Use lower-case letters, digits and _")
-    network = read_tflite(data, where)
-    plan = plan_memory(network, keep=keep)
+    network, problems = inspect_tflite(data, where)
+    # Where it cannot be planned, the rest is gone through all the same, to say all that is missing.
+    plan = Plan(defaultdict(int), {}, 0, 0, ()) if problems else plan_memory(network, keep=keep)
     source = _Source(network, plan)
     for place, op in enumerate(network.operators):
-        source.operator(place, op)
+        if place not in problems:
+            try:
+                source.operator(place, op)
+            except ExportError as error:
+                problems[place] = f"operator {place} ({op.kind}) {error.what}"
+    refuse(list(problems.values()), where)
     upper = name.upper()
     inputs = [i for i in network.inputs if i not in {a for a, _ in plan.state}]
     outputs = [i for i in network.outputs if i not in {b for _, b in plan.state}]
