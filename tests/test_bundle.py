@@ -53,7 +53,7 @@ def test_golden_vectors_cover_rails_and_rest(pieces):
     assert set(np.unique(golden.counts)) >= {0, 2**19 - 1}
     assert {-128, 127, 0} <= set(golden.input.ravel().tolist())
     assert not golden.input[-1].any()
-    assert len(golden.layers) == 11
+    assert len(golden.layers) == 12
 
 
 def test_scripts_make_and_check_it(run_script, tmp_path):
