@@ -6,7 +6,7 @@
     python models/benchmark.py --show docs/benchmark.json          # the tables of an earlier run
 
 A score is the mean over person folds, its spread their standard deviation: AUROC x 100, or mean absolute error. Stars
-mark a paired difference from the first system, people resampled: * 95 %, ** 99 %; the arrow says for whom (up: better
+mark a paired difference from the first system, over people: * 95 %, ** 99 %; the arrow says for whom (up: better
 than the first).
 """
 
@@ -50,7 +50,7 @@ def main(config: BenchmarkConfig) -> None:
     from collections.abc import Iterable
 
     from onwrist.command import bar, results, say
-    from onwrist.models.bench.intervals import FLOORS, Extractor
+    from onwrist.models.bench.features import FLOORS, Extractor
     from onwrist.models.bench.labels import load_labels
     from onwrist.models.bench.systems import available, benchmark, open_sets, page
     from onwrist.models.bench.tasks import load_windows

@@ -12,17 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onwrist.errors import RecordingError, SplitError
-from onwrist.models.bench.bootstrap import MeanError, Ranking, difference, scores
+from onwrist.models.bench.comparison import MeanError, Ranking, difference, scores
 from onwrist.models.bench.efficiency import SHARES, best, curve, some_people
 from onwrist.models.bench.efficiency import table as efficiency_table
 from onwrist.models.bench.labels import SEED_TASKS, load_labels
-from onwrist.models.bench.probe import auroc, fold_rows, predict
+from onwrist.models.bench.probe import auroc, fold_rows, paired, predict
 from onwrist.models.bench.published import table as published_table
+from onwrist.models.bench.subsets import FEWEST, interval, text
 from onwrist.models.bench.systems import cell, page, run_task, tally
 from onwrist.models.bench.tasks import Task, Windows
 from onwrist.models.objectives.curves import table as curves_table
 from onwrist.resources import SHIPPED
 from onwrist.signals.people.cohort import cut, prepare
+from onwrist.signals.people.split import person_folds
 from onwrist.signals.recordings.readers import read_recording
 
 # The encoder of docs/encoders.md as it stands there, and two that are none.
@@ -77,6 +79,66 @@ def test_a_difference_is_seen_where_there_is_one_and_not_where_there_is_none():
     assert low > 0
     assert stars == "**"
     assert difference(good, good) == (0, 0, 0, "")
+
+
+@pytest.mark.parametrize("people", [8, 12, 20, 50])
+@pytest.mark.parametrize("kind", ["auroc", "value"])
+def test_noise_gets_a_star_as_often_as_it_should(kind, people):
+    """Two equally good systems, each with errors of its own by person: within 2 points of 5 % (and sampling error)."""
+    runs, stars = 200, []
+    for seed in range(runs):
+        rng = np.random.default_rng([people, seed])
+        each = rng.integers(5, 40, people)
+        person = np.repeat(np.arange(people), each)
+        y = (rng.random(len(person)) < 0.5).astype(float) if kind == "auroc" else rng.normal(size=len(person))
+        guesses = [
+            y * np.repeat(abs(rng.normal(1, 0.5, people)), each) + np.repeat(rng.normal(0, 0.5, people), each)
+            + rng.normal(size=len(person))
+            for _ in range(2)
+        ]  # fmt: skip
+        folds = person_folds(person, 4)
+        first, other = (scores(kind, y, g, person, folds) for g in guesses)
+        stars.append(difference(first, other)[3])
+    rate, error = np.mean([bool(s) for s in stars]), 2.6 * np.sqrt(0.05 * 0.95 / runs)
+    assert abs(rate - 0.05) < 0.02 + error
+    assert np.mean([s == "**" for s in stars]) < 0.02 + error
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=FEWEST, max_size=20), st.floats(-3, 3))
+def test_an_interval_moves_with_its_values_and_agrees_with_its_test(values, by):
+    one, other = interval(np.array(values) / len(values)), interval((np.array(values) + by) / len(values))
+    if one.low != one.high and other.low != other.high:
+        assert other.low == pytest.approx(one.low + by, abs=1e-6)
+        assert other.high == pytest.approx(one.high + by, abs=1e-6)
+        assert one.low <= one.value + 1e-9
+        assert one.value - 1e-9 <= one.high
+        assert (one.p < 0.05) == (one.low > 0 or one.high < 0)
+
+
+def test_too_few_people_are_said_to_be_too_few():
+    rng = np.random.default_rng(0)
+    person, y = np.repeat(np.arange(5), 30), rng.integers(0, 2, 150).astype(float)
+    folds = [np.flatnonzero(person % 2 == k) for k in range(2)]
+    good, bad = (scores("auroc", y, y + rng.normal(0, s, 150), person, folds) for s in (0.1, 3.0))
+    found = difference(bad, good)
+    assert found[1:] == (None, None, "")
+    assert text(found).endswith("(too few people)")
+    d, low, high = paired("auroc", y, y + rng.normal(0, 0.1, 150), rng.normal(size=150), person)
+    assert d > 0.3
+    assert np.isnan([low, high]).all()
+    assert "nan" not in text((d, low, high)) + text((float("nan"), None, None))
+    # Twenty people of whom five have a positive are five.
+    person = np.repeat(np.arange(20), 20)
+    y = ((person < 5) & (rng.random(400) < 0.5)).astype(float)
+    few = [scores("auroc", y, y + rng.normal(0, s, 400), person, [np.arange(400)]) for s in (0.1, 3.0)]
+    assert difference(*few)[1:] == (None, None, "")
+
+
+def test_one_fold_has_no_spread():
+    row = {"task": "t", "kind": "auroc", "score": 0.8, "spread": 0.0, "folds": [0.8]}
+    assert cell(row) == "80.0"
+    assert cell({**row, "folds": [0.7, 0.9], "spread": 0.1}) == "80.0 ± 10.0"
 
 
 def labelled(people: int = 12, each: int = 10) -> Windows:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.models.bench.bootstrap import scores
+from onwrist.models.bench.comparison import scores
 from onwrist.models.bench.features import Extractor, title
 from onwrist.models.bench.probe import fold_rows, predict
 from onwrist.models.bench.systems import places
@@ -43,7 +43,7 @@ def some_people(windows: Windows, task: Task, share: float, draw: int) -> np.nda
 def curve(task: Task, windows: Windows, features: dict[str, np.ndarray], draws: int) -> list[dict]:
     """A row for every system and share: the median score over draws, a 95 % interval, and how many people.
 
-    The interval is over the people that were drawn to fit on and, for each of these draws, over resampled test people. A
+    The interval is over the people that were drawn to fit on and, for each of these draws, over subsets of the test people. A
     draw whose people all have one label fits no probe; it scores what knowing nothing scores.
     """
     folds = fold_rows(task, windows)

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from onwrist.models.bench import subsets
 from onwrist.models.bench.tasks import TASKS, Task, Windows, load_windows
 from onwrist.models.encoders.xmae import Path as Encoder
 from onwrist.models.encoders.xmae import XMAEConfig
@@ -25,10 +26,6 @@ from onwrist.signals.pulse.clean import TEACHER_RATE_HZ
 
 # Regularisation of the notes' reference probe: the logistic's C, and its counterpart for ridge.
 LOGISTIC_C, RIDGE_ALPHA = 0.01, 100.0
-
-RESAMPLES = 500
-
-INTERVAL = (2.5, 97.5)
 
 Featurise = Callable[[Windows], dict[str, np.ndarray]]
 
@@ -196,27 +193,35 @@ def probe(task: Task, windows: Windows, features: np.ndarray, encoder: str, *, f
 
 
 def paired(
-    kind: str, truth: np.ndarray, a: np.ndarray, b: np.ndarray, person: np.ndarray, seed: int = 0
+    kind: str, truth: np.ndarray, a: np.ndarray, b: np.ndarray, person: np.ndarray
 ) -> tuple[float, float, float]:
-    """Difference of scores a - b with its 95 % interval, by resampling people (paired bootstrap).
+    """Difference of scores a - b with its 95 % interval over people, see `interval`."""
+    if (
+        kind == "auroc"
+        and min(len(np.unique(person[truth > 0.5])), len(np.unique(person[truth <= 0.5]))) < subsets.FEWEST
+    ):
+        # A handful of people with a positive is a handful of people, however many have none.
+        same = np.array_equal(a, b)
+        return score(kind, truth, a) - score(kind, truth, b), *((0.0, 0.0) if same else (float("nan"), float("nan")))
+    return interval(lambda rows: score(kind, truth[rows], a[rows]) - score(kind, truth[rows], b[rows]), person)
+
+
+def interval(statistic: Callable[[np.ndarray], float], person: np.ndarray) -> tuple[float, float, float]:
+    """A statistic of window indices, with a 95 % interval over people that keeps its level for few of them.
+
+    Each person's part is his jackknife value: how the statistic changes when he is left out (`models.bench.subsets`).
 
     Returns:
-        (difference, low, high).
+        (value, low, high); low and high are NaN where there are too few people to say.
     """
-    return interval(lambda rows: score(kind, truth[rows], a[rows]) - score(kind, truth[rows], b[rows]), person, seed)
-
-
-def interval(statistic: Callable[[np.ndarray], float], person: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """A statistic of window indices, with the 95 % interval over resampled people: (value, low, high)."""
-    rng = np.random.default_rng(seed)
-    names, inverse = np.unique(person, return_inverse=True)
-    rows_of = [np.flatnonzero(inverse == i) for i in range(len(names))]
-    values = []
-    for _ in range(RESAMPLES):
-        drawn = rng.integers(0, len(names), len(names))
-        values.append(statistic(np.concatenate([rows_of[i] for i in drawn])))
-    low, high = np.nanpercentile(values, INTERVAL)
-    return float(statistic(np.arange(len(person)))), float(low), float(high)
+    rows, names = np.arange(len(person)), np.unique(person)
+    value = float(statistic(rows)) if len(rows) else float("nan")
+    if len(names) < subsets.FEWEST:
+        return value, float("nan"), float("nan")
+    without = np.array([statistic(rows[person != name]) for name in names])
+    # A statistic that one person carries alone is not one of many people.
+    part = value + (len(names) - 1) * (value - without)
+    return (value, *subsets.interval(part / len(names)).plain[1:])
 
 
 def run_probes(
@@ -269,8 +274,7 @@ def difference(row: dict) -> str:
     """Paired difference of a result for a table, empty for the first encoder."""
     if "first_minus_this" not in row:
         return ""
-    d, low, high = row["first_minus_this"]
-    return f" ({d:+.3f} [{low:+.3f}, {high:+.3f}])"
+    return f" ({subsets.text(row['first_minus_this'])})"
 
 
 def table(rows: list[dict], remark: Callable[[dict], str] = difference) -> str:

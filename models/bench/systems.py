@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.models.bench.bootstrap import difference, scores
+from onwrist.models.bench.comparison import difference, scores
 from onwrist.models.bench.features import FLOORS, HAND_MADE, NO_SIGNAL, Extractor, title
 from onwrist.models.bench.probe import fold_rows, predict, r2
 from onwrist.models.bench.tasks import HYPERTENSION, TASKS, Task, Windows
@@ -106,7 +106,10 @@ def open_sets(only: tuple[str, ...] = ()) -> list[tuple[str, list[Task]]]:
 def cell(row: dict) -> str:
     """Score, spread, stars: `85.3 ± 4.1 ↑*`."""
     scale, digits = (100, 1) if row["kind"] == "auroc" else (1, 3 if "log" in row["task"] else 2)
-    text = f"{scale * row['score']:.{digits}f} ± {scale * row['spread']:.{digits}f}"
+    text = f"{scale * row['score']:.{digits}f}" if np.isfinite(row["score"]) else "-"
+    # One fold has no spread over folds.
+    if sum(v is not None for v in row.get("folds", ())) > 1:
+        text += f" ± {scale * row['spread']:.{digits}f}"
     found, _, _, stars = row.get("versus", NOT_COMPARED)
     if not stars:
         return text

@@ -1,8 +1,8 @@
 """Two encoders on the same people: scores by person fold, and their paired difference with an interval.
 
-A score is the mean over person folds. For the interval people are drawn with replacement inside each fold, the same
-people for both encoders. What a score needs is summed by person once (`Tally`), so that thousands of draws cost a
-product of small matrices and nothing is approximated.
+A score is the mean over person folds. It is summed by person once (`Tally`), and each person's part of the difference
+goes into an interval that keeps its level for few people (`models.bench.subsets`). A mean absolute error is a sum over
+people; an AUROC is one up to its jackknife (each person's influence on it).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
-DRAWS, SEED = 2000, 0
-# Two-sided levels and their signs; with 2,000 draws a third star would rest on one draw.
+from onwrist.models.bench.subsets import FEWEST, Interval, interval, subsets
+
+# Two-sided levels and their signs; eight people can show two stars (2 / 2^8), six one, fewer none.
 STARS = ((0.01, "**"), (0.05, "*"))
 
 
@@ -24,6 +25,14 @@ class Tally(Protocol):
 
     def score(self, weights: np.ndarray) -> np.ndarray:
         """Scores (draws,) when each person counts `weights` (draws, people) times; NaN where undefined."""
+        ...
+
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each person adds to the score, and the share of it that he stands for, (people,) each; shares sum to 1."""
+        ...
+
+    def fewest(self) -> int:
+        """People of the kind that there is least of."""
         ...
 
 
@@ -61,6 +70,19 @@ class Ranking:
         won = np.einsum("da,ab,db->d", weights, self.won, weights, optimize=True)
         return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """See `Tally`: the infinitesimal jackknife; a person counts by his share of positives and of negatives."""
+        positives, negatives = self.positives.sum(), self.negatives.sum()
+        pairs = positives * negatives
+        value = self.won.sum() / pairs
+        share = (self.positives / positives + self.negatives / negatives) / 2
+        influence = (self.won.sum(axis=0) + self.won.sum(axis=1)) / pairs - 2 * value * share
+        return influence + value * share, share
+
+    def fewest(self) -> int:
+        """See `Tally`: people with a positive, or with a negative."""
+        return int(min(np.count_nonzero(self.positives), np.count_nonzero(self.negatives)))
+
 
 @dataclass(frozen=True)
 class MeanError:
@@ -79,6 +101,15 @@ class MeanError:
         count = weights @ self.windows
         return np.divide(weights @ self.error, count, out=np.full(len(weights), np.nan), where=count > 0)
 
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """See `Tally`: exact, since the error is a sum."""
+        total = self.windows.sum()
+        return self.error / total, self.windows / total
+
+    def fewest(self) -> int:
+        """See `Tally`."""
+        return int(np.count_nonzero(self.windows))
+
 
 TALLIES: dict[str, type[Ranking] | type[MeanError]] = {"auroc": Ranking, "value": MeanError}
 
@@ -95,13 +126,25 @@ class Scores:
         return np.array([t.score(np.ones((1, n)))[0] for t, n in zip(self.folds, self.people, strict=True)])
 
     @cached_property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each person adds to the mean over folds, and his share of it; folds without both classes left out."""
+        defined = [t for t, v in zip(self.folds, self.by_fold(), strict=True) if np.isfinite(v)]
+        if not defined:
+            return np.zeros(0), np.zeros(0)
+        values, shares = zip(*(t.parts() for t in defined), strict=True)
+        return np.concatenate(values) / len(defined), np.concatenate(shares) / len(defined)
+
+    @property
+    def fewest(self) -> int:
+        """People of the kind that there is least of (with a positive, or with a negative)."""
+        return sum(t.fewest() for t, v in zip(self.folds, self.by_fold(), strict=True) if np.isfinite(v))
+
+    @cached_property
     def drawn(self) -> np.ndarray:
-        """Mean score over folds, (DRAWS,), people resampled inside each: the same people for every encoder."""
-        rng = np.random.default_rng(SEED)
-        each = []
-        for tally, n in zip(self.folds, self.people, strict=True):
-            each.append(tally.score(rng.multinomial(n, np.full(n, 1.0 / n), DRAWS).astype(float)))
-        return np.nanmean(each, axis=0)
+        """The score on subsets of people, (subsets,): its 2.5 and 97.5 % quantiles are its interval."""
+        value, share = self.parts
+        chosen = subsets(len(value))
+        return (chosen @ value) / (chosen @ share)
 
 
 def scores(
@@ -123,11 +166,15 @@ def scores(
     return Scores(tallies, people)
 
 
-def difference(first: Scores, other: Scores) -> tuple[float, float, float, str]:
-    """(difference, low, high, stars) of `other - first`: 95 % interval, stars by `STARS` where 0 lies outside."""
-    found = float(np.nanmean(other.by_fold()) - np.nanmean(first.by_fold()))
-    drawn = other.drawn - first.drawn
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    side = min(np.mean(drawn <= 0), np.mean(drawn >= 0))
-    stars = next((sign for level, sign in STARS if 2 * side < level), "")
-    return found, float(low), float(high), stars
+def difference(first: Scores, other: Scores) -> tuple[float, float | None, float | None, str]:
+    """(difference, low, high, stars) of `other - first`: 95 % interval over people, stars by `STARS`.
+
+    low and high are None, and there are no stars, where fewer than `FEWEST` people (with a positive, or with a negative)
+    are too few to say.
+    """
+    (a, share), (b, _) = first.parts, other.parts
+    found = interval(b - a, share)
+    if min(first.fewest, other.fewest) < FEWEST and found.low != found.high:
+        found = Interval(found.value, None, None, None, found.people)
+    stars = next((sign for level, sign in STARS if found.p is not None and found.p < level), "")
+    return found.value, found.low, found.high, stars
