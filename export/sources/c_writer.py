@@ -268,7 +268,10 @@ class _Source:
         """Weights as the inner loops read them."""
         if c.depthwise:
             return self.array(name, "uint32_t", pack_depthwise(c.weights.reshape(-1, c.y[2])))
-        return self.array(name, "uint32_t", pack(c.weights.reshape(c.y[2], -1), 4))
+        rows = c.weights.reshape(c.y[2], -1)
+        vectors, words = (c_array("uint32_t", name, pack(rows, piece)) for piece in (VECTOR, 4))
+        self.tables.append(f"#if OW_HELIUM\n{vectors}\n#else\n{words}\n#endif")
+        return name
 
     _conv_2d = _depthwise_conv_2d = _fully_connected = _convolution
 
@@ -441,7 +444,7 @@ def write_c(
         t, k = network.tensors[i], counters[kind]
         counters[kind] += 1
         lines += [
-            f"/* {t.name or 'tensor'}: {' x '.join(map(str, t.shape))} */", f"#define {upper}_{kind}{k}_OFFSET {plan.offset[i]}",
+            f"/* {comment(t.name) or 'tensor'}: {' x '.join(map(str, t.shape))} */", f"#define {upper}_{kind}{k}_OFFSET {plan.offset[i]}",
             f"#define {upper}_{kind}{k}_BYTES {t.size}", f"#define {upper}_{kind}{k}_SCALE {t.scale[0]!r:.40}f".replace("np.float32(", "").replace(")", ""),
             f"#define {upper}_{kind}{k}_ZERO {int(t.zero[0])}",
         ]  # fmt: skip
@@ -450,6 +453,10 @@ def write_c(
 #define {upper}_H
 
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
 
 #define {upper}_ARENA_BYTES {plan.bytes}
 /* of which kept between runs */
@@ -460,6 +467,10 @@ def write_c(
 void {name}_reset(int8_t *arena);
 /* Write the input at its offset, run, read the outputs at theirs. */
 void {name}_run(int8_t *arena);
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """
@@ -482,12 +493,25 @@ void {name}_run(int8_t *a) {{
     return CModel({f"{name}.h": header, f"{name}.c": body}, plan, network)
 
 
+def comment(text: str) -> str:
+    """What somebody else's file calls a tensor, as part of a C comment."""
+    return re.sub(r"[^A-Za-z0-9_./:; -]", "_", text)[:80]
+
+
 def array_header(data: bytes, name: str) -> str:
-    """A C header with the bytes of the file, for teams that stay on TFLM."""
+    """A C and C++ header with the bytes of the file, for teams that stay on TFLM."""
     rows = [", ".join(f"0x{b:02x}" for b in data[i : i + 20]) for i in range(0, len(data), 20)]
-    return (
-        f"#ifndef {name.upper()}_TFLITE_H\n#define {name.upper()}_TFLITE_H\n\n"
-        f"_Alignas(16) static const unsigned char {name}_tflite[{len(data)}] = {{\n    "
-        + ",\n    ".join(rows)
-        + "};\n\n#endif\n"
-    )
+    upper = name.upper()
+    return f"""#ifndef {upper}_TFLITE_H
+#define {upper}_TFLITE_H
+
+#ifdef __cplusplus
+alignas(16)
+#else
+_Alignas(16)
+#endif
+static const unsigned char {name}_tflite[{len(data)}] = {{
+    {("," + chr(10) + "    ").join(rows)}}};
+
+#endif
+"""

@@ -64,9 +64,94 @@ typedef struct {
     int32_t words;           /* 36: of four bytes, in a convolution */
     int32_t rows, taps;      /* 40, 44: depthwise */
     int32_t line, step;      /* 48, 52: bytes from row to row, from tap to tap */
+    const void *y;           /* input of the pair's other place; with vectors only */
 } job;
 
-#if OW_DSP
+#if OW_HELIUM
+
+/* A group's sums to bytes, as `requantise` and `clamp` do it, or as they are. */
+static inline void group_done(const job *j, int32x4_t sums, int32x4x2_t scale, int8_t *out) {
+    int32x4_t x = vqrdmulhq_s32(sums, scale.val[0]);
+    x = vshlq_s32(vaddq_s32(x, vshrq_n_s32(x, 31)), vnegq_s32(scale.val[1]));
+    x = vshrq_n_s32(vaddq_n_s32(x, j->zero), 1);
+    vstrbq_s32(out, vminq_s32(vmaxq_s32(x, vdupq_n_s32(-128)), vdupq_n_s32(127)));
+}
+
+static inline int32x4_t four(int32_t a, int32_t b, int32_t c, int32_t d) {
+    const int32x4_t v = {a, b, c, d};
+    return v;
+}
+
+/* 16 bytes at a time of two places and four channels. */
+static void pair4(job *j) {
+    const int8_t *w = (const int8_t *)j->w;
+    const int32_t *bias = j->bias, *scale = &j->scale->multiplier;
+    int8_t *out = j->out, *other = j->other;
+    for (int32_t groups = j->groups; groups > 0; groups--, bias += 4, scale += 8, out += 4, other += 4) {
+        const int8_t *x = (const int8_t *)j->x, *y = (const int8_t *)j->y;
+        int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3], e = a, f = b, g = c, h = d;
+        for (int32_t words = j->words; words > 0; words--, x += 16, y += 16, w += 64) {
+            const int8x16_t p = vldrbq_s8(x), q = vldrbq_s8(y);
+            int8x16_t v = vldrbq_s8(w);
+            a = vmladavaq_s8(a, p, v), e = vmladavaq_s8(e, q, v);
+            v = vldrbq_s8(w + 16);
+            b = vmladavaq_s8(b, p, v), f = vmladavaq_s8(f, q, v);
+            v = vldrbq_s8(w + 32);
+            c = vmladavaq_s8(c, p, v), g = vmladavaq_s8(g, q, v);
+            v = vldrbq_s8(w + 48);
+            d = vmladavaq_s8(d, p, v), h = vmladavaq_s8(h, q, v);
+        }
+        const int32x4_t one = four(a, b, c, d), two = four(e, f, g, h);
+        if (j->sums) {
+            vstrwq_s32(j->sums, one), vstrwq_s32(j->sums + 4, two);
+        } else {
+            const int32x4x2_t s = vld2q_s32(scale);
+            group_done(j, one, s, out), group_done(j, two, s, other);
+        }
+    }
+    j->w = (const uint32_t *)(const void *)w, j->bias = bias;
+}
+
+static void one4(job *j) {
+    const int8_t *w = (const int8_t *)j->w;
+    const int32_t *bias = j->bias, *scale = &j->scale->multiplier;
+    int8_t *out = j->out;
+    for (int32_t groups = j->groups; groups > 0; groups--, bias += 4, scale += 8, out += 4) {
+        const int8_t *x = (const int8_t *)j->x;
+        int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3];
+        for (int32_t words = j->words; words > 0; words--, x += 16, w += 64) {
+            const int8x16_t p = vldrbq_s8(x);
+            a = vmladavaq_s8(a, p, vldrbq_s8(w)), b = vmladavaq_s8(b, p, vldrbq_s8(w + 16));
+            c = vmladavaq_s8(c, p, vldrbq_s8(w + 32)), d = vmladavaq_s8(d, p, vldrbq_s8(w + 48));
+        }
+        const int32x4_t sums = four(a, b, c, d);
+        if (j->sums) vstrwq_s32(j->sums, sums);
+        else group_done(j, sums, vld2q_s32(scale), out);
+    }
+    j->w = (const uint32_t *)(const void *)w, j->bias = bias;
+}
+
+/* Four channels of a depthwise convolution in four lanes. */
+static void taps4(job *j) {
+    const int8_t *w = (const int8_t *)j->w, *from = (const int8_t *)j->x;
+    const int32_t *bias = j->bias, *scale = &j->scale->multiplier;
+    const int32_t step = j->step;
+    int8_t *out = j->out;
+    for (int32_t groups = j->groups; groups > 0; groups--, from += 4, bias += 4, scale += 8, out += 4) {
+        const int8_t *x = from;
+        int32x4_t sums = vldrwq_s32(bias);
+        for (int32_t rows = j->rows; rows > 0; rows--, x += j->line) {
+            const int8_t *p = x;
+            for (int32_t taps = j->taps; taps > 0; taps--, p += step, w += 4) {
+                sums = vaddq_s32(sums, vmulq_s32(vldrbq_s32(p), vldrbq_s32(w)));
+            }
+        }
+        if (j->sums) vstrwq_s32(j->sums, sums);
+        else group_done(j, sums, vld2q_s32(scale), out);
+    }
+    j->x = from, j->w = (const uint32_t *)(const void *)w, j->bias = bias;
+}
+#elif OW_DSP
 #if defined(__clang__)
 #define OW_ASSEMBLY __attribute__((naked, noinline)) static void
 #else

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-/* M-profile vectors: their weights are packed otherwise, see below. They come before DSP: such cores have both. */
-#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !defined(OW_NO_HELIUM)
-#define OW_HELIUM 0
+/* M-profile vectors (MVE): weights are packed otherwise for them, see below. */
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !defined(__ARM_BIG_ENDIAN)
+#define OW_HELIUM 1
 #else
 #define OW_HELIUM 0
 #endif
@@ -38,9 +38,9 @@ typedef struct {
 /* Packed weights: four output channels at a time, filled up with zeros to a multiple of 4, as all tables are. A word
  * holds four bytes, lowest first.
  *   convolution: of the taps (k_h * k_w * in_c bytes, zeros up to a multiple of 4) four bytes of the first channel, four
- *     of the second, third, fourth, then the next four of the first.
+ *     of the second, third, fourth, then the next four of the first. With vectors 16 bytes instead of four.
  *   depthwise: of each tap one byte of each of the four channels.
- * Input may be read up to 3 bytes beyond its end, which the arena allows for. */
+ * Input may be read up to 3 bytes (with vectors 15) beyond its end, which the arena allows for. */
 
 typedef struct {
     int32_t in_h, in_w, c, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w, low, high;
