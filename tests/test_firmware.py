@@ -127,7 +127,7 @@ def test_cores_without_dsp_take_the_portable_path_to_the_same_bytes(recordings, 
     np.testing.assert_array_equal(np.stack([f[2] for f in found]), answers)
 
 
-def test_it_compiles_for_the_m55_which_is_not_emulated_here():
+def test_it_compiles_for_the_m55_without_an_emulator():
     assert build_core(firmware_sources(MODELS["band"], 25, design(64, 19)).files, M55, ROOTS)[:4] == b"\x7fELF"
 
 
@@ -177,7 +177,7 @@ def test_a_faulty_stream_with_restarts_is_the_same_on_every_machine(recordings):
     assert firmware_gate(runs).passed
     for run in runs[1:]:
         assert run.instructions == sum(run.kernels.values())
-        assert 0 < run.share((INNER,)) < run.share(DENSE) < run.instructions
+        assert 0 < run.share(INNER) < run.share(DENSE) < run.instructions
         assert run.share(DEPTHWISE) > 0
         assert 100 < run.stack < 2000
         assert run.image.data == run.image.bss == 0
@@ -215,7 +215,7 @@ def test_the_dsp_path_is_taken_and_fast():
         layer.weight.size * {0: 25}.get(i, 5 if i < 8 else 1)
         for i, layer in enumerate(model.layers) if not layer.depthwise or layer.weight.shape[1] == layer.channels == 1
     )  # fmt: skip
-    assert step.machine.by_function[INNER] / dense < 1.7
+    assert sum(step.machine.by_function[name] for name in INNER) / dense < 1.3
 
 
 def test_no_two_living_tensors_share_memory():

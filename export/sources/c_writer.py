@@ -20,6 +20,10 @@ from onwrist.resources import C_SOURCES
 KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
 # Of every tensor in the arena: what a vector load of the widest core likes.
 ALIGNMENT = 8
+# Bytes that the widest core reads at once.
+VECTOR = 16
+STRUCTS = ("ow_scale",)
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # TFLite's own constants: fixed-point headroom of an addition, integer bits of a softmax's differences.
 ADD_SHIFT, SOFTMAX_BITS = 20, 5
 
@@ -30,8 +34,11 @@ def runtime_sources(*names: str) -> dict[str, str]:
 
 
 def c_array(kind: str, name: str, values: np.ndarray) -> str:
-    """A constant table of integers, 24 to a line."""
-    words = [str(int(v)) for v in np.asarray(values).ravel()]
+    """A constant table of integers, 24 to a line; of a struct, values are (n, fields)."""
+    if kind in STRUCTS:
+        words = ["{" + ", ".join(map(str, row)) + "}" for row in values.tolist()]
+    else:
+        words = [f"{v}{'u' if kind == 'uint32_t' else ''}" for v in np.asarray(values).ravel().tolist()]
     lines = [", ".join(words[i : i + 24]) for i in range(0, len(words), 24)]
     return f"static const {kind} {name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + "};"
 
@@ -109,29 +116,91 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
                 break
             at = max(at, end)
         offset[tensor] = at
-    # The kernels read whole words of the last row.
-    total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + ALIGNMENT
+    # The kernels read whole vectors of the last row, of the scratch too.
+    total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + VECTOR
     offset |= {alias: offset[source] for alias, source in same.items()}
-    scratch = max((gathered(network, op) for op in network.operators if "CONV" in op.kind), default=0)
+    scratch = max((c.scratch for op in network.operators if (c := convolution(network, op))), default=0)
     return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total + scratch, scratch, tuple(state))
 
 
-def gathered(network: Network, op: Operator) -> int:
-    """Bytes that a convolution gathers the taps of one place into: none where they can be read in place."""
+@dataclass(frozen=True)
+class Convolution:
+    """An operator as the kernels' convolution: a fully connected layer has a place per row, and so on.
+
+    Attributes:
+        x, y: (height, width, channels) of input and output. stride, dilation, pad: (height, width), pad before the first.
+        weights: int8 (output channels, height, width, input channels); depthwise: (1, height, width, channels).
+        depthwise: a channel of output per channel of input.
+    """
+
+    x: tuple[int, int, int]
+    y: tuple[int, int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[int, int]
+    weights: np.ndarray
+    depthwise: bool
+
+    @property
+    def taps(self) -> int:
+        """Bytes that one place needs."""
+        return math.prod(self.weights.shape[1:])
+
+    @property
+    def scratch(self) -> int:
+        """Bytes that the kernel works in, on the core that needs most: taps that are not one run of bytes in the
+        input are gathered, of one place or (vectors) of two, and those of two places (SMLAD) are widened to int16."""
+        _, k_h, k_w, _ = self.weights.shape
+        room = zip(self.x, self.y, (k_h, k_w), self.stride, self.dilation, strict=False)
+        inside = all((n - 1) * step + dil * (k - 1) + 1 <= size for size, n, k, step, dil in room)
+        in_a_row = self.depthwise or (k_h == 1 and (k_w == 1 or self.dilation[1] == 1))
+        gathered = 0 if inside and in_a_row else 2 * _up(self.taps, VECTOR)
+        widened = 0 if self.depthwise or self.y[0] * self.y[1] < 2 else 4 * _up(self.taps, 4)
+        return _up(gathered + widened, ALIGNMENT)
+
+
+def convolution(network: Network, op: Operator) -> Convolution | None:
+    """What the kernels make of an operator; None if it is no convolution."""
+    if op.kind not in CONVOLUTIONS:
+        return None
     x, w, y = (network.tensors[i] for i in (op.inputs[0], op.inputs[1], op.outputs[0]))
     s = op.settings
-    k_h, k_w, channels = w.shape[1:]
-    reach = [
-        (y.shape[i] - 1) * s[f"stride{a}"] + s.get(f"dilation{a}Factor", 1) * (k - 1) + 1
-        for i, a, k in ((1, "H", k_h), (2, "W", k_w))
-    ]
-    in_a_row = op.kind == "DEPTHWISE_CONV_2D" or s.get("dilationWFactor", 1) == 1
-    inside = reach[0] <= x.shape[1] and reach[1] <= x.shape[2] and in_a_row
-    return 0 if inside else -(-k_h * (-(-k_w * channels // 4) * 4) // ALIGNMENT) * ALIGNMENT
+    if op.kind == "FULLY_CONNECTED":
+        outputs, inputs = w.shape
+        rows = x.size // inputs
+        return Convolution((1, rows, inputs), (1, rows, outputs), (1, 1), (1, 1), (0, 0), w.data[:, None, None], False)
+    k_h, k_w = w.shape[1:3]
+    stride = s["strideH"], s["strideW"]
+    dilation = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
+    ends = zip(x.shape[1:3], (k_h, k_w), stride, dilation, strict=True)
+    pad_h, pad_w = (padding(s["padding"], *end) for end in ends)
+    (_, *x_shape), (_, *y_shape) = x.shape, y.shape
+    weights, inputs, outputs = w.data, x.shape[3], y.shape[3]
+    depthwise = op.kind == "DEPTHWISE_CONV_2D"
+    if depthwise and inputs != outputs:
+        # A depth multiplier: each output sees one input, as a dense convolution with zeros elsewhere does.
+        weights, depthwise = _spread(weights.transpose(3, 1, 2, 0), inputs, outputs // inputs), False
+    elif not depthwise and w.shape[3] != inputs:
+        weights = _spread(weights, inputs, outputs // (inputs // w.shape[3]))
+    return Convolution(tuple(x_shape), tuple(y_shape), stride, dilation, (pad_h, pad_w), weights, depthwise)
+
+
+def _spread(weights: np.ndarray, inputs: int, each: int) -> np.ndarray:
+    """Weights (outputs, h, w, n) of groups of n inputs and `each` outputs, as those of one convolution over all inputs."""
+    outputs, k_h, k_w, n = weights.shape
+    dense = np.zeros((outputs, k_h, k_w, inputs), weights.dtype)
+    for o in range(outputs):
+        first = o // each * n
+        dense[o, :, :, first : first + n] = weights[o]
+    return dense
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
 
 
 def _room(tensor: Tensor) -> int:
-    return -(-tensor.size * np.dtype(tensor.kind).itemsize // ALIGNMENT) * ALIGNMENT
+    return _up(tensor.size * np.dtype(tensor.kind).itemsize, ALIGNMENT)
 
 
 class _Source:
@@ -159,75 +228,52 @@ class _Source:
         inputs = [self.network.tensors[i] if i >= 0 else None for i in op.inputs]
         make(f"op{place}", op, inputs, self.network.tensors[op.outputs[0]])
 
-    def _layer(
-        self, name: str, op: Operator, x: Tensor, w: Tensor, bias: Tensor | None, y: Tensor, *, depthwise: bool = False
-    ) -> dict:
-        """Fields that conv, depthwise and dense share."""
-        weights, (low, high) = w.data, clamp_of(op.settings["activation"], y)
-        per = (0, 1, 2) if depthwise else tuple(range(1, weights.ndim))  # what a channel sums over
+    def _convolution(self, name: str, op: Operator, inputs: list[Tensor | None], y: Tensor) -> None:
+        x, w, bias = (*inputs, None)[:3]
+        c = convolution(self.network, op)
+        low, high = clamp_of(op.settings["activation"], y)
         if (w.zero != 0).any():
             raise ExportError("has weights with a zero point", field=name, cure="Quantise weights symmetrically")
-        outputs = y.shape[-1]
-        sums = weights.astype(np.int64).sum(axis=per).reshape(-1)
-        raw = np.zeros(outputs, np.int64) if bias is None or bias.data is None else bias.data.astype(np.int64)
-        folded = raw - int(x.zero[0]) * sums
+        by_channel = c.weights.reshape(-1, c.y[2]).T if c.depthwise else c.weights.reshape(c.y[2], -1)
+        raw = np.zeros(c.y[2], np.int64) if bias is None or bias.data is None else bias.data.astype(np.int64)
+        folded = raw - int(x.zero[0]) * by_channel.sum(1, dtype=np.int64)
         # Largest sum that any input can make, for the rounding in the kernels, which takes less than 2^30.
-        most = np.abs(folded) + 128 * np.abs(weights.astype(np.int64)).sum(axis=per).reshape(-1)
-        if len(w.scale) == 1 and name.startswith("dense"):
+        most = np.abs(folded) + 128 * np.abs(by_channel.astype(np.int64)).sum(1)
+        if len(w.scale) == 1 and op.kind == "FULLY_CONNECTED":
             # TFLite multiplies the two scales of a fully connected layer in float32, of a convolution in float64.
-            real = np.full(outputs, float(np.float32(x.scale[0]) * np.float32(w.scale[0])) / float(y.scale[0]))
+            real = np.full(c.y[2], float(np.float32(x.scale[0]) * np.float32(w.scale[0])) / float(y.scale[0]))
         else:
-            real = np.broadcast_to(float(x.scale[0]) * w.scale.astype(np.float64) / float(y.scale[0]), outputs)
-        pairs = [quantised_multiplier(float(r)) for r in real]
-        if any(int(m) << max(0, shift) >= 1 << 30 for m, (_, shift) in zip(most, pairs, strict=True)):
+            real = np.broadcast_to(float(x.scale[0]) * w.scale.astype(np.float64) / float(y.scale[0]), c.y[2])
+        pairs = np.array([quantised_multiplier(float(r)) for r in real])
+        if any(int(m) << max(0, int(shift)) >= 1 << 30 for m, (_, shift) in zip(most, pairs, strict=True)):
             raise ExportError(
                 "has sums that may leave 30 bits", field=name, cure="Calibrate it anew, or prune the channel"
             )
-        short = -outputs % 4
-        folded, pairs = np.pad(folded, (0, short)), [*pairs, *[(0, 0)] * short]
-        rows = weights.reshape(len(weights), 1, -1) if weights.ndim == 2 else weights.reshape(*weights.shape[:2], -1)
-        stored = {"weights": self.array(f"{name}_w", "int8_t", weights)} if depthwise else {
-            "packed": self.array(f"{name}_w", "uint32_t", pack(rows))
-        }  # fmt: skip
-        return {
-            **stored, "out_zero": int(y.zero[0]), "low": low, "high": high, "bias": self.array(f"{name}_b", "int32_t", folded),
-            "multiplier": self.array(f"{name}_m", "int32_t", np.array([p[0] for p in pairs])),
-            "shift": self.array(f"{name}_s", "int8_t", np.array([p[1] for p in pairs])),
-            "plain": int(low == -128 and high == 127 and all(-31 <= p[1] < 0 for p in pairs[:outputs])),
-        }  # fmt: skip
-
-    def _conv_2d(self, name, op, inputs, y, kind="ow_conv2d") -> None:
-        x, w, bias = (*inputs, None)[:3]
-        depthwise = kind == "ow_depthwise"
-        k_h, k_w = w.shape[1:3]
-        s = op.settings
-        tables = self._layer(name, op, x, w, bias, y, depthwise=depthwise)
-        dil_h, dil_w = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
-        pads = [
-            padding(s["padding"], n, k, stride, dilation)
-            for n, k, stride, dilation in (
-                (x.shape[1], k_h, s["strideH"], dil_h),
-                (x.shape[2], k_w, s["strideW"], dil_w),
-            )
-        ]
+        plain = low == -128 and high == 127 and all(-31 <= shift < 0 for _, shift in pairs)
+        short = -c.y[2] % 4
+        scales = np.pad(np.stack([pairs[:, 0], -pairs[:, 1] - 1], 1), ((0, short), (0, 0)))
         self.struct(
-            name, "ow_conv", in_h=x.shape[1], in_w=x.shape[2], in_c=x.shape[3], out_h=y.shape[1], out_w=y.shape[2],
-            out_c=y.shape[3], k_h=k_h, k_w=k_w, stride_h=s["strideH"], stride_w=s["strideW"], dil_h=dil_h, dil_w=dil_w,
-            pad_h=pads[0], pad_w=pads[1], in_zero=int(x.zero[0]), **tables,
+            name, "ow_conv", in_h=c.x[0], in_w=c.x[1], in_c=c.x[2], out_h=c.y[0], out_w=c.y[1], out_c=c.y[2],
+            k_h=c.weights.shape[1], k_w=c.weights.shape[2], stride_h=c.stride[0], stride_w=c.stride[1],
+            dil_h=c.dilation[0], dil_w=c.dilation[1], pad_h=c.pad[0], pad_w=c.pad[1], in_zero=int(x.zero[0]),
+            out_zero=int(y.zero[0]), low=low, high=high, packed=self.packed(f"{name}_w", c),
+            bias=self.array(f"{name}_b", "int32_t", np.pad(folded, (0, short))),
+            scale=self.array(f"{name}_s", "ow_scale", scales), plain=int(plain),
         )  # fmt: skip
         ends = f"{self.at(op.inputs[0])}, {self.at(op.outputs[0])}"
-        self.calls.append(f"{kind}(&{name}, {ends}, a + {self.plan.bytes - self.plan.scratch});")
+        kernel = "ow_depthwise" if c.depthwise else "ow_conv2d"
+        self.calls.append(f"{kernel}(&{name}, {ends}, a + {self.plan.bytes - self.plan.scratch});")
 
-    def _depthwise_conv_2d(self, name, op, inputs, y) -> None:
-        self._conv_2d(name, op, inputs, y, "ow_depthwise")
+    def packed(self, name: str, c: Convolution) -> str:
+        """Weights as the inner loops read them."""
+        if c.depthwise:
+            return self.array(name, "uint32_t", pack_depthwise(c.weights.reshape(-1, c.y[2])))
+        rows = c.weights.reshape(c.y[2], -1)
+        vectors, words = (c_array("uint32_t", name, pack(rows, piece)) for piece in (VECTOR, 4))
+        self.tables.append(f"#if OW_HELIUM\n{vectors}\n#else\n{words}\n#endif")
+        return name
 
-    def _fully_connected(self, name, op, inputs, y) -> None:
-        x, w, bias = (*inputs, None)[:3]
-        self.struct(
-            f"dense_{name}", "ow_dense", **{"in": w.shape[1]}, out=w.shape[0],
-            **self._layer(f"dense_{name}", op, x, w, bias, y),
-        )  # fmt: skip
-        self.calls.append(f"ow_fully_connected(&dense_{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+    _conv_2d = _depthwise_conv_2d = _fully_connected = _convolution
 
     def _average_pool_2d(self, name, op, inputs, y) -> None:
         (x,), s = inputs, op.settings
@@ -318,13 +364,21 @@ class _Source:
         self.calls.append(f"ow_copy({source}, {self.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
 
 
-def pack(rows: np.ndarray) -> np.ndarray:
-    """int8 (channels, rows, bytes) to the kernels' words: uint32 (channels / 4, rows, bytes / 4, 4)."""
-    channels, count, width = rows.shape
-    full = np.zeros((-(-channels // 4) * 4, count, -(-width // 4) * 4), np.int8)
-    full[:channels, :, :width] = rows
-    words = full.reshape(-1, 4, count, full.shape[2] // 4, 4).transpose(0, 2, 3, 1, 4)
-    return np.ascontiguousarray(words).view("<u4")[..., 0]
+def pack(rows: np.ndarray, piece: int) -> np.ndarray:
+    """int8 (channels, taps) to the kernels' words: of four channels `piece` bytes each, then the next of the same."""
+    channels, taps = rows.shape
+    full = np.zeros((_up(channels, 4), _up(taps, piece)), np.int8)
+    full[:channels, :taps] = rows
+    pieces = full.reshape(-1, 4, full.shape[1] // piece, piece).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(pieces).view("<u4").ravel()
+
+
+def pack_depthwise(taps: np.ndarray) -> np.ndarray:
+    """int8 (taps, channels) to the kernels' words: of four channels a byte each, tap by tap, then the next four."""
+    count, channels = taps.shape
+    full = np.zeros((count, _up(channels, 4)), np.int8)
+    full[:, :channels] = taps
+    return np.ascontiguousarray(full.reshape(count, -1, 4).transpose(1, 0, 2)).view("<u4").ravel()
 
 
 def padding(kind: int, size: int, kernel: int, stride: int, dilation: int) -> int:
@@ -390,7 +444,7 @@ def write_c(
         t, k = network.tensors[i], counters[kind]
         counters[kind] += 1
         lines += [
-            f"/* {t.name or 'tensor'}: {' x '.join(map(str, t.shape))} */", f"#define {upper}_{kind}{k}_OFFSET {plan.offset[i]}",
+            f"/* {comment(t.name) or 'tensor'}: {' x '.join(map(str, t.shape))} */", f"#define {upper}_{kind}{k}_OFFSET {plan.offset[i]}",
             f"#define {upper}_{kind}{k}_BYTES {t.size}", f"#define {upper}_{kind}{k}_SCALE {t.scale[0]!r:.40}f".replace("np.float32(", "").replace(")", ""),
             f"#define {upper}_{kind}{k}_ZERO {int(t.zero[0])}",
         ]  # fmt: skip
@@ -399,6 +453,10 @@ def write_c(
 #define {upper}_H
 
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
 
 #define {upper}_ARENA_BYTES {plan.bytes}
 /* of which kept between runs */
@@ -409,6 +467,10 @@ def write_c(
 void {name}_reset(int8_t *arena);
 /* Write the input at its offset, run, read the outputs at theirs. */
 void {name}_run(int8_t *arena);
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """
@@ -431,12 +493,25 @@ void {name}_run(int8_t *a) {{
     return CModel({f"{name}.h": header, f"{name}.c": body}, plan, network)
 
 
+def comment(text: str) -> str:
+    """What somebody else's file calls a tensor, as part of a C comment."""
+    return re.sub(r"[^A-Za-z0-9_./:; -]", "_", text)[:80]
+
+
 def array_header(data: bytes, name: str) -> str:
-    """A C header with the bytes of the file, for teams that stay on TFLM."""
+    """A C and C++ header with the bytes of the file, for teams that stay on TFLM."""
     rows = [", ".join(f"0x{b:02x}" for b in data[i : i + 20]) for i in range(0, len(data), 20)]
-    return (
-        f"#ifndef {name.upper()}_TFLITE_H\n#define {name.upper()}_TFLITE_H\n\n"
-        f"_Alignas(16) static const unsigned char {name}_tflite[{len(data)}] = {{\n    "
-        + ",\n    ".join(rows)
-        + "};\n\n#endif\n"
-    )
+    upper = name.upper()
+    return f"""#ifndef {upper}_TFLITE_H
+#define {upper}_TFLITE_H
+
+#ifdef __cplusplus
+alignas(16)
+#else
+_Alignas(16)
+#endif
+static const unsigned char {name}_tflite[{len(data)}] = {{
+    {("," + chr(10) + "    ").join(rows)}}};
+
+#endif
+"""

@@ -16,9 +16,9 @@ from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.people.cohort import Progress, silent
 
 # Kernels by what they are reported as: the rest is copying, calls and the front end.
-DENSE = ("dot4", "ow_conv2d", "conv_place", "gather", "ow_fully_connected")
-DEPTHWISE = ("taps4", "taps_at", "ow_depthwise")
-INNER = "dot4"
+INNER = ("pair4", "one4")
+DENSE = (*INNER, "widen", "ow_conv2d", "taps", "gather")
+DEPTHWISE = ("taps4", "ow_depthwise")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@
 
 #include "onwrist_config.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int8_t *arena;
     int32_t history[ONWRIST_TAPS]; /* counts, a ring */
@@ -47,5 +51,9 @@ int32_t onwrist_push(onwrist *watch, const int32_t *counts, int32_t n);
 /* Run the model on a complete hop; false where there is none. */
 bool onwrist_step(onwrist *watch);
 void onwrist_get(const onwrist *watch, onwrist_output *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

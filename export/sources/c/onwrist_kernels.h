@@ -7,33 +7,40 @@
 
 #include <stdint.h>
 
+/* M-profile vectors (MVE): weights are packed otherwise for them, see below. */
+#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1) && !defined(__ARM_BIG_ENDIAN)
+#define OW_HELIUM 1
+#else
+#define OW_HELIUM 0
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What turns a channel's sum into a byte: a Q31 multiplier, then right + 1 places to the right. */
+typedef struct {
+    int32_t multiplier, right;
+} ow_scale;
+
 /* A convolution. The bias has the input's zero point folded in: bias - in_zero * sum(weights), so that the inner
  * loops multiply plain bytes; a tap outside the input counts as in_zero. */
 typedef struct {
     int32_t in_h, in_w, in_c, out_h, out_w, out_c;
     int32_t k_h, k_w, stride_h, stride_w, dil_h, dil_w, pad_h, pad_w;
     int32_t in_zero, out_zero, low, high;
-    const uint32_t *packed; /* conv, see below */
-    const int8_t *weights;  /* depthwise: k_h, k_w, out_c */
+    const uint32_t *packed; /* see below */
     const int32_t *bias;
-    const int32_t *multiplier; /* per output channel, Q31 */
-    const int8_t *shift;       /* left; negative is right */
-    int32_t plain;             /* all shifts are to the right, low and high are those of int8 */
+    const ow_scale *scale; /* per output channel */
+    int32_t plain;         /* every shift is to the right, low and high are those of int8 */
 } ow_conv;
 
-/* Packed weights: four output channels at a time; of each row of taps (k_w * in_c bytes, zeros up to a multiple of 4)
- * four bytes of the first channel, four of the second, third, fourth, then the next four of the first. A word holds
- * its four bytes lowest first. Channels are filled up with zeros to a multiple of 4, and so are all tables. A row of
- * input may be read up to 3 bytes beyond its end, which the arena allows for. */
-
-typedef struct {
-    int32_t in, out, out_zero, low, high;
-    const uint32_t *packed; /* out, in */
-    const int32_t *bias;    /* zero point folded in */
-    const int32_t *multiplier;
-    const int8_t *shift;
-    int32_t plain;
-} ow_dense;
+/* Packed weights: four output channels at a time, filled up with zeros to a multiple of 4, as all tables are. A word
+ * holds four bytes, lowest first.
+ *   convolution: of the taps (k_h * k_w * in_c bytes, zeros up to a multiple of 4) four bytes of the first channel, four
+ *     of the second, third, fourth, then the next four of the first. With vectors 16 bytes instead of four.
+ *   depthwise: of each tap one byte of each of the four channels.
+ * Input may be read up to 3 bytes (with vectors 15) beyond its end, which the arena allows for. */
 
 typedef struct {
     int32_t in_h, in_w, c, out_h, out_w, k_h, k_w, stride_h, stride_w, pad_h, pad_w, low, high;
@@ -53,15 +60,18 @@ typedef struct {
     int32_t rows, n, multiplier, left_shift, diff_min;
 } ow_softmax_t;
 
-/* scratch: k_h rows of taps, each a multiple of 4 bytes, where a place has taps outside or, in a convolution, dilation */
+/* scratch: 8-aligned; the exporter knows how much */
 void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
-void ow_fully_connected(const ow_dense *op, const int8_t *in, int8_t *out);
 void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
 void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out);
 /* rows blocks of n bytes, `from` bytes apart in the source and `to` bytes apart in the target */
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
