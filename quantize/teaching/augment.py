@@ -77,11 +77,13 @@ def replay(pulse_s: np.ndarray, seconds: float, rng: np.random.Generator) -> Rep
         fresh, gain[1:] = _ectopic(fresh, rng)
     if rate * factor > FAST_BPM and rng.random() < 0.4:
         gain[::2] *= 1 - rng.uniform(0.05, 0.5)
-    # The upstroke and the top of a pulse move as they are (played faster); what follows is longer or shorter.
+    # The upstroke and the top of a pulse keep their shape; what follows is longer or shorter. Ejection shortens with
+    # the square root of the beat (Bazett), so that a slow pulse is not a wide one.
+    ejection = np.sqrt(factor)
     before, after = 0.12 * np.r_[rr[:1], rr], 0.28 * np.r_[rr, rr[-1:]]
     new = pulse_s[0] / factor + np.r_[0.0, np.cumsum(fresh)]
-    new_before = np.minimum(before / factor, 0.3 * np.r_[fresh[:1], fresh])
-    new_after = np.minimum(after / factor, 0.55 * np.r_[fresh, fresh[-1:]])
+    new_before = np.minimum(before / ejection, 0.3 * np.r_[fresh[:1], fresh])
+    new_after = np.minimum(after / ejection, 0.55 * np.r_[fresh, fresh[-1:]])
     old_knots = np.stack([pulse_s - before, pulse_s, pulse_s + after], 1).ravel()
     new_knots = np.stack([new - new_before, new, new + new_after], 1).ravel()
     inside = (old_knots > 0) & (old_knots < seconds)
