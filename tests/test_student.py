@@ -15,7 +15,7 @@ from onwrist.quantize.integers.fake_quant import quantise
 from onwrist.quantize.integers.training import load_quantised, save_quantised, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
 from onwrist.quantize.teaching.augment import FAST_BPM, disturb, play, replay, watch_version
-from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, train
+from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, isolate, train
 from onwrist.quantize.teaching.examples import Examples, Standard, common_width, load_examples, save_examples
 from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student, take_over
 from onwrist.signals.people.cohort import prepare
@@ -175,6 +175,15 @@ def test_distillation_learns():
     rows = list(train(net, examples, steps=40, batch=64, lr=2e-3, weight_decay=0.05, seed=0, bf16=False))
     assert rows[-1]["imitation"] < 0.3 * rows[0]["imitation"]
     assert not net.training
+
+
+def test_an_isolated_window_keeps_its_ten_seconds():
+    x = torch.arange(400.0).repeat(64, 1)
+    alone = isolate(x, 150, np.random.default_rng(0))
+    assert torch.equal(alone[:, 150:], x[:, 150:])
+    turned = alone[:, 0] != 0
+    assert 5 < turned.sum() < 35
+    assert torch.equal(alone[turned][0, :150], torch.arange(300.0, 150.0, -1))
 
 
 def test_unknown_answers_do_not_train():

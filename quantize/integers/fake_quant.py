@@ -100,10 +100,10 @@ class QuantStudent(nn.Module):
         return embedding[..., -1], answers[..., -1]
 
     def _answer(self, pooled) -> tuple[Tensor, Tensor]:
-        hidden = pooled
+        embedding, hidden = self.embedded(self.embed(pooled)), pooled
         for conv, act in zip(self.head, self.answered, strict=True):
             hidden = act(conv(hidden))
-        return _value(self.embedded(self.embed(pooled))), _value(hidden)
+        return _value(embedding), _value(hidden)
 
     def stages(self) -> list[nn.Module]:
         """The layers with an extent in time, the pool last, on plain tensors (see `models.step`)."""
