@@ -22,6 +22,14 @@ class DistillConfig:
 
     size: Size = "watch"
     teacher: Teacher = None
+    start: Path | None = None
+    """Float student to go on from: its trunk, its embedding and, where it has the same head, its answers."""
+    examples: Path | None = None
+    """File that keeps the examples between runs (.npz, 2.5 kB a window): read where it exists, else written."""
+    quality_at: float = 0.0
+    """Logit of quality from which an answer is shown; moved into the bias when training is over."""
+    irregular_at: float = 0.0
+    """Logit of irregular from which a pulse is flagged; moved into the bias likewise."""
     out: Path | None = None
     """File to write (default: runs/distill/SIZE.safetensors, or in a folder of the teacher's name there)."""
     steps: int = 4000
@@ -57,21 +65,23 @@ def main(config: DistillConfig) -> None:
     from onwrist.models.encoders.checkpoint import load_encoder
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.teaching.distillation import train
-    from onwrist.quantize.teaching.examples import build
-    from onwrist.quantize.teaching.student_files import save_student
+    from onwrist.quantize.teaching.examples import build, load_examples, save_examples
+    from onwrist.quantize.teaching.student_files import save_student, take_over
 
     torch.manual_seed(config.seed)
     shape = LADDER[config.size]
-    examples, standard = build(
-        load_encoder(config.teacher),
-        shape.context,
-        versions=config.versions,
-        hop_s=config.every_s,
-        seed=config.seed,
-        root=config.data,
-        progress=bar,
-    )
-    student = Student(shape)
+    student, standard = Student(shape), None
+    if config.start:
+        standard = take_over(student, config.start)
+    if config.examples and config.examples.exists():
+        examples, standard = load_examples(config.examples)
+    else:
+        examples, standard = build(
+            load_encoder(config.teacher), shape.context, versions=config.versions, hop_s=config.every_s,
+            seed=config.seed, standard=standard, root=config.data, progress=bar,
+        )  # fmt: skip
+        if config.examples:
+            save_examples(config.examples, examples, standard)
     losses = train(
         student, examples, steps=config.steps, batch=config.batch, lr=config.lr, weight_decay=config.weight_decay,
         seed=config.seed, bf16=config.bf16,
@@ -79,11 +89,14 @@ def main(config: DistillConfig) -> None:
     steps = bar(losses, f"distil {config.size}", total=config.steps)
     for row in steps:
         steps.set_postfix({k: f"{v:.3f}" for k, v in row.items()})
+    student.move_thresholds({"quality": config.quality_at, "irregular": config.irregular_at})
     recipe = {
         "teacher": config.teacher,
+        "start": config.start and config.start.name,
         "steps": config.steps,
         "batch": config.batch,
         "seed": config.seed,
+        "thresholds": [config.quality_at, config.irregular_at],
         "windows": len(examples),
     }
     save_student(config.path, student, standard, {"recipe": recipe})

@@ -24,6 +24,8 @@ class QATConfig:
     teacher: Teacher = None
     student: Path | None = None
     """Float student (default: the teacher's of that size)."""
+    examples: Path | None = None
+    """Windows to quantise on, as quantize/distill.py --examples left them (default: made anew, one version)."""
     out: Path | None = None
     """File to write (default: runs/qat/SIZE.int8.safetensors, or in a folder of the teacher's name there)."""
     steps: int = 900
@@ -55,19 +57,22 @@ def main(config: QATConfig) -> None:
     from onwrist.quantize.integers.fake_quant import quantise
     from onwrist.quantize.integers.training import calibration_batches, save_quantised, train_quantised
     from onwrist.quantize.judging.evaluate import compare, evaluation, ptq_and_qat, run_integers, run_torch
-    from onwrist.quantize.teaching.examples import build
+    from onwrist.quantize.teaching.examples import build, load_examples
     from onwrist.quantize.teaching.student_files import float_weights, load_student
 
     parent, _ = load_student(config.student or float_weights(config.size, config.teacher))
-    examples, _ = build(
-        None,
-        parent.config.context,
-        versions=1,
-        hop_s=config.every_s,
-        seed=config.seed + 1,
-        root=config.data,
-        progress=bar,
-    )
+    if config.examples:
+        examples, _ = load_examples(config.examples)
+    else:
+        examples, _ = build(
+            None,
+            parent.config.context,
+            versions=1,
+            hop_s=config.every_s,
+            seed=config.seed + 1,
+            root=config.data,
+            progress=bar,
+        )
     batches = calibration_batches(examples.x, config.seed)
     data = evaluation(parent.config.context, config.data, bar)
     reference = run_torch(parent, data.x)

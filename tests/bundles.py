@@ -16,6 +16,7 @@ from onwrist.export.handoff.names import MANIFEST, REPORT_JSON, REPORT_PAGE, SIG
 from onwrist.export.handoff.provenance import origin
 from onwrist.firmware_sim.handoff import jobs
 from onwrist.firmware_sim.handoff.confined import Row
+from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.fixed import design
 
@@ -31,7 +32,7 @@ def band():
 @functools.cache
 def plain_bundle() -> Bundle:
     """Not judged."""
-    return assemble([(band(), origin("band"))], HOP, design(RATE, BITS))
+    return assemble([(band(), origin("band"))], HOP, design(RATE, BITS), golden_watch_header)
 
 
 @functools.cache

@@ -442,7 +442,7 @@ def test_e4_refuses_what_it_cannot_obey(tmp_path):
 
 
 def test_a_folder_without_a_recording(tmp_path):
-    with pytest.raises(RecordingError, match="holds no recording.*BVP.csv"):
+    with pytest.raises(RecordingError, match=r"holds no recording.*BVP\.csv"):
         read_recording(tmp_path)
 
 
@@ -482,7 +482,7 @@ def test_embrace_plus(tmp_path):
     assert np.median(recording.labels["ibi_s"]) == pytest.approx(60 / 72, abs=1e-3)
     with pytest.raises(RecordingError, match="no BVP"):
         read_recording(avro(tmp_path / "n.avro", x=[]))
-    with pytest.raises(RecordingError, match="n.avro"):
+    with pytest.raises(RecordingError, match=r"n\.avro"):
         read_recording(tmp_path / "n.avro", channel="eda")
 
 

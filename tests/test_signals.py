@@ -9,7 +9,7 @@ from onwrist.errors import ConfigError, SplitError
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, WATCH_RATES_HZ, FrontEnd, condition
 from onwrist.signals.people.cohort import cut, mirror_past, prepare
 from onwrist.signals.people.split import check_disjoint, person_folds, person_of, role
-from onwrist.signals.pulse.beats import Beats, upslopes, window_labels
+from onwrist.signals.pulse.beats import Beats, DeviceIntervals, device_labels, upslopes, window_labels
 from onwrist.signals.pulse.clean import clean_ppg, fill_gaps, min_max, resample
 from onwrist.signals.recordings.readers import read_recording
 
@@ -133,6 +133,41 @@ def test_no_label_where_the_pulse_does_not_follow():
     assert label["quality"] == 0
     assert np.isnan(label["hr"])
     assert np.isnan(label["irregular"])
+
+
+def test_an_irregular_pulse_that_follows_its_ecg_is_a_good_signal():
+    r = np.cumsum(np.random.default_rng(0).uniform(0.4, 1.2, 40))
+    weak = np.delete(r + 0.3, slice(3, None, 4))  # every fourth beat without a pulse
+    label = window_labels(Beats(r, weak, 0.3), 5, 15)
+    assert (label["irregular"], label["quality"]) == (1, 1)
+
+
+def test_an_even_pulse_whose_ecg_missed_beats_has_no_rate():
+    pulses = np.arange(60) * 0.5 + 0.3
+    r = np.delete(pulses - 0.3, slice(5, None, 6))
+    label = window_labels(Beats(r, pulses, 0.3), 5, 15)
+    assert label["quality"] == 1
+    assert np.isnan(label["hr"])
+    assert np.isnan(label["irregular"])
+
+
+def test_chance_does_not_make_a_fast_pulse_good():
+    r = np.arange(120) * 0.3
+    rng = np.random.default_rng(0)
+    noise = np.sort(rng.uniform(0, 36, 120))
+    assert window_labels(Beats(r, noise, 0.3), 5, 15)["quality"] != 1
+
+
+def test_labels_from_a_wristbands_own_intervals():
+    at = np.arange(1, 60) * 0.8
+    device = DeviceIntervals(at, np.full(59, 0.8), at - 0.1)
+    label = device_labels(device, 5, 15)
+    assert label["hr"] == pytest.approx(75)
+    assert (label["quality"], label["irregular"]) == (1, 0)
+    strange = DeviceIntervals(at, np.full(59, 0.8), np.arange(1, 90) * 0.53)
+    assert device_labels(strange, 5, 15)["quality"] != 1
+    noise = DeviceIntervals(at + 100, np.full(59, 0.8), np.cumsum(np.tile([0.3, 1.4, 0.7], 20)))
+    assert device_labels(noise, 5, 15)["quality"] == 0
 
 
 def test_upslopes_find_every_pulse_of_a_real_recording(recordings):

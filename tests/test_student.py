@@ -1,5 +1,7 @@
 """Students are causal, equal their stream, fit their budgets, and become integers exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,10 +14,11 @@ from onwrist.quantize.integers.arithmetic import quantised_multiplier, read_inte
 from onwrist.quantize.integers.fake_quant import quantise
 from onwrist.quantize.integers.training import load_quantised, save_quantised, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
-from onwrist.quantize.teaching.augment import disturb, stretched, watch_version
-from onwrist.quantize.teaching.distillation import answer_loss, train
-from onwrist.quantize.teaching.examples import Examples, Standard, common_width
-from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student
+from onwrist.quantize.teaching.augment import FAST_BPM, disturb, play, replay, watch_version
+from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, isolate, train
+from onwrist.quantize.teaching.examples import Examples, Standard, common_width, load_examples, save_examples
+from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student, take_over
+from onwrist.signals.people.cohort import prepare
 from onwrist.signals.recordings.readers import read_recording
 
 
@@ -101,23 +104,60 @@ def test_a_student_file_carries_its_shape(tmp_path, student):
 # --- augmentation and distillation ---
 
 
-def test_a_stretched_recording_beats_faster(recordings):
-    recording = read_recording(recordings / "t477l.npz")
-    fast = stretched(recording, 1.25)
-    assert fast.seconds == pytest.approx(recording.seconds / 1.25)
-    assert fast.labels["delay_s"] == pytest.approx(recording.labels["delay_s"] / 1.25)
-    assert fast.ecg.rate_hz == recording.ecg.rate_hz * 1.25
+def test_replays_reach_every_rate_and_keep_pulses_in_order():
+    pulses = 0.4 + 0.8 * np.arange(60)
+    rates, turns = [], []
+    for seed in range(60):
+        way = replay(pulses, 49.0, np.random.default_rng(seed))
+        assert (np.diff(way.old) > 0).all()
+        assert (np.diff(way.new) > 0).all()
+        np.testing.assert_allclose(way.moved(pulses), way.at, atol=1e-9)
+        rates.append(way.rate_bpm)
+        rr = np.diff(way.at)
+        turns.append(np.sqrt(np.mean(np.diff(rr) ** 2)) / rr.mean())
+    assert min(rates) < 50
+    assert max(rates) > 190
+    assert 0.1 < np.mean(np.array(turns) > 0.12) < 0.6
+
+
+def test_a_replayed_signal_has_its_pulses_where_the_replay_says():
+    rate = 100.0
+    pulses = 0.5 + 0.8 * np.arange(60)
+    t = np.arange(0, 49, 1 / rate)
+    wave = sum(np.exp(-0.5 * ((t - p) / 0.05) ** 2) for p in pulses)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        way = replay(pulses, 49.0, rng)
+        if way.rate_bpm > FAST_BPM:
+            continue
+        y = play(wave.astype(np.float32), rate, way, rng)
+        strong = np.flatnonzero(way.gain > 0.5)[3:-3]
+        for at in way.at[strong]:
+            near = slice(int((at - 0.08) * rate), int((at + 0.08) * rate))
+            assert abs(near.start + int(np.argmax(y[near])) - at * rate) < 5
 
 
 def test_disturbance_spares_the_teacher_and_the_labels(recordings):
     recording = read_recording(recordings / "bidmc_13.npz")
+    whole = prepare(recording, "bidmc_13", "bidmc")
     motion = [np.random.default_rng(1).normal(size=4000).astype(np.float32)]
-    track, clean = watch_version(recording, "bidmc_13", "bidmc", np.random.default_rng(0), motion)
-    other, _ = watch_version(recording, "bidmc_13", "bidmc", np.random.default_rng(0), [])
+    track, clean, factor = watch_version(recording, whole, np.random.default_rng(0), motion)
+    other, _, _ = watch_version(recording, whole, np.random.default_rng(0), [])
     np.testing.assert_array_equal(track.teacher, other.teacher)
     assert len(track.student) == len(clean)
+    assert len(track.teacher) == pytest.approx(len(whole.teacher) / factor, rel=0.01)
     assert 0.2 < np.corrcoef(track.student, clean)[0, 1] < 0.999
     assert np.isfinite(disturb(np.ones(5000, np.float32), 64, np.random.default_rng(0), motion)).all()
+
+
+def test_rare_rates_are_drawn_more_often_and_usual_ones_most():
+    labels = np.full((5000, 3), np.nan, np.float32)
+    labels[:4000, 0] = (75 - 130) / 50
+    labels[4000:4500, 0] = (205 - 130) / 50
+    chance = draw_weights(labels)
+    assert chance.sum() == pytest.approx(1)
+    assert chance[4200] > 2 * chance[0]
+    assert chance[:4000].sum() > chance[4000:4500].sum()
 
 
 def test_distillation_learns():
@@ -127,7 +167,9 @@ def test_distillation_learns():
     x = (gain * rng.normal(size=(256, LADDER["band"].window))).astype(np.float32)
     target = np.where(gain > 1, 1.0, -1.0) * rng.choice([-1.0, 1.0], size=(1, 256))
     labels = np.full((256, 3), np.nan, np.float32)
-    examples = Examples(x, target.astype(np.float32), labels, np.ones(256, np.float32), np.array(["a"] * 256))
+    detail, beats = np.full((256, 2), np.nan, np.float32), np.full((256, 250), -1, np.int8)
+    rest = (np.ones(256, np.float32), np.array(["a"] * 256))
+    examples = Examples(x, target.astype(np.float32), labels, detail, beats, *rest)
     torch.manual_seed(0)
     net = Student(LADDER["band"])
     rows = list(train(net, examples, steps=40, batch=64, lr=2e-3, weight_decay=0.05, seed=0, bf16=False))
@@ -135,11 +177,46 @@ def test_distillation_learns():
     assert not net.training
 
 
+def test_an_isolated_window_keeps_its_ten_seconds():
+    x = torch.arange(400.0).repeat(64, 1)
+    alone = isolate(x, 150, np.random.default_rng(0))
+    assert torch.equal(alone[:, 150:], x[:, 150:])
+    turned = alone[:, 0] != 0
+    assert 5 < turned.sum() < 35
+    assert torch.equal(alone[turned][0, :150], torch.arange(300.0, 150.0, -1))
+
+
 def test_unknown_answers_do_not_train():
     predicted = torch.zeros(2, 3, requires_grad=True)
     labels = torch.tensor([[float("nan"), 1.0, float("nan")], [float("nan")] * 3])
     answer_loss(predicted, labels).backward()
     assert predicted.grad.nonzero().tolist() == [[0, 1]]
+
+
+def test_examples_survive_the_disk_and_a_student_goes_on_from_another(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(8, *shape)).astype(np.float32) for shape in ((400,), (256,), (3,), (2,))]
+    examples = Examples(*arrays, np.zeros((8, 250), np.int8), np.ones(8, np.float32), np.array(["a"] * 8))
+    save_examples(tmp_path / "e.npz", examples, Standard(np.arange(256), np.ones(256)))
+    again, standard = load_examples(tmp_path / "e.npz")
+    np.testing.assert_array_equal(again.x, examples.x)
+    assert standard.mean[7] == 7
+    assert standard.basis is None
+    source = Student(LADDER["band"])
+    save_student(tmp_path / "s.safetensors", source, standard, {})
+    fresh = Student(replace(LADDER["band"], head=(8, 8)))
+    assert take_over(fresh, tmp_path / "s.safetensors").mean[7] == 7
+    torch.testing.assert_close(fresh.embed.weight, source.embed.weight)
+    with pytest.raises(CheckpointError, match="another size"):
+        take_over(Student(LADDER["watch"]), tmp_path / "s.safetensors")
+
+
+def test_a_moved_threshold_is_where_the_answer_turns(student):
+    x = torch.randn(3, student.config.window)
+    before = student(x)[1]
+    student.move_thresholds({"quality": 1.6})
+    torch.testing.assert_close(before - student(x)[1], torch.tensor([[0.0, 0.2, 0.0]] * 3), atol=1e-5, rtol=0)
+    student.move_thresholds({"quality": -1.6})
 
 
 # --- integers ---

@@ -48,9 +48,10 @@ class Witness(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self._requantise(x, float(self.model.input_scale), 0)
-        for i, layer in enumerate(self.model.layers[:-1]):
-            x = self._layer(i, layer, x)
-        return x, self._layer(len(self.model.layers) - 1, self.model.layers[-1], x)
+        made: list[torch.Tensor] = []
+        for i, (layer, source) in enumerate(zip(self.model.layers, self.model.sources, strict=True)):
+            made.append(self._layer(i, layer, x if source < 0 else made[source]))
+        return made[len(self.model.trunk)], made[-1]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
-from onwrist.export.graphs.onnx_writer import OPSET
+from onwrist.export.graphs.onnx_writer import OPSET, OUTPUT_NAMES
 from onwrist.quantize.integers.arithmetic import IntegerLayer, IntegerModel
 
 # The IR of the opset's release: older runtimes refuse newer ones.
@@ -77,8 +77,10 @@ def write_onnx_step(model: IntegerModel, hop: int) -> bytes:
 
     inputs = [value("ppg", 1, 1, hop)]
     kept: list[onnx.ValueInfoProto] = []
-    at, names = "ppg", [f"{layer.name}.out" for layer in model.layers[:-2]] + ["embedding", "answers"]
-    for layer, name in zip(strided.layers, names, strict=True):
+    ends = dict(zip((model.embed.name, model.head[-1].name), OUTPUT_NAMES, strict=True))
+    produced: list[str] = []
+    for layer, feeder in zip(strided.layers, strided.sources, strict=True):
+        at = "ppg" if feeder < 0 else produced[feeder]
         if layer.context:
             i, shape = len(kept), (1, layer.channels, layer.context)
             inputs.append(value(f"state{i}", *shape))
@@ -86,8 +88,8 @@ def write_onnx_step(model: IntegerModel, hop: int) -> bytes:
             first = graph.constant(f"{layer.name}.first", np.array([-layer.context]))
             graph.node("Slice", [at, first, end, time], f"next{i}")
             kept.append(value(f"next{i}", *shape))
-        at = graph.convolve(layer, at, name)
-    width, answers = model.layers[-1].channels, len(model.layers[-1].bias)
+        produced.append(graph.convolve(layer, at, ends.get(layer.name, f"{layer.name}.out")))
+    width, answers = len(model.embed.bias), len(model.head[-1].bias)
     outputs = [value("embedding", 1, width, 1), value("answers", 1, answers, 1), *kept]
     made = helper.make_graph(graph.nodes, f"onwrist {model.name} step", inputs, outputs, graph.constants)
     whole = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)

@@ -6,6 +6,7 @@ assert write_tflite_step(model, hop) == data
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,21 +54,24 @@ def read_step(data: bytes, where: str | Path = "") -> Step:
 
 def _step(network: Network) -> Step:
     layers = [_layer(network, op) for op in network.operators if op.kind in CONVOLUTIONS]
-    # The pool is the last depthwise convolution; before it lie the features, behind it embedding and answers.
+    # The pool is the last depthwise convolution; before it lie the features,
     pool = max(i for i, layer in enumerate(layers) if layer.depthwise)
-    names = [*(f"features.{i}" for i in range(pool)), "pool", "embed", "head"]
+    # behind it embedding and, beside it, the head.
+    heads = len(layers) - pool - 2
+    names = [*(f"features.{i}" for i in range(pool)), "pool", "embed", *(f"head.{i}" for i in range(heads))]
     outputs = [network.tensors[i].name for i in network.outputs[:2]]
-    if len(layers) != len(names) or outputs != [EMBEDDING_NAME, ANSWERS_NAME]:
+    if heads < 1 or outputs != [EMBEDDING_NAME, ANSWERS_NAME]:
         raise ExportError("is no step of a student", field=", ".join(outputs), cure=CURE)
     (hop,) = (network.tensors[i].shape[2] for i in network.inputs if network.tensors[i].name == INPUT_NAME)
     named = [
         _renamed(layer, name, 1 if i == pool else None)
         for i, (layer, name) in enumerate(zip(layers, names, strict=True))
     ]
-    return Step(IntegerModel(network.name.removesuffix(STEP_NAME), window_of(named), tuple(named)), hop)
+    trunk, embed, head = tuple(named[: pool + 1]), named[pool + 1], tuple(named[pool + 2 :])
+    return Step(IntegerModel(network.name.removesuffix(STEP_NAME), window_of(trunk), trunk, embed, head), hop)
 
 
-def window_of(layers: list[IntegerLayer]) -> int:
+def window_of(layers: Sequence[IntegerLayer]) -> int:
     """Input samples that one output of a chain of layers sees."""
     samples = 1
     for layer in reversed(layers):

@@ -216,16 +216,18 @@ def write_tflite(model: IntegerModel, *, answers: bool = True) -> bytes:
     """
     graph = _Graph()
     source = graph.tensor(INPUT_NAME, (1, 1, model.window, 1), schema.TensorType.INT8, model.input_scale, 0)
-    inputs, length, at = [source], model.window, source
-    names = [layer.name for layer in model.layers[:-2]] + [EMBEDDING_NAME, ANSWERS_NAME]
-    produced = []
-    for layer, name in zip(model.layers, names, strict=True):
-        at, length = graph.convolve(layer, at, length, name)
-        produced.append(at)
-    if not answers:
-        graph.operators.pop()
-        return graph.pack(model.name, inputs, produced[-2:-1])
-    return graph.pack(model.name, inputs, produced[-2:])
+    whole = model.layers if answers else (*model.trunk, model.embed)
+    produced: list[tuple[int, int]] = []
+    for layer, feeder in zip(whole, model.sources, strict=False):
+        at, length = (source, model.window) if feeder < 0 else produced[feeder]
+        produced.append(graph.convolve(layer, at, length, output_names(model).get(layer.name, layer.name)))
+    outputs = [produced[len(model.trunk)][0], *([produced[-1][0]] if answers else [])]
+    return graph.pack(model.name, [source], outputs)
+
+
+def output_names(model: IntegerModel) -> dict[str, str]:
+    """Layer -> name of its output, of the two layers whose outputs leave the graph."""
+    return {model.embed.name: EMBEDDING_NAME, model.head[-1].name: ANSWERS_NAME}
 
 
 def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
@@ -240,12 +242,12 @@ def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
     """
     strided = model.at_hop(hop)
     graph = _Graph(named=False)
-    at = graph.tensor(INPUT_NAME, (1, 1, hop, 1), schema.TensorType.INT8, model.input_scale, 0)
-    inputs, length = [at], hop
-    outputs: list[int] = []
+    source = graph.tensor(INPUT_NAME, (1, 1, hop, 1), schema.TensorType.INT8, model.input_scale, 0)
+    inputs = [source]
+    produced: list[tuple[int, int]] = []
     kept: list[int] = []
-    names = [f"{layer.name}/out" for layer in model.layers[:-2]] + [EMBEDDING_NAME, ANSWERS_NAME]
-    for layer, name in zip(strided.layers, names, strict=True):
+    for layer, feeder in zip(strided.layers, strided.sources, strict=True):
+        at, length = (source, hop) if feeder < 0 else produced[feeder]
         if layer.context:
             shape = (1, 1, layer.context, layer.channels)
             name_in, name_out = (f"{n}{len(kept)}" for n in (STATE, NEXT_STATE))
@@ -254,9 +256,10 @@ def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
             at = graph.join(held, at, layer.context, length, layer)
             kept.append(graph.keep(at, layer.context, length, layer, name_out))
             length += layer.context
-        at, length = graph.convolve(layer, at, length, name)
-        outputs.append(at)
-    return graph.pack(f"{model.name} step", inputs, [*outputs[-2:], *kept])
+        name = output_names(model).get(layer.name, f"{layer.name}/out")
+        produced.append(graph.convolve(layer, at, length, name))
+    outputs = [produced[len(model.trunk)][0], produced[-1][0], *kept]
+    return graph.pack(f"{model.name} step", inputs, outputs)
 
 
 def read_integers_back(data: bytes) -> dict[str, tuple[np.ndarray | None, np.ndarray, np.ndarray]]:

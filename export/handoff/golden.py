@@ -63,7 +63,7 @@ def golden_of(model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndar
     stream = IntegerStream(model, hop)
     rows = [stream.push(chunk) for chunk in x]
     names = [layer.name for layer in model.layers]
-    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(names, stream.outputs[1:], strict=True))}
+    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(names, stream.outputs, strict=True))}
     return Golden(counts, x, np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows]), layers)
 
 

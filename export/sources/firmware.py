@@ -55,7 +55,7 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
     constants: dict[str, int | str] = {
         "ONWRIST_RATE_HZ": f"{design.rate_hz:g}", "ONWRIST_BITS": design.bits, "ONWRIST_HOP": hop,
         "ONWRIST_WINDOW": model.window, "ONWRIST_ARENA_BYTES": made.plan.bytes,
-        "ONWRIST_EMBEDDING": model.layers[-1].channels, "ONWRIST_ANSWERS": len(model.layers[-1].bias),
+        "ONWRIST_EMBEDDING": len(model.embed.bias), "ONWRIST_ANSWERS": len(model.head[-1].bias),
         "ONWRIST_INPUT_SCALE": _c_float(model.input_scale), "ONWRIST_EMBEDDING_SCALE": _c_float(model.embedding_scale),
         "ONWRIST_ANSWERS_SCALE": _c_float(model.answers_scale), "ONWRIST_INPUT_OFFSET": offset["ppg"],
         "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],

@@ -71,12 +71,12 @@ class Memory:
 
 def planned_activations(model: IntegerModel) -> int:
     """Bytes of the largest pair of input and output that must exist at once, layer by layer."""
-    length, channels, most = model.window, 1, 0
-    for layer in model.layers:
-        before = length * channels
-        length = (length - layer.reach - 1) // layer.stride + 1
-        channels = len(layer.bias)
-        most = max(most, before + length * channels)
+    frames: list[int] = []
+    most = 0
+    for layer, source in zip(model.layers, model.sources, strict=True):
+        length = model.window if source < 0 else frames[source]
+        frames.append(layer.frames(length))
+        most = max(most, length * layer.channels + frames[-1] * len(layer.bias))
     return most
 
 

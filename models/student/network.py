@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.student.outputs import (  # noqa: F401 (what a student says is asked of its network too)
+    ANSWER_RANGE,
     ANSWERS,
     EMBEDDING,
     HEART_RATE_CENTRE,
@@ -53,6 +54,8 @@ class StudentConfig:
     """Frames of each depthwise kernel."""
     dilations: tuple[int, ...] = (1, 2, 4)
     """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
+    head: tuple[int, ...] = (48,)
+    """Widths of the hidden layers between pool and answers: a linear read-out trades fast rates against usual ones."""
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.dilations):
@@ -78,7 +81,7 @@ class StudentConfig:
 # `watch`: INT8 flash <= 160 kB, activations <= 48 kB. `band`: <= 48 kB, <= 16 kB, <= 2 MMAC per 10 s streamed.
 LADDER = {
     "watch": StudentConfig(),
-    "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56)),
+    "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56), head=(24,)),
 }
 
 
@@ -113,7 +116,8 @@ class Student(nn.Module):
         nn.init.constant_(self.pool.weight, 1.0 / c.pool)
         self.pool.weight.requires_grad_(False)
         self.embed = nn.Conv1d(width, EMBEDDING, 1)
-        self.head = nn.Conv1d(EMBEDDING, len(ANSWERS), 1)
+        inputs = (width, *c.head)
+        self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, (*c.head, len(ANSWERS)), strict=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to the embedding (B, 256) and the answers (B, 3) at the window's end."""
@@ -124,14 +128,22 @@ class Student(nn.Module):
         """(B, n) to (B, 256, m) and (B, 3, m), m = (n - window) // stride + 1: one output per frame."""
         return self.answer(self.pool(self.features(x.unsqueeze(1))))
 
+    @torch.no_grad()
+    def move_thresholds(self, logits: dict[str, float]) -> None:
+        """Move the logit at which an answer is given to 0, in place: answer -> logit as the training knew it."""
+        for name, logit in logits.items():
+            self.head[-1].bias[ANSWERS.index(name)] -= logit / LOGIT_SPAN
+
     def stages(self) -> list[nn.Module]:
         """The layers with an extent in time, the pool last (see `models.step`)."""
         return [*self.features, self.pool]
 
     def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
-        embedding = self.embed(pooled)
-        return embedding, self.head(embedding)
+        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m), side by side."""
+        hidden = pooled
+        for layer in self.head[:-1]:
+            hidden = layer(hidden).relu()
+        return self.embed(pooled), self.head[-1](hidden)
 
 
 def layers_of(student: nn.Module) -> list[tuple[str, nn.Conv1d]]:

@@ -106,11 +106,31 @@ class IntegerLayer:
 
 @dataclass(frozen=True)
 class IntegerModel:
-    """A whole student; the last layer's input is the embedding, its output the answers."""
+    """A whole student: a trunk up to the pool, and beside each other the embedding and the head's answers.
+
+    Attributes:
+        trunk: the layers with an extent in time, each fed by the one before it; the pool is the last.
+        embed: from the pool to the embedding.
+        head: from the pool to the answers, one behind the other.
+    """
 
     name: str
     window: int
-    layers: tuple[IntegerLayer, ...]
+    trunk: tuple[IntegerLayer, ...]
+    embed: IntegerLayer
+    head: tuple[IntegerLayer, ...]
+
+    @property
+    def layers(self) -> tuple[IntegerLayer, ...]:
+        """Every layer in order of execution."""
+        return (*self.trunk, self.embed, *self.head)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """For each of `layers` the place in it of the layer that feeds it; -1 is the input."""
+        pool, embed = len(self.trunk) - 1, len(self.trunk)
+        after = range(embed + 1, embed + len(self.head))
+        return (*range(-1, pool), pool, pool, *after)
 
     @property
     def input_scale(self) -> np.float32:
@@ -120,17 +140,17 @@ class IntegerModel:
     @property
     def embedding_scale(self) -> np.float32:
         """Embedding units per output step."""
-        return self.layers[-1].input_scale
+        return self.embed.output_scale
 
     @property
     def answers_scale(self) -> np.float32:
         """Answer units per output step."""
-        return self.layers[-1].output_scale
+        return self.head[-1].output_scale
 
     @property
     def stride(self) -> int:
         """Input samples per frame of the features."""
-        return math.prod(layer.stride for layer in self.layers[:-3])
+        return math.prod(layer.stride for layer in self.trunk[:-1])
 
     def at_hop(self, hop: int) -> IntegerModel:
         """The same integers with the pool moving on by `hop` input samples, so that there is one output a hop.
@@ -138,20 +158,21 @@ class IntegerModel:
         Raises:
             ConfigError: not a whole number of strides, or longer than the pool (samples would go unseen).
         """
-        *features, pool, embed, head = self.layers
+        *features, pool = self.trunk
         most = (pool.reach + 1) * self.stride
         if not 1 <= hop <= most or hop % self.stride:
             cure = f"Use a multiple of {self.stride} samples (the total stride) up to {most}"
             raise ConfigError(f"hop of {hop} samples", field="hop", cure=cure)
-        return replace(self, layers=(*features, replace(pool, stride=hop // self.stride), embed, head))
+        return replace(self, trunk=(*features, replace(pool, stride=hop // self.stride)))
 
     @cached_property
     def rest(self) -> tuple[np.ndarray, ...]:
         """int8 (in,) per layer: what each is fed when the input has been 0 for ever. A stream starts from it."""
-        held, column = [], np.zeros(1, np.int8)
-        for layer in self.layers:
+        outputs, held = [], []
+        for layer, source in zip(self.layers, self.sources, strict=True):
+            column = np.zeros(1, np.int8) if source < 0 else outputs[source]
             held.append(column)
-            column = layer.run(np.repeat(column[None, :, None], layer.reach + 1, axis=2))[0, :, 0]
+            outputs.append(layer.run(np.repeat(column[None, :, None], layer.reach + 1, axis=2))[0, :, 0])
         return tuple(held)
 
     def start(self) -> list[np.ndarray]:
@@ -175,10 +196,13 @@ class IntegerModel:
 
     def whole(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 (B, n >= window) to every embedding (B, m, 256) and answers (B, m, 3): the first at the window's end."""
-        frames = x[:, None, :]
-        for layer in self.layers[:-1]:
-            frames = layer.run(frames)
-        return frames.swapaxes(1, 2), self.layers[-1].run(frames).swapaxes(1, 2)
+        pooled = x[:, None, :]
+        for layer in self.trunk:
+            pooled = layer.run(pooled)
+        answers = pooled
+        for layer in self.head:
+            answers = layer.run(answers)
+        return self.embed.run(pooled).swapaxes(1, 2), answers.swapaxes(1, 2)
 
     def digest(self) -> str:
         """SHA-256 over every integer and scale, in order: the identity of the model."""
@@ -230,20 +254,26 @@ def read_integers(student: QuantStudent) -> IntegerModel:
     from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 
     student.eval()
-    convs = [(f"features.{i}", layer[0], layer[1], True) for i, layer in enumerate(student.features)]
-    convs += [
-        ("pool", student.pool, student.pooled, True),
-        ("embed", student.embed, student.embedded, False),
-        ("head", student.head, student.answered, False),
+    trunk = [(f"features.{i}", layer[0], layer[1], True) for i, layer in enumerate(student.features)]
+    trunk.append(("pool", student.pool, student.pooled, True))
+    head = [
+        (f"head.{i}", conv, act, i + 1 < len(student.head))
+        for i, (conv, act) in enumerate(zip(student.head, student.answered, strict=True))
     ]
-    layers = []
-    input_scale, input_zero = np.float32(INPUT_SCALE), 0
     with torch.no_grad():
-        for name, conv, act, relu in convs:
-            layer = _integer_layer(name, conv, act, relu, input_scale, input_zero)
-            layers.append(layer)
-            input_scale, input_zero = layer.output_scale, layer.output_zero
-    return IntegerModel(student.config.name, student.config.window, tuple(layers))
+        below = _chain(trunk, np.float32(INPUT_SCALE), 0)
+        pooled = (below[-1].output_scale, below[-1].output_zero)
+        (embed,) = _chain([("embed", student.embed, student.embedded, False)], *pooled)
+        answers = _chain(head, *pooled)
+    return IntegerModel(student.config.name, student.config.window, below, embed, answers)
+
+
+def _chain(convs, scale: np.float32, zero: int) -> tuple[IntegerLayer, ...]:
+    layers: list[IntegerLayer] = []
+    for name, conv, act, relu in convs:
+        layers.append(_integer_layer(name, conv, act, relu, scale, zero))
+        scale, zero = layers[-1].output_scale, layers[-1].output_zero
+    return tuple(layers)
 
 
 def _integer_layer(name, conv, act, relu, input_scale, input_zero) -> IntegerLayer:

@@ -4,10 +4,10 @@
 |-----------------------------------------|-----------------------------------------------------|
 | input: int8, scale 1/32, fixed          | input tensor int8, zero point 0                     |
 | weights: int8, symmetric, per channel   | CONV_2D / DEPTHWISE_CONV_2D filter                  |
-| pool and embedding weights: per tensor  | the same with one scale (saves 8 bytes a channel)   |
+| pool, embedding, hidden: per tensor     | the same with one scale (saves 8 bytes a channel)   |
 | bias: int32, scale = input x weight     | the same                                            |
 | after ReLU: uint8                       | int8 with zero point -128, fused RELU               |
-| embedding, answers: int8                | int8, zero point 0                                  |
+| embedding: int8; answers: int8, fixed   | int8, zero point 0                                  |
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from onwrist.models.student.network import Student, StudentConfig, fold
+from onwrist.models.student.network import ANSWER_RANGE, Student, StudentConfig, fold
 from onwrist.signals.front_end.floating import FrontEndConfig
 
 with warnings.catch_warnings():
@@ -58,6 +58,13 @@ class EmbeddingQuant(Int8ActPerTensorFloat):
     high_percentile_q = 100.0
 
 
+class AnswersQuant(Int8ActPerTensorFloat):
+    """Fixed scale: the range of heart rates is the contract's, not that of the training people."""
+
+    scaling_impl_type = ScalingImplType.CONST
+    scaling_init = ANSWER_RANGE
+
+
 class QuantStudent(nn.Module):
     """A folded student under fake quantisation; same call and outputs as `Student`."""
 
@@ -78,8 +85,13 @@ class QuantStudent(nn.Module):
         self.pooled = qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True)
         self.embed = _conv(plain.embed, Int8WeightPerTensorFloat)
         self.embedded = qnn.QuantIdentity(act_quant=EmbeddingQuant, return_quant_tensor=True)
-        self.head = _conv(plain.head, Int8WeightPerChannelFloat)
-        self.answered = qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, return_quant_tensor=True)
+        # Hidden layers count in flash like the embedding; the answers' rows are few and of different size.
+        self.head = nn.ModuleList(_conv(layer, Int8WeightPerTensorFloat) for layer in plain.head[:-1])
+        self.head.append(_conv(plain.head[-1], Int8WeightPerChannelFloat))
+        self.answered = nn.ModuleList(
+            qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True) for _ in plain.head[:-1]
+        )
+        self.answered.append(qnn.QuantIdentity(act_quant=AnswersQuant, return_quant_tensor=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to (B, 256), (B, 3)."""
@@ -88,8 +100,10 @@ class QuantStudent(nn.Module):
         return embedding[..., -1], answers[..., -1]
 
     def _answer(self, pooled) -> tuple[Tensor, Tensor]:
-        embedding = self.embedded(self.embed(pooled))
-        return _value(embedding), _value(self.answered(self.head(embedding)))
+        embedding, hidden = self.embedded(self.embed(pooled)), pooled
+        for conv, act in zip(self.head, self.answered, strict=True):
+            hidden = act(conv(hidden))
+        return _value(embedding), _value(hidden)
 
     def stages(self) -> list[nn.Module]:
         """The layers with an extent in time, the pool last, on plain tensors (see `models.step`)."""
@@ -142,22 +156,31 @@ def equalise(folded: Student, batches: list[Tensor]) -> None:
     where before the loudest channel set it. Before a depthwise layer, whose weights have a scale per channel, the
     ranges become equal; before a full one, range and weights meet half way.
     """
-    layers = [layer[0] for layer in folded.features]
+    layers = [layer[0] for layer in folded.features] + list(folded.head[:-1])
     peaks = [torch.zeros(layer.out_channels) for layer in layers]
     for batch in batches:
-        x = batch.unsqueeze(1)
-        for i, layer in enumerate(folded.features):
+        outputs, x = [], batch.unsqueeze(1)
+        for layer in folded.features:
             x = layer(x)
-            peaks[i] = torch.maximum(peaks[i], x.amax(dim=(0, 2)))
-    # Pooling treats every channel alike, so that the last layer's channels are scaled back in the embedding.
-    for layer, following, peak in zip(layers, [*layers[1:], folded.embed], peaks, strict=True):
+            outputs.append(x)
+        x = folded.pool(x)
+        for layer in folded.head[:-1]:
+            x = layer(x).relu()
+            outputs.append(x)
+        peaks = [torch.maximum(peak, x.amax(dim=(0, 2))) for peak, x in zip(peaks, outputs, strict=True)]
+    # Pooling treats every channel alike, so that the last features are scaled back in the layers that read the pool.
+    readers = [[layer] for layer in layers[1 : len(folded.features)]]
+    readers += [[folded.embed, folded.head[0]], *([layer] for layer in folded.head[1:])]
+    for layer, following, peak in zip(layers, readers, peaks, strict=True):
         peak = peak.clamp(min=DEAD_CHANNEL * float(peak.max()))
-        depthwise = following.groups > 1
-        share = peak if depthwise else (peak / following.weight.abs().amax(dim=(0, 2)).clamp(min=1e-6)).sqrt()
+        depthwise = following[0].groups > 1
+        loud = torch.stack([f.weight.abs().amax(dim=(0, 2)) for f in following]) if not depthwise else peak
+        share = peak if depthwise else (peak / loud.amax(dim=0).clamp(min=1e-6)).sqrt()
         share = share / share.log().mean().exp()
         layer.weight /= share[:, None, None]
         layer.bias /= share
-        following.weight *= share[:, None, None] if depthwise else share[None, :, None]
+        for reader in following:
+            reader.weight *= share[:, None, None] if depthwise else share[None, :, None]
 
 
 def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
@@ -172,8 +195,8 @@ def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
         for source, target in zip(folded.features, quantised.features, strict=True):
             target[0].weight.copy_(source[0].weight)
             target[0].bias.copy_(source[0].bias)
-        for name in ("pool", "embed", "head"):
-            source, target = getattr(folded, name), getattr(quantised, name)
+        pairs = [(folded.pool, quantised.pool), (folded.embed, quantised.embed)]
+        for source, target in [*pairs, *zip(folded.head, quantised.head, strict=True)]:
             target.weight.copy_(source.weight)
             if target.bias is not None:
                 target.bias.copy_(source.bias)
@@ -183,6 +206,11 @@ def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
         for batch in batches:
             quantised(batch)
     # The ranges stay: QAT would narrow them for its median window, and the spikes that then clip are its worst ones.
-    for layer in [*(pair[1] for pair in quantised.features), quantised.pooled, quantised.embedded]:
+    for layer in [
+        *(pair[1] for pair in quantised.features),
+        quantised.pooled,
+        quantised.embedded,
+        *quantised.answered[:-1],
+    ]:
         layer.act_quant.requires_grad_(False)
     return quantised

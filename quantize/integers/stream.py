@@ -24,7 +24,7 @@ class IntegerStream:
 
     Attributes:
         held: int8 (in, frames) per layer: its left context, and what has come in since its last output.
-        outputs: int8 (out, frames) of the last push, its input first, then layer by layer.
+        outputs: int8 (out, frames) of the last push, layer by layer.
         seen: samples since the last reset. An output is valid from `model.window` on: until then part of its window
             is the silence that the stream starts from.
     """
@@ -42,10 +42,10 @@ class IntegerStream:
     def push(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int8 (n,) to embedding (m, 256) and answers (m, 3), m the hops that became complete."""
         self.seen += len(x)
-        self.outputs = [x[None, :]]
-        for i, layer in enumerate(self.model.layers):
-            self.outputs.append(self._advance(i, layer, self.outputs[-1]))
-        return self.outputs[-2].T, self.outputs[-1].T
+        self.outputs = []
+        for i, (layer, source) in enumerate(zip(self.model.layers, self.model.sources, strict=True)):
+            self.outputs.append(self._advance(i, layer, x[None, :] if source < 0 else self.outputs[source]))
+        return self.outputs[len(self.model.trunk)].T, self.outputs[-1].T
 
     def _advance(self, i, layer, fresh: np.ndarray) -> np.ndarray:
         line = np.concatenate([self.held[i], fresh], axis=1)
@@ -60,9 +60,8 @@ class IntegerStream:
 def whole_stream(model: IntegerModel, x: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:
     """What a stream of int8 (n,) has to say, computed in one piece: embedding (n // hop, 256), answers (n // hop, 3)."""
     if len(x) < hop:
-        return np.zeros((0, len(model.layers[-1].weight[0])), np.int8), np.zeros(
-            (0, len(model.layers[-1].bias)), np.int8
-        )
+        widths = len(model.embed.bias), len(model.head[-1].bias)
+        return np.zeros((0, widths[0]), np.int8), np.zeros((0, widths[1]), np.int8)
     before = np.zeros(model.window - hop, np.int8)
     embedding, answers = model.at_hop(hop).whole(np.concatenate([before, x])[None])
     return embedding[0], answers[0]

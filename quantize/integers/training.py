@@ -13,7 +13,7 @@ from torch import Tensor
 
 from onwrist.errors import CheckpointError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
-from onwrist.models.student.network import Student, describe
+from onwrist.models.student.network import ANSWER_RANGE, Student, describe
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent
 from onwrist.quantize.teaching.student_files import int8_weights, student_config
@@ -23,6 +23,8 @@ CALIBRATION_BATCHES, CALIBRATION_BATCH = 8, 256
 TAIL_SHARE = 0.03
 # Distances are of the order 1e-3, squared errors of 1e-2.
 DISTANCE_WEIGHT = 20.0
+# A unit of the heart-rate answer is 50 BPM: a miss of 1 BPM, squared, is 4e-4.
+ANSWER_WEIGHT = 5.0
 
 
 def calibration_batches(x: np.ndarray, seed: int) -> list[Tensor]:
@@ -50,7 +52,9 @@ def train_quantised(
         distances = 1 - F.cosine_similarity(embedding, target, dim=1)
         distance = distances.mean()
         tail = distances.topk(max(1, int(TAIL_SHARE * len(rows)))).values.mean()
-        loss = DISTANCE_WEIGHT * (distance + tail) + F.mse_loss(embedding, target) + F.mse_loss(given, answers)
+        # What leaves the answers' range is the same to the watch wherever it is.
+        miss = F.mse_loss(given, answers.clamp(-ANSWER_RANGE, ANSWER_RANGE))
+        loss = DISTANCE_WEIGHT * (distance + tail) + F.mse_loss(embedding, target) + ANSWER_WEIGHT * miss
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

@@ -14,14 +14,21 @@ from onwrist.models.encoders.checkpoint import embedding_width
 from onwrist.models.student.network import EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.quantize.teaching.augment import watch_version
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, prepare, silent
+from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.split import check_disjoint, role
+from onwrist.signals.pulse.beats import RHYTHM_RECALL, agreement
 from onwrist.signals.pulse.clean import WINDOW_S
 from onwrist.signals.recordings.readers import read_recording
 
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
 TEACHER_BATCH = 256
+# Closest windows of a version, however fast it is played.
+MIN_HOP_S = 3.0
+# The beat map is asked for this much late: the front end is 0.2 s behind, and an upslope wants to be seen whole.
+BEAT_LAG_S = 0.6
+# Relative RMSSD and SDNN below this are the detector's jitter.
+LEAST_VARIABILITY = 0.01
 
 
 @dataclass
@@ -32,6 +39,8 @@ class Examples:
         x: float32 (n, window), student input with its context.
         embedding: float32 (n, 256), standardised teacher embedding.
         labels: float32 (n, 3) heart rate (standardised), quality, irregular; NaN where unknown.
+        detail: float32 (n, 2) log of RMSSD and of SDNN over the mean interval; NaN where unknown.
+        beats: int8 (n, 250) pulses of the ECG's beats on the 25 Hz grid of the window; -1 where unknown.
         weight: float32 (n,) 1 where the teacher is to be imitated, 0 where the pulse was drowned.
         records: name of each window's record.
     """
@@ -39,6 +48,8 @@ class Examples:
     x: np.ndarray
     embedding: np.ndarray
     labels: np.ndarray
+    detail: np.ndarray
+    beats: np.ndarray
     weight: np.ndarray
     records: np.ndarray
 
@@ -119,6 +130,7 @@ def build(
     versions: int = 3,
     hop_s: float = 8.0,
     seed: int = 0,
+    standard: Standard | None = None,
     root: Path | None = None,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
@@ -128,7 +140,8 @@ def build(
         encoder: the teacher, eval mode; None leaves the embeddings zero, for whoever needs only the windows.
         context: student samples before the 10 s.
         versions: augmented versions per recording.
-        hop_s: between windows of one version.
+        hop_s: between windows of one version, in the recording's own time.
+        standard: of the student that goes on learning; None makes one from these examples.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -139,25 +152,55 @@ def build(
     rng = np.random.default_rng(seed)
     files = open_files(root)
     check_disjoint([f.stem for _, f in files], _test_names(root))
-    recordings = [(s, f.stem, read_recording(f)) for s, f in progress(files, "read")]
-    motion = [prepare(r, n, s).student for s, n, r in recordings if s == "stress_predict"]
+    recordings = []
+    for source, file in progress(files, "read"):
+        recording = read_recording(file)
+        recordings.append((recording, prepare(recording, file.stem, source)))
+    motion = [track.student for _, track in recordings if track.source == "stress_predict"]
     parts: list[Examples] = []
-    basis = None
+    basis = None if standard is None else standard.basis
     for _ in range(versions):
-        versioned = [watch_version(r, name, s, rng, motion) for s, name, r in progress(recordings, "disturb")]
-        tracks, clean = [v[0] for v in versioned], [v[1] for v in versioned]
-        cohort = cut(tracks, hop_s)
+        versioned = [watch_version(r, track, rng, motion) for r, track in progress(recordings, "disturb")]
+        # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
+        cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, WINDOW_S))) for t, _, f in versioned]
+        cohort = joined(cohorts)
         raw = np.zeros((len(cohort), EMBEDDING), np.float32)
         if encoder is not None:
             raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
-            if not parts:
+            if not parts and standard is None:
                 basis = common_width(raw, seed)
             raw = raw if basis is None else raw @ basis
-        parts.append(_examples(cohort, tracks, clean, context, raw))
+        parts.append(_examples(cohort, cohort.tracks, [clean for _, clean, _ in versioned], context, raw))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
-    standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
-    whole.embedding = standard.apply(whole.embedding)
+    if standard is None:
+        standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
+    # Already in the common width.
+    whole.embedding = replace(standard, basis=None).apply(whole.embedding)
     return whole, replace(standard, basis=basis)
+
+
+def save_examples(path: Path, examples: Examples, standard: Standard) -> None:
+    """Keep examples in one .npz; embeddings as float16, which is finer than students learn."""
+    arrays = {f.name: getattr(examples, f.name) for f in fields(Examples)}
+    arrays["embedding"] = arrays["embedding"].astype(np.float16)
+    kept = {f"standard.{f.name}": v for f in fields(Standard) if (v := getattr(standard, f.name)) is not None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays, **kept)
+
+
+def load_examples(path: Path) -> tuple[Examples, Standard]:
+    """What `save_examples` kept.
+
+    Raises:
+        ConfigError: another kind of file.
+    """
+    with np.load(path, allow_pickle=False) as data:
+        found = {name: data[name] for name in data.files}
+    missing = [f.name for f in fields(Examples) if f.name not in found]
+    if missing:
+        raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
+    standard = Standard(**{f.name: found.get(f"standard.{f.name}") for f in fields(Standard)})
+    return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
 
 
 def _test_names(root: Path | None) -> list[str]:
@@ -185,6 +228,28 @@ def _examples(
         cohort.student_windows(context),
         embedding,
         labels,
+        _detail(cohort),
+        np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
         (follow >= DROWNED).astype(np.float32),
         cohort.records,
     )
+
+
+def _detail(cohort: Cohort) -> np.ndarray:
+    mean_ms = 6e4 / cohort.labels["hr"]
+    values = [np.log(np.maximum(cohort.labels[k] / mean_ms, LEAST_VARIABILITY)) for k in ("rmssd", "sdnn")]
+    return np.stack(values, axis=1).astype(np.float32)
+
+
+def _beat_map(track: Track, start_s: float) -> np.ndarray:
+    """Pulses on the 25 Hz grid of a window, `BEAT_LAG_S` late: a causal layer has to see a pulse to find it."""
+    found = np.full(int(WINDOW_S * STUDENT_RATE_HZ), -1, np.int8)
+    begin = start_s - BEAT_LAG_S
+    if track.beats is None or not np.isfinite(track.beats.delay_s) or begin < 0:
+        return found
+    if agreement(track.beats, start_s, start_s + WINDOW_S)[0] < RHYTHM_RECALL:
+        return found
+    found[:] = 0
+    at = ((track.beats.r + track.beats.delay_s - begin) * STUDENT_RATE_HZ).astype(int)
+    found[at[(at >= 0) & (at < len(found))]] = 1
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,25 @@ def load_student(path: Path | str) -> tuple[Student, Standard]:
     )
     load_strict(student, state, path)
     return student.eval(), standard
+
+
+def take_over(student: Student, path: Path | str) -> Standard:
+    """Start a student, in place, from another of the same trunk; returns the standardisation that it was taught with.
+
+    Layers of another shape (a head of another kind) keep their own weights.
+
+    Raises:
+        CheckpointError: not a student, or of another trunk.
+    """
+    state, metadata = read_state(path)
+    was = student_config(metadata, path)
+    if replace(was, head=student.config.head) != student.config:
+        raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
+    standard = Standard(state["standard.mean"].numpy(), state["standard.std"].numpy())
+    own = student.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    student.load_state_dict({**own, **fitting})
+    return standard
 
 
 def student_config(metadata: dict[str, str], where) -> StudentConfig:

@@ -17,7 +17,16 @@ from onwrist.errors import RecordingError
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, condition
 from onwrist.signals.people.split import person_of, record_name, role
-from onwrist.signals.pulse.beats import LABELS, Beats, detect_r_peaks, pulse_delay, upslopes, window_labels
+from onwrist.signals.pulse.beats import (
+    LABELS,
+    Beats,
+    DeviceIntervals,
+    detect_r_peaks,
+    device_labels,
+    pulse_delay,
+    upslopes,
+    window_labels,
+)
 from onwrist.signals.pulse.clean import (
     TEACHER_RATE_HZ,
     WINDOW_S,
@@ -62,6 +71,7 @@ class Track:
         student: float32 (m,), 25 Hz, causal front end.
         ecg: float32 (n,), 100 Hz, cleaned, or None.
         beats: beat times, or None without ECG.
+        device: the wristband's own intervals, or None.
         missing: bool (n,), teacher samples that were interpolated.
         extra: 1 Hz or scalar labels of the file.
     """
@@ -74,6 +84,7 @@ class Track:
     student: np.ndarray
     ecg: np.ndarray | None = None
     beats: Beats | None = None
+    device: DeviceIntervals | None = None
     missing: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -161,7 +172,13 @@ def prepare(recording: Recording, name: str | None = None, source: str = "") -> 
         delay = delay if np.isfinite(delay) else pulse_delay(r, rise)
         beats = Beats(r, rise, delay)
         ecg = _upright(ecg, r)
-    return Track(name, person_of(name), role(name), source, teacher, student, ecg, beats, missing, recording.labels)
+    labels, device = recording.labels, None
+    if beats is None and "ibi_t" in labels:
+        late = float(labels.get("ibi_t0_unix", 0.0)) - (recording.start_unix or float(labels.get("ibi_t0_unix", 0.0)))
+        rise = upslopes(teacher, TEACHER_RATE_HZ)
+        device = DeviceIntervals(labels["ibi_t"].astype(np.float64) + late, labels["ibi_s"].astype(np.float64), rise)
+    who = (name, person_of(name), role(name), source)
+    return Track(*who, teacher, student, ecg, beats, device, missing, labels)
 
 
 def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
@@ -192,7 +209,11 @@ def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
                 continue
             at.append(i)
             starts.append(start)
-            found = window_labels(track.beats, start, start + WINDOW_S) if track.beats else {}
+            found: dict[str, float] = {}
+            if track.beats:
+                found = window_labels(track.beats, start, start + WINDOW_S)
+            elif track.device:
+                found = device_labels(track.device, start, start + WINDOW_S)
             for name in LABELS:
                 labels[name].append(found.get(name, np.nan))
     return Cohort(
@@ -200,6 +221,17 @@ def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
         np.array(at, np.int32),
         np.array(starts),
         {name: np.array(values, np.float32) for name, values in labels.items()},
+    )
+
+
+def joined(cohorts: Sequence[Cohort]) -> Cohort:
+    """Several cohorts as one, in order."""
+    first = np.cumsum([0, *(len(c.tracks) for c in cohorts)])
+    return Cohort(
+        [t for c in cohorts for t in c.tracks],
+        np.concatenate([c.at + at for c, at in zip(cohorts, first[:-1], strict=True)]).astype(np.int32),
+        np.concatenate([c.start_s for c in cohorts]),
+        {name: np.concatenate([c.labels[name] for c in cohorts]) for name in LABELS},
     )
 
 
