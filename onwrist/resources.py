@@ -19,7 +19,10 @@ def recording(place: Path) -> Path:
 
 
 def licence(name: str) -> bytes:
-    """LICENSE or NOTICE, as installed with the package's metadata."""
+    """LICENSE or NOTICE: of the checkout, or as installed with the package's metadata."""
+    beside = Path(__file__).resolve().parent.parent / name
+    if beside.is_file():
+        return beside.read_bytes()
     text = distribution("onwrist").read_text(f"licenses/{name}")
     if text is None:
         raise FileNotFoundError(f"the installed package lacks {name}: install it anew")
