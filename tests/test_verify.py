@@ -38,6 +38,7 @@ from onwrist.firmware_sim.handoff.confined import Row, confined
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
+from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.models.student import network, outputs
 from onwrist.signals.front_end.fixed import design
 
@@ -87,7 +88,7 @@ def test_what_a_student_says_is_defined_once():
 
 @pytest.mark.parametrize("rate, bits, hop", [(125, 8, 5), (25, 24, 250), (32, 10, 50)])
 def test_bundles_of_other_sensors_and_hops_verify(tmp_path, rate, bits, hop):
-    bundle = assemble([(band(), origin("band"))], hop, design(rate, bits))
+    bundle = assemble([(band(), origin("band"))], hop, design(rate, bits), golden_watch_header)
     verdict = verify(packed(files_of(bundle), tmp_path / "b.zip"), run=derived_only)
     assert verdict.word == "degraded", verdict.lines
 
