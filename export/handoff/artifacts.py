@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onwrist.quantize.integers.fake_quant import QuantStudent
 
 SIZES = ("watch", "band")
+# Which way the counts go that the students are trained on; see `count_wave`.
+BLOOD = "rise"
 ROUNDING = "gemmlowp double rounding (TFLM and LiteRT reference kernels)"
 
 
@@ -124,6 +126,10 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             ],
         }  # fmt: skip
     if front_end:
+        found["counts"] = {
+            "lowest": 0, "highest": 2**front_end.bits - 1, "when_blood_comes": BLOOD,
+            "note": "a converter of reflected light mostly counts down then: give highest - count (in C: ONWRIST_COUNTS_FALL)",
+        }  # fmt: skip
         found["fixed_point_front_end"] = {
             **front_end.plain(),
             "start": "FIR history, x1 and x2 hold the first value, everything else 0",

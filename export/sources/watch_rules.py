@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from onwrist.errors import ConfigError
-from onwrist.models.student.network import ANSWERS
+from onwrist.models.student.outputs import ANSWERS
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 # Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.

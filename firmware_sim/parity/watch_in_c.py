@@ -9,7 +9,7 @@ import numpy as np
 from onwrist.export.sources.firmware import Firmware, firmware_sources
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
-from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC
+from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC, WatchOutputs
 from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.watch import Hop, Watch
 from onwrist.quantize.integers.arithmetic import IntegerModel
@@ -50,6 +50,13 @@ def run_watch(device: WatchInC, script: Script, hops: list[Hop], watch: Watch) -
     """
     device.init()
     found = device.play(script)
+    return compare_watches(device.name, found, device.books, hops, watch, device.bytes)
+
+
+def compare_watches(
+    name: str, found: WatchOutputs, books: dict[str, int], hops: list[Hop], watch: Watch, ram: int = 0
+) -> WatchRun:
+    """Outputs and counters of an exported watch against those of the simulated one."""
     n = min(len(found), len(hops))
     wrong = flags = 0
     if n:
@@ -60,10 +67,10 @@ def run_watch(device: WatchInC, script: Script, hops: list[Hop], watch: Watch) -
         facts = np.array([(int(h.why), h.sequence, h.first) for h in hops[:n]], np.int64)
         ours = np.stack([found.reasons, found.sequence, found.first], axis=1)[:n]
         flags = int(np.count_nonzero((ours != facts).any(axis=1)))
-    books, expected = device.books, counters_of(watch)
-    different = tuple(name for name in BOOKS if books[name] != expected[name])
+    expected = counters_of(watch)
+    different = tuple(n for n in BOOKS if books[n] != expected[n])
     total = sum(h.embedding.size + h.answers.size for h in hops)
-    return WatchRun(device.name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, device.bytes)
+    return WatchRun(name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, ram)
 
 
 def counters_of(watch: Watch) -> dict[str, int]:

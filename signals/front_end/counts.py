@@ -15,6 +15,9 @@ SPREAD_QUANTILES = (5.0, 95.0)
 def count_wave(recording: Recording, rate_hz: float, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """The light before the converter.
 
+    Counts rise when blood comes, as in the recordings (pulse oximeters and wristbands store the inverted light); a bare
+    converter of reflected light counts down then, and firmware has to turn its counts round.
+
     Returns:
         (wave, present): wave float64 (n,) in counts at `rate_hz`, mid-range with a pulse of 2 % of 2^bits; present bool
         (n,), False where the recording has no sample.
