@@ -268,9 +268,18 @@ def onnx(s: Student) -> list[Row]:
 
         model = read_step(s.files[STEP]).model
         check_self_contained(s.files[WINDOW_ONNX])
-        for (weight, scale, _), layer in zip(convolutions(s.files[WINDOW_ONNX]), model.layers, strict=True):
-            if not np.array_equal(weight, layer.weight) or not np.array_equal(scale.ravel(), layer.weight_scale):
+        held = [(weight, scale.ravel()) for weight, scale, _ in convolutions(s.files[WINDOW_ONNX])]
+        for layer in model.layers:
+            own = [
+                i
+                for i, (w, k) in enumerate(held)
+                if np.array_equal(w, layer.weight) and np.array_equal(k, layer.weight_scale)
+            ]
+            if not own:
                 raise OnwristError("has other weights than the step", where=WINDOW_ONNX, field=layer.name)
+            held.pop(own[0])
+        if held:
+            raise OnwristError(f"has {len(held)} layers more than the step", where=WINDOW_ONNX)
         found = OnnxRuntime(s.files[WINDOW_ONNX], model).run(_golden_windows(s))
         return _differing(list(zip(*found, strict=True)), s.golden, ONNX_STEPS)
 
