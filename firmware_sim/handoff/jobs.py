@@ -13,6 +13,7 @@ import pickle
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -308,7 +309,7 @@ def cores(s: Student) -> list[Row]:
         machine = Emulator(build_core(sources, core, tests), core, count=False)
         return sum(machine.call(name, limit=MOST_INSTRUCTIONS) for name in tests)
 
-    return [_compare(f"C self-test on emulated {core.name}", lambda core=core: selftest(core)) for core in CORES]
+    return [_compare(f"C self-test on emulated {core.name}", partial(selftest, core)) for core in CORES]
 
 
 # --- the encoder itself ---
@@ -393,7 +394,7 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(axis=1) / np.maximum(norms, 1e-12)
 
 
-def report(given: tuple[dict, list[Student]]) -> list[Row]:
+def report(given: tuple[dict, list[Student], dict[str, int]]) -> list[Row]:
     """The gates of report.json, judged again from the numbers beside them (see `judged`)."""
     from onwrist.firmware_sim.handoff.judged import judge
 
