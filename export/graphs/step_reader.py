@@ -54,21 +54,18 @@ def read_step(data: bytes, where: str | Path = "") -> Step:
 
 def _step(network: Network) -> Step:
     layers = [_layer(network, op) for op in network.operators if op.kind in CONVOLUTIONS]
-    # The pool is the last depthwise convolution; before it lie the features,
+    # The pool is the last depthwise convolution; before it lie the features, behind it the embedding and, beside that, the head.
     pool = max(i for i, layer in enumerate(layers) if layer.depthwise)
-    # behind it embedding and, beside it, the head.
-    heads = len(layers) - pool - 2
-    names = [*(f"features.{i}" for i in range(pool)), "pool", "embed", *(f"head.{i}" for i in range(heads))]
     outputs = [network.tensors[i].name for i in network.outputs[:2]]
-    if heads < 1 or outputs != [EMBEDDING_NAME, ANSWERS_NAME]:
+    if len(layers) < pool + 3 or outputs != [EMBEDDING_NAME, ANSWERS_NAME]:
         raise ExportError("is no step of a student", field=", ".join(outputs), cure=CURE)
     (hop,) = (network.tensors[i].shape[2] for i in network.inputs if network.tensors[i].name == INPUT_NAME)
-    named = [
-        _renamed(layer, name, 1 if i == pool else None)
-        for i, (layer, name) in enumerate(zip(layers, names, strict=True))
-    ]
-    trunk, embed, head = tuple(named[: pool + 1]), named[pool + 1], tuple(named[pool + 2 :])
-    return Step(IntegerModel(network.name.removesuffix(STEP_NAME), window_of(trunk), trunk, embed, head), hop)
+    trunk = [replace(layer, name=f"features.{i}") for i, layer in enumerate(layers[:pool])]
+    trunk.append(replace(layers[pool], name="pool", stride=1))
+    embed = replace(layers[pool + 1], name="embed")
+    head = tuple(replace(layer, name=f"head.{i}") for i, layer in enumerate(layers[pool + 2 :]))
+    name = network.name.removesuffix(STEP_NAME)
+    return Step(IntegerModel(name, window_of(trunk), tuple(trunk), embed, head), hop)
 
 
 def window_of(layers: Sequence[IntegerLayer]) -> int:
@@ -87,10 +84,6 @@ def _layer(network: Network, op: Operator) -> IntegerLayer:
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     weight = w.data[0, 0].T[:, None] if depthwise else w.data[:, 0].transpose(0, 2, 1)
     return IntegerLayer(
-        "", np.ascontiguousarray(weight), b.data, w.scale, np.float32(x.scale[0]), int(x.zero[0]), np.float32(y.scale[0]),
+        op.kind, np.ascontiguousarray(weight), b.data, w.scale, np.float32(x.scale[0]), int(x.zero[0]), np.float32(y.scale[0]),
         int(y.zero[0]), s["activation"] == "relu", int(s["strideW"]), int(s["dilationWFactor"]), depthwise,
     )  # fmt: skip
-
-
-def _renamed(layer: IntegerLayer, name: str, stride: int | None) -> IntegerLayer:
-    return replace(layer, name=name, stride=stride or layer.stride)
