@@ -1,27 +1,31 @@
-"""From the shipped weights and recordings to a handoff folder and a parity report: what `make deploy` runs.
+"""From a spec to a handoff bundle that verifies, and a parity report: what `make deploy` runs.
 
-python firmware_sim/deploy.py
-python firmware_sim/deploy.py my_e4_folder --out build/mine
+python firmware_sim/deploy.py                       # the shipped students, an hour on a wrist
+python firmware_sim/deploy.py my.toml               # your encoder, your people, your sensor (docs/spec.md)
+python firmware_sim/deploy.py --recording bidmc_05
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from onwrist.settings import HOUR_ON_A_WRIST, HopS, Recording
+import tyro
 
 
 @dataclass(frozen=True)
 class DeployConfig:
     """The whole road, once."""
 
-    recording: Recording = HOUR_ON_A_WRIST
-    out: Path = Path("build/handoff")
-    """The handoff folder."""
-    hop_s: HopS = 1.0
+    spec: Annotated[Path | None, tyro.conf.Positional] = None
+    """A deployment's TOML file, see docs/spec.md; left out: the shipped deployment."""
+    recording: Path | None = None
+    """Played instead of the spec's recording: a file, a folder, or the name of one that ships."""
+    out: Path | None = None
+    """The handoff folder (default: build/handoff, or with a spec build/NAME/handoff)."""
     hub: bool = True
-    """Also export the encoder itself."""
+    """Also export the encoder itself; only where the teacher is the shipped one."""
     firmware: bool = True
     """Also run the exported C, natively and on emulated Cortex-M4F, M33 and M7."""
     store: bool = False
@@ -29,55 +33,28 @@ class DeployConfig:
 
 
 def main(config: DeployConfig) -> int:
-    """Export every student, stream a real hour through the simulated watch and the firmware, write a bundle, verify it."""
-
-    import json
-
+    """Take the whole road: make the student if the spec asks for one, export, stream, judge, write a bundle, verify it."""
     from onwrist.command import GATE_FAILED, bar, say
-    from onwrist.export.handoff.artifacts import SIZES, load_artifacts
-    from onwrist.export.handoff.bundle import assemble, claim_bundle, write_bundle
-    from onwrist.export.handoff.provenance import origin
-    from onwrist.firmware_sim.handoff.deploy import HUB_STORED, hub_figures
-    from onwrist.firmware_sim.handoff.verify import verify
-    from onwrist.firmware_sim.parity.gates import judge_cohort
-    from onwrist.firmware_sim.parity.play import stream
-    from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
-    from onwrist.firmware_sim.parity.sweep import stored_curves
-    from onwrist.firmware_sim.watch.golden import golden_watch_header
-    from onwrist.firmware_sim.watch.sensor import SensorConfig
-    from onwrist.firmware_sim.watch.watch import WatchConfig
-    from onwrist.resources import recording as shipped_or_own
-    from onwrist.signals.front_end.fixed import design
-    from onwrist.signals.recordings.readers import read_recording
+    from onwrist.firmware_sim.handoff.deploy import hand_over, summary
+    from onwrist.firmware_sim.handoff.road import SPEC_FILE, training_stages, travel
+    from onwrist.spec import Spec, read_spec
+    from onwrist.writing import write_whole
 
-    recording = read_recording(shipped_or_own(config.recording))
-    watch = WatchConfig(config.hop_s, SensorConfig())
-    fixed = design(watch.sensor.rate_hz, watch.sensor.bits)
-    results, curves, students = [], [], []
-    with claim_bundle(config.out):
-        for size in SIZES:
-            artifacts = load_artifacts(size)
-            students.append((artifacts, origin(size)))
-            curves += stored_curves(artifacts)
-            result = stream(recording, artifacts, watch, bar, firmware=config.firmware)
-            result.gates += judge_cohort(artifacts, bar)
-            results.append(result)
-        hub, encoder_files = hub_figures(bar) if config.hub else ([], {})
-        if config.store:
-            HUB_STORED.write_text(json.dumps([r for r in hub if r["source"] == "measured"], indent=1) + "\n")
-        bundle = assemble(
-            students, watch.hop_samples(students[0][0].model.stride), fixed, golden_watch_header
-        ).with_files(encoder_files)
-        packed = write_bundle(config.out, bundle.with_report(report_files(results, hub, curves)))
-    passed = all(r.passed for r in results)
-    verdict = verify(packed)
-    print(table(results, hub))
-    print(f"bundle: {verdict.word} ({len(verdict.lines)} checks)")
-    for line in verdict.lines:
-        if not line.startswith("ok"):
-            print(line)
-    say(f"bundle: {config.out} and {packed}\nreport: {config.out / REPORT_HTML}")
-    return 0 if passed and not verdict.failed else GATE_FAILED
+    spec = read_spec(config.spec) if config.spec else Spec()
+    folder = Path("build") / spec.name if config.spec else Path("build")
+    if config.recording:
+        spec = spec.model_copy(update={"stream": spec.stream.model_copy(update={"recording": str(config.recording)})})
+    stages = training_stages(spec, folder, bar)
+    if stages:
+        write_whole(folder / SPEC_FILE, spec.resolved().encode())
+        travel(stages, folder, say)
+    done = hand_over(
+        spec, folder, config.out or folder / "handoff", hub=config.hub, firmware=config.firmware, store=config.store,
+        progress=bar,
+    )  # fmt: skip
+    print(summary(done))
+    say(f"bundle: {done.folder} and {done.packed}\nreport: {done.folder / done.page}")
+    return 0 if done.passed else GATE_FAILED
 
 
 if __name__ == "__main__":

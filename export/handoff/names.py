@@ -10,6 +10,8 @@ VALID, INVALID, NOT_JUDGED = "valid", "invalid", "not judged"
 CARD = "MODEL_CARD.md"
 SHARED = ("FIRMWARE.md", "LICENSE", "NOTICE", CARD)
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
+# What its maker asked for.
+SPEC = "spec.toml"
 
 # Of a student, in the folder of its size.
 WINDOW, WINDOW_ONNX, STEP, STEP_ONNX = "window.tflite", "window.onnx", "step.tflite", "step.onnx"

@@ -1,20 +1,43 @@
-"""From the shipped weights and recordings to a handoff folder and a parity report: what `make deploy` runs."""
+"""The last stage of the road: students in every form, played, judged, packed and verified.
+
+done = hand_over(spec, folder, out)
+print(summary(done))
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from onwrist.errors import ExportError
+from onwrist.export.handoff.artifacts import SIZES, Artifacts, load_artifacts
+from onwrist.export.handoff.bundle import assemble, claim_bundle, write_bundle
 from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
-from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE
+from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, SPEC
+from onwrist.export.handoff.provenance import Origin, origin
+from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
+from onwrist.firmware_sim.handoff.verify import Verdict, verify
+from onwrist.firmware_sim.parity.gates import judge_people
+from onwrist.firmware_sim.parity.play import stream
+from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
+from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.firmware_sim.parity.sweep import stored_curves
+from onwrist.firmware_sim.watch.golden import golden_watch_header
+from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
-from onwrist.quantize.judging.evaluate import cosine
+from onwrist.quantize.judging.evaluate import Evaluation, cosine, evaluation_of_material
 from onwrist.quantize.teaching.examples import embed_teacher
 from onwrist.resources import WEIGHTS
+from onwrist.resources import recording as shipped_or_own
+from onwrist.signals.front_end.fixed import design
 from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.recordings.readers import read_recording
+from onwrist.spec import Spec, Teacher
 
 HUB_STORED = WEIGHTS / "hub.json"
 
@@ -61,3 +84,88 @@ def _stored_hub(name: str, digest: str, why: str) -> list[dict]:
         return []
     rows = [r for r in json.loads(HUB_STORED.read_text()) if r["format"] == name and r["teacher"] == digest]
     return [{**r, "source": f"stored ({why})"} for r in rows]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a handoff left.
+
+    Attributes:
+        folder, packed: the bundle and its zip. page: name of the report in it.
+        results: a run per student. hub: figures of the encoder itself. verdict: of the verifier.
+    """
+
+    folder: Path
+    packed: Path
+    page: str
+    results: list[Streamed]
+    hub: list[dict]
+    verdict: Verdict
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate holds and the bundle verifies."""
+        return all(r.passed for r in self.results) and not self.verdict.failed
+
+
+def hand_over(
+    spec: Spec,
+    work: Path,
+    out: Path,
+    *,
+    hub: bool = True,
+    firmware: bool = True,
+    store: bool = False,
+    progress: Progress = silent,
+) -> Done:
+    """Export a spec's students, play its recording, judge, write the bundle and verify it.
+
+    Args:
+        work: folder where `road.training_stages` left a student of the spec's own.
+        out: the bundle's folder; its zip is written beside it.
+        hub: also the encoder itself, where it is the shipped one. store: keep its figures beside the weights.
+
+    Raises:
+        OnwristError: a recording, weights, or a folder that cannot be used.
+    """
+    sensor = SensorConfig(spec.sensor.rate_hz, spec.sensor.fifo, spec.sensor.bits)
+    watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
+    fixed = design(sensor.rate_hz, sensor.bits)
+    results, curves, students = [], [], []
+    with claim_bundle(out):
+        recording = read_recording(shipped_or_own(Path(spec.stream.recording)))
+        for artifacts, source in _students(spec, work):
+            students.append((artifacts, source))
+            curves += stored_curves(artifacts)
+            result = stream(recording, artifacts, watch, progress, firmware=firmware)
+            result.gates += judge_people(artifacts, _people(spec, artifacts, progress), progress)
+            results.append(result)
+        figures, encoder_files = hub_figures(progress) if hub and spec.teacher == Teacher() else ([], {})
+        if store:
+            kept = [r for r in figures if r["source"] == "measured"]
+            HUB_STORED.write_text(json.dumps(kept, indent=1) + "\n")
+        hop = watch.hop_samples(students[0][0].model.stride)
+        bundle = assemble(students, hop, fixed, golden_watch_header).with_files(encoder_files)
+        bundle = bundle.with_files({SPEC: spec.resolved().encode()})
+        packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))
+    return Done(out, packed, REPORT_HTML, results, figures, verify(packed))
+
+
+def summary(done: Done) -> str:
+    """The run's table, and the lines of the verifier that are not plainly good."""
+    lines = [table(done.results, done.hub), f"bundle: {done.verdict.word} ({len(done.verdict.lines)} checks)"]
+    return "\n".join([*lines, *(line for line in done.verdict.lines if not line.startswith("ok"))])
+
+
+def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
+    if not spec.trains:
+        return [(load_artifacts(size), origin(size)) for size in SIZES]
+    size, quantised, student = spec.student.size, work / QUANTISED, work / STUDENT
+    named = origin(size, spec.teacher.source, quantised, student)
+    return [(load_artifacts(size, quantised, student), named)]
+
+
+def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
+    """The held-out people of the spec; None for those of the shipped deployment."""
+    material = material_of(spec) if spec.trains and spec.data.recordings else None
+    return evaluation_of_material(material, artifacts.student.config.context, progress) if material else None

@@ -26,6 +26,7 @@ from onwrist.export.handoff.names import (
     REPORT_JSON,
     REPORT_PAGE,
     SIGNATURE,
+    SPEC,
     VALID,
 )
 from onwrist.firmware_sim.handoff.confined import Row, confined
@@ -121,6 +122,8 @@ def inspect(opened: Opened, path: Path, verdict: Verdict) -> dict:
         verdict.add("ok", "harmless", note)
     for name in strays(opened, manifest):
         verdict.add("not checked", name, "lies in the folder and is not of the bundle")
+    if SPEC in opened.files:
+        verdict.add("not checked", SPEC, "what its maker asked for")
     made_with = f"onwrist {manifest['onwrist']}, Python {manifest['python']}"
     verdict.add("not checked", MANIFEST, f"what its maker says of origins, packages and versions ({made_with})")
     return manifest

@@ -13,8 +13,9 @@ from torch import nn
 from onwrist.models.bench.probe import auroc, interval
 from onwrist.models.student.network import HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.quantize.teaching.examples import answer_labels
+from onwrist.quantize.teaching.examples import answer_labels, read_material
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
+from onwrist.signals.people.material import Material
 
 BATCH = 256
 # Sets that are held out whole or in part from everything that ships.
@@ -66,6 +67,12 @@ def evaluation(context: int, root: Path | None = None, progress: Progress = sile
         tracks, name = shipped_tracks(progress), "shipped recordings"
     tracks = [t for t in tracks if t.role == "test" and t.beats is not None]
     return evaluation_of(cut(tracks), context, name)
+
+
+def evaluation_of_material(material: Material, context: int, progress: Progress = silent) -> Evaluation:
+    """The held-out people of somebody's own recordings; labels are NaN where there is no ECG."""
+    tracks = [track for _, track in read_material(material, "test", progress)]
+    return evaluation_of(cut(tracks), context, f"{len({t.person for t in tracks})} held-out people of the spec")
 
 
 def evaluation_of(cohort: Cohort, context: int, name: str) -> Evaluation:

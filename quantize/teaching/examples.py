@@ -15,10 +15,12 @@ from onwrist.models.student.network import EMBEDDING, HEART_RATE_CENTRE, HEART_R
 from onwrist.quantize.teaching.augment import watch_version
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
+from onwrist.signals.people.material import Material
 from onwrist.signals.people.split import check_disjoint, role
 from onwrist.signals.pulse.beats import RHYTHM_RECALL, agreement
 from onwrist.signals.pulse.clean import WINDOW_S
 from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Recording
 
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
@@ -132,6 +134,7 @@ def build(
     seed: int = 0,
     standard: Standard | None = None,
     root: Path | None = None,
+    material: Material | None = None,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -142,6 +145,7 @@ def build(
         versions: augmented versions per recording.
         hop_s: between windows of one version, in the recording's own time.
         standard: of the student that goes on learning; None makes one from these examples.
+        material: recordings of one's own, beside the open sets or in their place.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -150,12 +154,9 @@ def build(
     if encoder is not None:
         embedding_width(encoder)
     rng = np.random.default_rng(seed)
-    files = open_files(root)
-    check_disjoint([f.stem for _, f in files], _test_names(root))
-    recordings = []
-    for source, file in progress(files, "read"):
-        recording = read_recording(file)
-        recordings.append((recording, prepare(recording, file.stem, source)))
+    recordings = _sets(root, progress) if material is None or material.sets else []
+    if material is not None:
+        recordings += read_material(material, "train", progress)
     motion = [track.student for _, track in recordings if track.source == "stress_predict"]
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
@@ -201,6 +202,27 @@ def load_examples(path: Path) -> tuple[Examples, Standard]:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
     standard = Standard(**{f.name: found.get(f"standard.{f.name}") for f in fields(Standard)})
     return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
+
+
+def _sets(root: Path | None, progress: Progress) -> list[tuple[Recording, Track]]:
+    """The open sets' training recordings, prepared."""
+    files = open_files(root)
+    check_disjoint([f.stem for _, f in files], _test_names(root))
+    found = []
+    for source, file in progress(files, "read"):
+        recording = read_recording(file)
+        found.append((recording, prepare(recording, file.stem, source)))
+    return found
+
+
+def read_material(material: Material, side: str, progress: Progress = silent) -> list[tuple[Recording, Track]]:
+    """One side of somebody's own recordings, prepared: `side` is "train" or "test"."""
+    found = []
+    for item in progress([i for i in material.items if i.role == side], f"read {side}"):
+        recording = read_recording(item.path)
+        track = prepare(recording, item.path.stem, "own")
+        found.append((recording, replace(track, person=item.person, role=side)))
+    return found
 
 
 def _test_names(root: Path | None) -> list[str]:

@@ -28,6 +28,18 @@ class Item:
     role: str
 
 
+@dataclass(frozen=True)
+class Material:
+    """What a student is taught with.
+
+    Attributes:
+        items: recordings of one's own. sets: whether the open sets of ONWRIST_DATA teach as well.
+    """
+
+    items: tuple[Item, ...]
+    sets: bool
+
+
 def held_out_by_hash(person: str, share: float) -> bool:
     """Whether a person falls into the held-out share: by the name alone, so that new people change nobody's role."""
     return int.from_bytes(hashlib.sha256(person.encode()).digest()[:8], "big") / 2**64 < share
