@@ -40,7 +40,7 @@ def main(config: DeployConfig) -> int:
     from onwrist.firmware_sim.handoff.verify import verify
     from onwrist.firmware_sim.parity.gates import judge_cohort
     from onwrist.firmware_sim.parity.play import stream
-    from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
+    from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table, terminal
     from onwrist.firmware_sim.parity.sweep import stored_curves
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
@@ -70,7 +70,7 @@ def main(config: DeployConfig) -> int:
     files |= report_files(results, hub, curves)
     packed = write_bundle(config.out, files, students, "valid" if passed else "invalid")
     verdict = verify(packed)
-    print(table(results, hub))
+    print(table(results, hub, **terminal()))
     print(f"bundle: {verdict.word} ({len(verdict.lines)} checks)")
     for line in verdict.lines:
         if not line.startswith("ok"):

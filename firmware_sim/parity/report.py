@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from rich.box import SIMPLE_HEAD as HORIZONTALS
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
 from onwrist.firmware_sim.parity.parts import cells
 from onwrist.firmware_sim.parity.streamed import (
     LATENCY_QUANTILES,
+    REASONS,
     WORK_HOPS_S,
     Streamed,
     front_end_effect,
+    methods,
     rate_errors,
     summary,
 )
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
-from onwrist.firmware_sim.watch.watch import Why
 from onwrist.models.student.network import work
 from onwrist.writing import write_whole
 
+# Columns of a table that nobody looks at in a terminal: wide enough that no line breaks.
+PIPED = 200
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 
 STYLE = """
@@ -35,61 +43,149 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertic
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .pass{background:#e4f4ea}.fail{background:#fae1de}
 .badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
-.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
+.warn{background:#fbf0d4} h4{margin:1rem 0 .2rem}
+.badge.pass{background:#1f6f43}.badge.warn{background:#7a5200}.badge.fail{background:#a93226}
 .wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:0 1 calc(50% - .5rem);min-width:300px}
 """
 
 
-def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
-    """The short table of a run, for the terminal: one column a student."""
-    rows = [["", *[r.size for r in results]]]
+def table(results: list[Streamed], hub: list[dict] | None = None, *, width: int = PIPED, colour: bool = False) -> str:
+    """The table of a run, one column a student: first what a person asks, then what an engineer does.
+
+    Args:
+        width: columns of the terminal. colour: whether it shows colours.
+    """
+    sink = io.StringIO()
+    console = Console(file=sink, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     found = [summary(r) for r in results]
-    memory = [r.memory for r in results]
+    for title, rows in (
+        ("What the watch says", _person_rows(results, found)),
+        ("INT8 against float, runtime against runtime", _parity_rows(results, found)),
+        ("Size and time", _cost_rows(results, found, hub or [])),
+    ):
+        grid = Table(title=title, title_justify="left", title_style="bold", box=HORIZONTALS, pad_edge=False)
+        grid.add_column("", overflow="fold")
+        for r in results:
+            grid.add_column(escape(r.size), overflow="fold")
+        for name, values in rows:
+            grid.add_row(escape(name), *(escape(str(v)) for v in values))
+        console.print(grid)
+    for r in results:
+        word, why = r.verdict
+        style = {"PASS": "bold green", "WARN": "bold yellow", "FAIL": "bold red"}[word]
+        console.print(f"verdict, {r.size}: [{style}]{word}[/]" + (f"  {escape(why)}" if why else ""), soft_wrap=True)
+    return "\n".join(line.rstrip() for line in sink.getvalue().splitlines())
 
-    def row(name: str, cells) -> None:
-        rows.append([name, *cells])
 
-    row("TFLite file, window | stream", [f"{m.model:,} | {m.step:,} B" for m in memory])
-    row("RAM, window | stream", [f"{m.windowed_ram:,} | {m.ram:,} B" for m in memory])
-    row("MAC / 10 s, window | stream", [f"{m.work.windowed / 1e6:.1f} | {m.work.streamed / 1e6:.2f} M" for m in memory])
-    row(
-        "host latency p50 / p95 / max",
-        [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found],
-    )
-    row("real-time factor", [f"{s['real_time_factor']:,.0f}x" for s in found])
-    row("cosine to float, median / worst", [f"{s['cosine']['median']:.5f} / {s['cosine']['worst']:.5f}" for s in found])
-    for i, agreement in enumerate(found[0]["runtimes"]):
-        if i:
-            row(f"bytes equal to {TFLMStep.name}: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
-    for i, f in enumerate(results[0].firmware):
-        runs = [r.firmware[i] for r in results]
-        row(f"{f.name}: bytes that differ", [f"{x.wrong} of {x.bytes:,}" for x in runs])
-        if f.instructions:
-            row("  instructions per hop, per MAC; stack", [_count(x, r) for x, r in zip(runs, results, strict=True)])
-    row(
-        "front end, fixed | float, SNR",
-        [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found],
-    )
-    row("outputs shown of valid", [f"{s['shown_hops']:,} of {s['valid_hops']:,}" for s in found])
-    row("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found])
+def terminal() -> dict:
+    """Width and colour of standard output as `table` takes them: plain and wide where it is piped."""
+    console = Console()
+    return {"width": console.width, "colour": True} if console.is_terminal else {}
+
+
+def _person_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
+    rows: list[tuple[str, list]] = [
+        ("heart rate shown: median (5 to 95 %)", [_range(s["heart_rate_range"]) for s in found]),
+        ("outputs shown", [_share(s["shown_hops"], s["hops"]) for s in found]),
+    ]
+    for name in REASONS[1:]:
+        if any(s["reasons"][name] for s in found):
+            rows.append((f"  not: {name}", [_share(s["reasons"][name], s["hops"]) for s in found]))
+    irregular = [s["heart_rate_range"] and f"{100 * s['heart_rate_range']['irregular']:.0f} %" for s in found]
+    rows.append(("flagged irregular, of the shown", [v or "-" for v in irregular]))
+    rates = [s["heart_rate"] for s in found]
+    reference = next((r["reference"] for r in rates if r), "")
+    if not reference:
+        why = "no reference in the recording" if not results[0].reference_kind else "no reference where it shows"
+        rows.append(("error of what is shown", [why] * len(found)))
+        return rows
+    rows.append(("reference", [reference] * len(found)))
+    rows.append(("error of what is shown, INT8 (float)", [_error(r) for r in rates]))
+    for low, high in sorted({(b["low"], b["high"]) for r in rates if r for b in r["by_rate"]}):
+        rows.append((f"  true rate {low} to {high}", [_bin(r, low) for r in rates]))
+    methods = [{m["method"]: m for m in s["methods"]} for s in found]
+    for name in next((list(m) for m in methods if m), [])[1:]:
+        rows.append((f"{name}, same outputs (same share, its surest)", [_method(m.get(name)) for m in methods]))
+    return rows
+
+
+def _parity_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
+    cosines = [s["cosine"] for s in found]
+    rows: list[tuple[str, list]] = [
+        ("cosine to float, median / worst", [f"{c['median']:.5f} / {c['worst']:.5f}" for c in cosines])
+    ]
     for r in results[:1]:
         for gate in r.gates:
-            if gate.name.startswith(("AUROC", "heart-rate")):
-                values = [next((g.value for g in o.gates if g.name == gate.name), "-") for o in results]
-                row(f"{gate.name} ({gate.source})", values)
-    for entry in hub or []:
-        rows.append(
-            [
-                f"hub {entry['format']} ({entry['source'].split(' ')[0]})",
-                f"{entry['bytes']:,} B, cosine {entry['cosine_median']:.4f} / {entry['cosine_worst']:.4f}",
-                *[""] * (len(results) - 1),
-            ]
-        )
-    row("gates failed", [", ".join(g.name for g in r.gates if not g.passed) or "none" for r in results])
-    row("verdict", ["PASS" if r.passed else "FAIL" for r in results])
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+            if gate.name.startswith("embedding"):
+                rows.append((gate.name, [_value(o, gate.name) for o in results]))
+    for i, agreement in enumerate(found[0]["runtimes"]):
+        if i:
+            name = f"bytes equal to {TFLMStep.name}: {agreement['runtime']}"
+            rows.append((name, [_bytes(s["runtimes"][i]) for s in found]))
+    for i, f in enumerate(results[0].firmware):
+        runs = [r.firmware[i] for r in results]
+        rows.append((f"{f.name}: bytes that differ", [f"{x.wrong} of {x.bytes:,}" for x in runs]))
+        if f.instructions:
+            counts = [_count(x, r) for x, r in zip(runs, results, strict=True)]
+            rows.append(("  instructions per hop, per MAC; stack", counts))
+    snr = [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found]
+    rows.append(("front end, fixed | float, SNR", snr))
+    rows.append(("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found]))
+    for gate in results[0].gates:
+        if gate.name.startswith(("AUROC", "heart-rate")):
+            rows.append((f"{gate.name} ({gate.source})", [_value(o, gate.name) for o in results]))
+    return rows
+
+
+def _cost_rows(results: list[Streamed], found: list[dict], hub: list[dict]) -> list[tuple[str, list]]:
+    memory = [r.memory for r in results]
+    latency = [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found]
+    macs = [f"{m.work.windowed / 1e6:.1f} | {m.work.streamed / 1e6:.2f} M" for m in memory]
+    rows: list[tuple[str, list]] = [
+        ("TFLite file, window | stream", [f"{m.model:,} | {m.step:,} B" for m in memory]),
+        ("RAM, window | stream", [f"{m.windowed_ram:,} | {m.ram:,} B" for m in memory]),
+        ("MAC / 10 s, window | stream", macs),
+        ("host latency p50 / p95 / max", latency),
+        ("real-time factor", [f"{s['real_time_factor']:,.0f}x" for s in found]),
+    ]
+    for h in hub:
+        value = f"{h['bytes']:,} B, cosine {h['cosine_median']:.4f} / {h['cosine_worst']:.4f}"
+        rows.append((f"hub {h['format']} ({h['source'].split(' ')[0]})", [value, *[""] * (len(results) - 1)]))
+    return rows
+
+
+def _range(found: dict | None) -> str:
+    return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) BPM" if found else "nothing is shown"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} % ({part:,} of {whole:,})"
+
+
+def _error(rate: dict | None) -> str:
+    return f"{rate['int8_mae']:.2f} ({rate['float_mae']:.2f}) BPM" if rate else "-"
+
+
+def _bin(rate: dict | None, low: int) -> str:
+    found = next((b for b in rate["by_rate"] if b["low"] == low), None) if rate else None
+    if found is None:
+        return "-"
+    if found["mae"] is None:
+        return f"shown 0 of {found['outputs']:,}"
+    return f"{found['mae']:.1f} (bias {found['bias']:+.1f}), shown {found['shown']:,} of {found['outputs']:,}"
+
+
+def _method(found: dict | None) -> str:
+    if not found:
+        return "-"
+    same, surest = (
+        "-" if v is None else f"{v:.2f}" for v in (found["mae_where_watch_shows"], found["mae_at_same_share"])
+    )
+    return f"{same} ({surest}) BPM"
+
+
+def _value(r: Streamed, name: str) -> str:
+    return next((g.value for g in r.gates if g.name == name), "-")
 
 
 def _count(f: FirmwareRun, r: Streamed) -> str:
@@ -129,12 +225,12 @@ def write_report(results: list[Streamed], folder: Path) -> Path:
 
 def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None) -> str:
     """The report as HTML, pictures inside."""
-    passed = all(r.passed for r in results)
     first = results[0]
     faulty = [r for r in results if r.faults.faults]
     body = [
         f"<h1>Parity report: {_text(first.recording)}</h1>",
-        f"<p><span class='badge {_class(passed)}'>{'PASS' if passed else 'FAIL'}</span> "
+        *[_verdict(r) for r in results],
+        "<p>"
         f"{first.seconds / 60:.1f} minutes at {first.rate_hz} Hz, an output every {first.hop_s:g} s. "
         "Sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro.</p>",
         f"<p class='small'>Models: {', '.join(_text(r.size + ' ' + str(r.contract.get('digest', ''))[:12]) for r in results)}. "
@@ -179,6 +275,19 @@ def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[di
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Parity report</title>"
         f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
+    )
+
+
+def _verdict(r: Streamed) -> str:
+    word, why = r.verdict
+    found = summary(r)
+    said = f"{_range(found['heart_rate_range'])}, shown {_share(found['shown_hops'], found['hops'])}"
+    if found["heart_rate"]:
+        said += f", {found['heart_rate']['int8_mae']:.1f} BPM off {found['heart_rate']['reference']}"
+    return (
+        f"<p><span class='badge {_class(word)}'>{word}</span> <b>{_text(r.size)}</b>: {_text(said)}."
+        + (f" {_text(why)}." if why else "")
+        + "</p>"
     )
 
 
@@ -283,8 +392,8 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _class(passed: bool) -> str:
-    return "pass" if passed else "fail"
+def _class(word: str) -> str:
+    return {"pass": "pass", "PASS": "pass", "WARN": "warn", "FAIL": "fail"}.get(word, "open")
 
 
 def _image(uri: str, alt: str) -> str:
@@ -304,32 +413,81 @@ def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -
     return f"<div class='wide'><table><tr>{cells}</tr>{''.join(lines)}</table></div>"
 
 
+GROUPS = {
+    "right": "Right: what the watch shows about the person",
+    "close": "Close: INT8 says what the float student says",
+    "exact": "Exact: every runtime computes the same bytes",
+    "fits": "Fits: flash, memory and time",
+}
+
+
 def _gates(r: Streamed) -> str:
-    head = [f"{r.size}: gate", "limit", "value", "", "where from"]
-    rows = [
-        [g.name, g.limit, g.value, "pass" if g.passed else "FAIL", f"{g.source} {g.detail}".strip()] for g in r.gates
-    ]
-    return _rows(head, rows, [_class(g.passed) for g in r.gates])
+    head = ["", "asked", "found", "", "where from"]
+    parts = [f"<h3>{_text(r.size)}</h3>"]
+    for group, title in GROUPS.items():
+        gates = [g for g in r.gates if g.group == group]
+        if gates:
+            rows = [[g.name, g.limit, g.value, g.word, f"{g.source} {g.detail}".strip()] for g in gates]
+            parts.append(f"<h4>{title}</h4>" + _rows(head, rows, [_class(g.word) for g in gates]))
+    return "".join(parts)
 
 
 def _rates(results: list[Streamed]) -> str:
-    rows = []
+    parts = []
     for r in results:
         rate = rate_errors(r)
-        if rate:
-            rows.append(
-                [
-                    r.size,
-                    rate["reference"],
-                    f"{100 * rate['share']:.0f} %",
-                    f"{rate['float_mae']:.2f}",
-                    f"{rate['int8_mae']:.2f}",
-                    f"{rate['difference']:+.3f}",
-                ]
-            )
-    if not rows:
-        return "<p class='small'>The recording has no heart-rate reference.</p>"
-    return _rows(["heart rate", "reference", "hops called good", "float MAE, BPM", "INT8 MAE, BPM", "difference"], rows)
+        if not rate:
+            continue
+        bins = [
+            [
+                f"{b['low']} to {b['high']}", f"{b['outputs']:,}", f"{b['shown']:,}",
+                "-" if b["mae"] is None else f"{b['mae']:.2f}", "-" if b["bias"] is None else f"{b['bias']:+.2f}",
+                f"{b['mae_all']:.2f}",
+            ]
+            for b in rate["by_rate"]
+        ]  # fmt: skip
+        bins.append(
+            [
+                "all", f"{int(r.judged.sum()):,}", f"{rate['hops']:,}", f"{rate['int8_mae']:.2f} (float {rate['float_mae']:.2f})",
+                f"{rate['bias']:+.2f}", f"{rate['mae_all']:.2f}",
+            ]
+        )  # fmt: skip
+        head = [
+            "true rate, BPM",
+            "outputs",
+            "shown",
+            "mean error of the shown",
+            "bias of the shown",
+            "mean error of all",
+        ]
+        parts.append(f"<h3>{_text(r.size)}, against {_text(rate['reference'])}</h3>" + _rows(head, bins))
+        found = methods(r)
+        if found:
+            names = [
+                "method",
+                "answers",
+                "error on the outputs that the watch shows",
+                "on as many, its surest",
+                "on all it answers",
+            ]
+            rows = [
+                [m["method"], f"{100 * m['answered']:.0f} %"]
+                + [_bpm(m[k]) for k in ("mae_where_watch_shows", "mae_at_same_share", "mae_all")]
+                for m in found
+            ]
+            parts.append(_rows(names, rows))
+            parts.append(_image(pictures.risk_coverage(r, found), "error against the share of outputs that are shown"))
+    if not parts:
+        return "<p class='small'>The recording has no heart-rate reference: whether what is shown is right is not judged.</p>"
+    note = (
+        "<p class='small'>Baselines see the same counts, the ten seconds before each output, and nothing after. One "
+        "recording is one person: nothing here says how people differ.</p>"
+    )
+    return note + "".join(parts)
+
+
+def _bpm(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _agreements(r: Streamed) -> str:
@@ -379,11 +537,11 @@ def _samples(results: list[Streamed]) -> str:
         values = {**asdict(r.counters), "sent": r.sent}
         water, shown = f"{r.high_water} of {r.ring_capacity}", f"{int(r.shown.sum())} of {len(r.hops)}"
         rows.append([r.size, *[f"{values[n]:,}" for n in names], r.saturated, water, shown])
-    reasons = [[r.size, *[int(np.sum(r.why & w.value > 0)) for w in Why]] for r in results]
+    reasons = [[name, *[_share(r.reasons[name], len(r.hops)) for r in results]] for name in REASONS]
     return (
         _rows(head, rows)
         + "<p class='small'>received = used + gated + pending + dropped + discarded. Bridged samples are made up.</p>"
-        + _rows(["outputs not shown, by reason", *[str(w.name).lower() for w in Why]], reasons)
+        + _rows(["outputs, each once", *[r.size for r in results]], reasons)
     )
 
 
