@@ -74,6 +74,11 @@ def test_cohort_gates_need_the_whole_interval_and_the_same_model():
     assert not all(g.passed for g in cohort_gates(cohort_result(high=0.006), "measured", ""))
     assert not all(g.passed for g in cohort_gates(cohort_result(bpm=0.2), "measured", ""))
     assert not any(g.passed for g in cohort_gates(cohort_result(), "stored", "", current=False))
+    few = [
+        g for g in cohort_gates(cohort_result(low=float("nan"), high=float("nan")), "measured", "") if "AUROC" in g.name
+    ]
+    assert not any(g.passed for g in few)
+    assert all("too few people" in g.value for g in few)
 
 
 def test_stored_results_are_of_the_shipped_integers(artifacts, monkeypatch, tmp_path):

@@ -28,6 +28,7 @@ from onwrist.firmware_sim.runtimes.hop import (
     time_major,
 )
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
+from onwrist.models.bench.subsets import text
 from onwrist.quantize.judging.evaluate import (
     EVALUATION_SETS,
     Evaluation,
@@ -290,14 +291,14 @@ def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True)
             Gate(
                 f"AUROC difference, {name}",
                 f"interval inside +-{100 * AUROC_POINTS:g} point",
-                f"{100 * d:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]",
+                text([100 * v for v in (d, low, high)], 2),
                 low >= -AUROC_POINTS and high <= AUROC_POINTS,
                 source,
                 detail,
             )
         )
     d, low, high = found["heart_rate"]["difference"]
-    limit, value = f"<= {HEART_RATE_BPM} BPM", f"{d:+.3f} [{low:+.3f}, {high:+.3f}]"
+    limit, value = f"<= {HEART_RATE_BPM} BPM", text((d, low, high))
     gates.append(Gate("heart-rate MAE difference", limit, value, d <= HEART_RATE_BPM, source, detail))
     return [replace(gate, passed=gate.passed and current) for gate in gates]
 
