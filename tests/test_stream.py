@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -74,9 +75,10 @@ def test_stream_of_a_real_recording(streamed):
 def test_report_is_one_page_with_everything_inside(streamed):
     html = page([streamed])
     assert html.count("data:image/png;base64,") == 8
-    assert not re.search(r"(src|href)='(?!data:)", html)
+    assert not re.search(r"""(src|href)=['"](?!data:|#)""", html)  # nothing is fetched
+    assert html.index(streamed.verdict[0]) < html.index("data:image/png")  # the verdict comes first
     for gate in streamed.gates:
-        assert gate.name in html
+        assert gate.name in unescape(html)
     text = table([streamed])
     assert f"verdict, {streamed.size}: {streamed.verdict[0]}" in text
     assert "median (5 to 95 %)" in text

@@ -90,10 +90,9 @@ class Gate:
 
 def verdict(gates: list[Gate]) -> tuple[str, str]:
     """(PASS, WARN or FAIL, the reason in words) of all gates together; no gate at all is a failure."""
-    for word in ("FAIL", "WARN"):
-        found = [g for g in gates if g.word == word]
-        if found:
-            return word, "; ".join(f"{g.name}: {g.value} (asked: {g.limit})" for g in found)
+    against = [g for word in ("FAIL", "WARN") for g in gates if g.word == word]
+    if against:
+        return against[0].word, "; ".join(f"{g.name}: {g.value} (asked: {g.limit})" for g in against)
     if not gates:
         return "FAIL", "nothing was judged"
     open_ones = [g for g in gates if not g.judged]

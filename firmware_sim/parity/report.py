@@ -6,9 +6,12 @@ import html
 import io
 import json
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from rich.box import SIMPLE_HEAD as HORIZONTALS
 from rich.console import Console
 from rich.markup import escape
@@ -34,19 +37,7 @@ from onwrist.writing import write_whole
 # Columns of a table that nobody looks at in a terminal: wide enough that no line breaks.
 PIPED = 200
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
-
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.pass{background:#e4f4ea}.fail{background:#fae1de}
-.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
-.warn{background:#fbf0d4} h4{margin:1rem 0 .2rem}
-.badge.pass{background:#1f6f43}.badge.warn{background:#7a5200}.badge.fail{background:#a93226}
-.wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:0 1 calc(50% - .5rem);min-width:300px}
-"""
+TEMPLATES = Path(str(files("onwrist.firmware_sim.parity"))) / "templates"
 
 
 def table(results: list[Streamed], hub: list[dict] | None = None, *, width: int = PIPED, colour: bool = False) -> str:
@@ -224,71 +215,98 @@ def write_report(results: list[Streamed], folder: Path) -> Path:
 
 
 def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None) -> str:
-    """The report as HTML, pictures inside."""
+    """The report as HTML, pictures and style inside: a sentence, a card for each student, then what it rests on."""
     first = results[0]
-    faulty = [r for r in results if r.faults.faults]
-    body = [
-        f"<h1>Parity report: {_text(first.recording)}</h1>",
-        *[_verdict(r) for r in results],
-        "<p>"
-        f"{first.seconds / 60:.1f} minutes at {first.rate_hz} Hz, an output every {first.hop_s:g} s. "
-        "Sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro.</p>",
-        f"<p class='small'>Models: {', '.join(_text(r.size + ' ' + str(r.contract.get('digest', ''))[:12]) for r in results)}. "
-        "Latencies are of this host and rank runtimes; they are not a device's. Numbers are measured in this run unless "
-        "marked as stored or estimated.</p>",
-        _faults(first),
-        "<h2>Gates</h2>",
-        *[_gates(r) for r in results],
-        "<h2>What the watch says</h2>",
-        *[
-            f"<h3>{_text(r.size)}</h3>{_image(pictures.overview(r), 'heart rate, quality and irregularity over time')}"
-            for r in results
-        ],
-        _image(pictures.wave(first), "model input"),
-        _rates(results),
-        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty],
-        "<h2>INT8 against float</h2>",
-        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.similarity(r), 'cosine over time')}" for r in results],
-        "<h2>Runtime against runtime, stream against window</h2>",
-        "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>",
-        *[_agreements(r) for r in results],
-        _firmware(results),
-        "<h2>Front end: fixed point against float</h2>",
-        _front_end(results),
-        "<h2>Memory and work, streamed and recomputed</h2>",
-        _image(pictures.memory(results), "memory by component"),
-        _memory(results),
-        _work(results),
-        "<h2>Time</h2>",
-        "<div class='pair'>"
-        + _image(pictures.work(results), "work by hop")
-        + _image(pictures.latency(results), "latency histogram")
-        + "</div>",
-        _parts(results),
-        "<h3>On this host</h3>",
-        _latency(results),
-        "<h2>Where every sample went</h2>",
-        _samples(results),
-        *[_curves(c) for c in curves or []],
-        _hub(hub or []),
-    ]
+    pieces = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )  # fmt: skip
+    return pieces.get_template("report.html.j2").render(
+        title=f"{first.recording}: what the watch says, and whether the firmware says the same",
+        style=Markup((TEMPLATES / "report.css").read_text()), sentence=_sentence(results), cards=[_card(r) for r in results],
+        sections=_sections(results, hub or [], curves or []),
+        footer=f"Models: {', '.join(r.size + ' ' + str(r.contract.get('digest', ''))[:12] for r in results)}. Latencies are of this "
+        "host and rank runtimes; they are not a device's. Numbers are measured in this run unless marked as stored or estimated.",
+    )  # fmt: skip
+
+
+def _sentence(results: list[Streamed]) -> str:
+    """The verdict in a sentence."""
+    r = results[0]
+    words = {x.size: x.verdict[0] for x in results}
+    how = "; ".join(f"{size} {WORDS[word]}" for size, word in words.items())
     return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Parity report</title>"
-        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
+        f"{how[0].upper()}{how[1:]}. {r.seconds / 60:.1f} minutes of {r.recording} at {r.rate_hz} Hz, an output every {r.hop_s:g} s: "
+        "sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro."
     )
 
 
-def _verdict(r: Streamed) -> str:
+WORDS = {"PASS": "holds every gate", "WARN": "holds, with a warning", "FAIL": "fails"}
+
+
+def _card(r: Streamed) -> dict:
     word, why = r.verdict
-    found = summary(r)
-    said = f"{_range(found['heart_rate_range'])}, shown {_share(found['shown_hops'], found['hops'])}"
-    if found["heart_rate"]:
-        said += f", {found['heart_rate']['int8_mae']:.1f} BPM off {found['heart_rate']['reference']}"
-    return (
-        f"<p><span class='badge {_class(word)}'>{word}</span> <b>{_text(r.size)}</b>: {_text(said)}."
-        + (f" {_text(why)}." if why else "")
-        + "</p>"
+    found, memory = summary(r), r.memory
+    rest = sorted(((n, c) for n, c in r.reasons.items() if n != REASONS[0] and c), key=lambda pair: -pair[1])
+    facts = [("heart rate shown", _range(found["heart_rate_range"]))]
+    facts.append(("outputs shown", _share(found["shown_hops"], found["hops"])))
+    if rest:
+        facts.append(("why not the rest", "; ".join(f"{n} {100 * c / len(r.hops):.0f} %" for n, c in rest)))
+    rate = found["heart_rate"]
+    facts.append(
+        ("error of the shown", f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference")
     )
+    if found["heart_rate_range"]:
+        facts.append(("flagged irregular", f"{100 * found['heart_rate_range']['irregular']:.0f} % of the shown"))
+    facts.append(("flash, RAM (stream)", f"{memory.step:,} B, {memory.ram:,} B"))
+    counted = [f for f in r.firmware if f.instructions]
+    if counted:
+        low, high = min(f.instructions for f in counted), max(f.instructions for f in counted)
+        facts.append(("instructions a hop", f"{low:,} to {high:,}" if low != high else f"{low:,}"))
+    times = [1e3 * s for c in r.costs if c.seconds for s in c.seconds]
+    if times:
+        facts.append(("time a hop (estimate)", f"{min(times):.1f} to {max(times):.1f} ms, by part"))
+    return {"size": r.size, "word": word, "kind": _class(word), "why": why, "facts": facts}
+
+
+def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> list[dict]:
+    first = results[0]
+
+    def each(picture, alt: str) -> str:
+        return "".join(f"<h3>{_text(r.size)}</h3>{_image(picture(r), alt)}" for r in results)
+
+    def section(name: str, title: str, body: str, *details: tuple[str, str]) -> dict:
+        return {
+            "id": name, "title": title, "body": Markup(body),
+            "details": [(n, Markup(text)) for n, text in details if text],
+        }  # fmt: skip
+
+    faulty = [r for r in results if r.faults.faults]
+    faults = "".join(f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty)
+    pair = "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>"
+    time = _image(pictures.work(results), "work by hop") + _image(pictures.latency(results), "latency histogram")
+    found = [
+        section("says", "What the watch says", each(pictures.overview, "heart rate, quality and irregularity over time")
+                + _image(pictures.wave(first), "model input, best and worst minute")),
+        section("right", "Is it right?", _rates(results)),
+        section("gates", "Gates", "".join(_gates(r) for r in results)),
+    ]  # fmt: skip
+    if faulty:
+        found.append(section("faults", f"Faults, seed {first.faults.plain()['seed']}", _faults(first) + faults))
+    found += [
+        section("close", "INT8 against float", each(pictures.similarity, "cosine over time"),
+                ("Front end: fixed point against float", _front_end(results))),
+        section("exact", "Runtime against runtime, stream against window", pair,
+                *[(f"Bytes, {r.size}", _agreements(r)) for r in results], ("Firmware in C", _firmware(results))),
+        section("fits", "Memory, work and time", _image(pictures.memory(results), "memory by component")
+                + f"<div class='pair'>{time}</div>", ("Memory, part by part", _memory(results)), ("Work by hop", _work(results)),
+                ("Microcontrollers", _parts(results)), ("On this host", _latency(results))),
+        section("samples", "Where every sample and every output went", _samples(results)),
+    ]  # fmt: skip
+    if curves:
+        found.append(section("curves", "Faults by strength", "".join(_curves(c) for c in curves)))
+    if hub:
+        found.append(section("hub", "The encoder itself", _hub(hub)))
+    return found
 
 
 def _faults(r: Streamed) -> str:
@@ -296,7 +314,7 @@ def _faults(r: Streamed) -> str:
     if not plain["fault"]:
         return ""
     rows = [[f.pop("kind"), ", ".join(f"{k} {v:g}" for k, v in f.items())] for f in plain["fault"]]
-    return f"<h2>Faults, seed {plain['seed']}</h2>" + _rows(["kind", "settings"], rows)
+    return _rows(["kind", "settings"], rows)
 
 
 def _firmware(results: list[Streamed]) -> str:
@@ -323,7 +341,7 @@ def _firmware(results: list[Streamed]) -> str:
         "<p class='small'>Counts are of instructions on an emulated core, front end included, not of cycles. Flash is the "
         "whole image: code, weights and tables.</p>"
     )
-    return "<h2>Firmware</h2>" + note + _rows(head, rows)
+    return note + _rows(head, rows)
 
 
 def _front_end(results: list[Streamed]) -> str:
@@ -381,7 +399,7 @@ def _parts(results: list[Streamed]) -> str:
 
 def _curves(found: dict) -> str:
     return (
-        f"<h2>Faults by strength: {_text(found['size'])}</h2>"
+        f"<h3>{_text(found['size'])}</h3>"
         f"<p class='small'>{_text(found['source'])}; {_text(found['data'])}. Blue: heart-rate error of what is shown, "
         "against the ECG, with the 95 % interval over people. Amber: share of outputs that are shown.</p>"
         + _image(pictures.curves(found), "heart-rate error and share shown by strength of each fault")
@@ -401,7 +419,7 @@ def _image(uri: str, alt: str) -> str:
 
 
 def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -> str:
-    cells = "".join(f"<th{'' if i == 0 else ' class=n'}>{_text(h)}</th>" for i, h in enumerate(head))
+    cells = "".join(f"<th scope=col{'' if i == 0 else ' class=n'}>{_text(h)}</th>" for i, h in enumerate(head))
     lines = []
     for k, row in enumerate(rows):
         kind = f" class='{classes[k]}'" if classes else ""
@@ -410,7 +428,7 @@ def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -
             + "".join(f"<td{'' if i == 0 else ' class=n'}>{_text(c)}</td>" for i, c in enumerate(row))
             + "</tr>"
         )
-    return f"<div class='wide'><table><tr>{cells}</tr>{''.join(lines)}</table></div>"
+    return f"<div class='wide'><table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
 GROUPS = {
@@ -531,12 +549,10 @@ def _samples(results: list[Streamed]) -> str:
     names = [
         "sent", "received", "used", "gated", "pending", "dropped", "discarded", "bridged", "resets", "missed", "backlog",
     ]  # fmt: skip
-    head = ["", *names, "at a rail", "ring high water", "hops shown"]
-    rows = []
-    for r in results:
-        values = {**asdict(r.counters), "sent": r.sent}
-        water, shown = f"{r.high_water} of {r.ring_capacity}", f"{int(r.shown.sum())} of {len(r.hops)}"
-        rows.append([r.size, *[f"{values[n]:,}" for n in names], r.saturated, water, shown])
+    values = [{**asdict(r.counters), "sent": r.sent, "at a rail of the converter": r.saturated} for r in results]
+    rows = [[n, *[f"{v[n]:,}" for v in values]] for n in (*names, "at a rail of the converter")]
+    rows.append(["most in the ring", *[f"{r.high_water} of {r.ring_capacity}" for r in results]])
+    head = ["samples", *[r.size for r in results]]
     reasons = [[name, *[_share(r.reasons[name], len(r.hops)) for r in results]] for name in REASONS]
     return (
         _rows(head, rows)
@@ -559,6 +575,4 @@ def _hub(hub: list[dict]) -> str:
         ]
         for h in hub
     ]
-    return "<h2>The encoder itself (hub, application processor)</h2>" + _rows(
-        ["format", "size", "cosine to float, median", "worst", "windows", "where from"], rows
-    )
+    return _rows(["format", "size", "cosine to float, median", "worst", "windows", "where from"], rows)
