@@ -61,7 +61,7 @@ def main(config: StreamConfig) -> int:
     from onwrist.firmware_sim.parity.gates import judge_cohort
     from onwrist.firmware_sim.parity.parts import find_part, hop_seconds
     from onwrist.firmware_sim.parity.play import stream
-    from onwrist.firmware_sim.parity.report import table, write_report
+    from onwrist.firmware_sim.parity.report import table, terminal, write_report
     from onwrist.firmware_sim.watch.faults import parse_faults, read_faults
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
@@ -78,7 +78,7 @@ def main(config: StreamConfig) -> int:
     if config.cohort:
         result.gates += judge_cohort(artifacts, bar)
     path = write_report([result], config.out)
-    print(table([result]))
+    print(table([result], **terminal()))
     say(f"report: {path}")
     return 0 if result.passed else GATE_FAILED
 

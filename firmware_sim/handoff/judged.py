@@ -19,7 +19,7 @@ from onwrist.firmware_sim.parity.gates import (
     budget_gates,
     byte_gate,
     cohort_gates,
-    cosine_gates,
+    error_gates,
     front_end_gates,
     stored_path,
 )
@@ -53,10 +53,14 @@ def _judge_run(run: dict, s: Student) -> list[Row]:
     said = {gate["name"]: gate for gate in run["gates"]}
     measured = {gate.name: gate for gate in _measured(run, s.size)}
     ours = measured | {gate.name: gate for gate in _stored(s)}
-    lies = [name for name, gate in ours.items() if name in said and said[name]["passed"] is not gate.passed]
+    lies = [
+        name
+        for name, gate in ours.items()
+        if name in said and (said[name]["passed"], said[name]["severity"]) != (gate.passed, gate.severity)
+    ]
     lies += [n for n, g in measured.items() if n in said and (said[n]["limit"], said[n]["value"]) != (g.limit, g.value)]
     missing = [name for name in ours if name not in said]
-    failed = [gate["name"] for gate in run["gates"] if gate["passed"] is not True]
+    failed = [gate["name"] for gate in run["gates"] if gate["passed"] is not True and gate.get("severity") != "warn"]
     sizes = run["memory"]["model"], run["memory"]["step"]
     there = len(s.files[WINDOW]), len(s.files[STEP])
     problems = [
@@ -87,7 +91,7 @@ def _measured(run: dict, size: str) -> list[Gate]:
     memory = {k: run["memory"][k] for k in Memory.__dataclass_fields__}
     gates = [
         byte_gate(agreements, int(run["hops"])),
-        *cosine_gates(float(run["cosine"]["median"]), float(run["cosine"]["worst"]), "stream"),
+        *error_gates(**{k: run["embedding_error"][k] for k in ("usual", "worst", "shown")}),
         *front_end_gates(front),
         *budget_gates(size, Memory(**{**memory, "work": Work(**memory["work"])})),
     ]

@@ -108,4 +108,4 @@ def firmware_gate(runs: list[FirmwareRun]) -> Gate:
     passed = len(runs) == 1 + len(CORES) and all(r.wrong == 0 and r.hops > 0 for r in runs)
     value = ", ".join(f"{r.name.removeprefix('firmware C, ')} {r.wrong}" for r in runs)
     detail = f"{runs[0].bytes:,} bytes each, from ADC counts" if runs else ""
-    return Gate("firmware C, native and emulated: bytes that differ", "0", value, passed, detail=detail)
+    return Gate("firmware C, native and emulated: bytes that differ", "0", value, passed, detail=detail, group="exact")

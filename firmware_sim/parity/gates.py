@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from onwrist.firmware_sim.runtimes.hop import (
     time_major,
 )
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
+from onwrist.models.bench.subsets import text
 from onwrist.quantize.judging.evaluate import (
     EVALUATION_SETS,
     Evaluation,
@@ -36,12 +38,16 @@ from onwrist.quantize.judging.evaluate import (
     run_integers,
     run_torch,
 )
+from onwrist.quantize.judging.useful import floors
 from onwrist.resources import WEIGHTS
 from onwrist.signals.front_end.fixed import FrontEndParity
 from onwrist.signals.people.cohort import Progress, data_root, silent
 
 # An embedding that turns by more than this is another embedding to a linear probe (0.999 is 2.6 degrees).
 COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
+# The same as a length, in units of the usual size of an embedding: sqrt(2 - 2 cosine). A worst cosine of all is decided
+# by an output next to the origin, where it is mostly rounding and turns with the last digit of a file; a length is not.
+USUAL_ERROR, WORST_ERROR = 0.0447, 0.1414
 # The paired interval of the AUROC difference has to lie inside half a point.
 AUROC_POINTS = 0.005
 HEART_RATE_BPM = 0.1
@@ -60,6 +66,9 @@ class Gate:
         name: what is asked. limit, value: as text for people.
         passed: whether it holds.
         source: 'measured', or 'stored' with data set, date and model digest in `detail`.
+        severity: what it means if it does not hold: the run fails, or carries a warning.
+        judged: False where there was nothing to judge by; `value` then says why.
+        group: what it speaks of: the same bytes everywhere, INT8 close to float, right about the person, fits the part.
     """
 
     name: str
@@ -68,6 +77,27 @@ class Gate:
     passed: bool
     source: str = "measured"
     detail: str = ""
+    severity: Literal["fail", "warn"] = "fail"
+    judged: bool = True
+    group: Literal["exact", "close", "right", "fits"] = "close"
+
+    @property
+    def word(self) -> str:
+        """pass, WARN, FAIL, or not judged."""
+        if not self.judged:
+            return "not judged"
+        return "pass" if self.passed else self.severity.upper()
+
+
+def verdict(gates: list[Gate]) -> tuple[str, str]:
+    """(PASS, WARN or FAIL, the reason in words) of all gates together; no gate at all is a failure."""
+    against = [g for word in ("FAIL", "WARN") for g in gates if g.word == word]
+    if against:
+        return against[0].word, "; ".join(f"{g.name}: {g.value} (asked: {g.limit})" for g in against)
+    if not gates:
+        return "FAIL", "nothing was judged"
+    open_ones = [g for g in gates if not g.judged]
+    return "PASS", "; ".join(f"{g.name}: {g.value}" for g in open_ones)
 
 
 @dataclass(frozen=True)
@@ -171,7 +201,7 @@ def byte_gate(rows: list[Agreement], hops: int) -> Gate:
     passed = {r.runtime for r in exact} == set(EXACT) and hops > 0 and all(r.equal == 1.0 for r in exact)
     value = ", ".join(f"{r.runtime} {100 * r.equal:.4f} %" for r in exact)
     name = "stream and window, every firmware runtime: same bytes"
-    return Gate(name, "100 %", value, passed, detail=f"{hops} hops, 259 bytes each")
+    return Gate(name, "100 %", value, passed, detail=f"{hops} hops", group="exact")
 
 
 def front_end_gates(parity: FrontEndParity) -> list[Gate]:
@@ -197,6 +227,41 @@ def cosine_gates(median: float, worst: float, what: str, source: str = "measured
     ]
 
 
+def embedding_gates(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> list[Gate]:
+    """INT8 against float over what is shown: usual and worst error of the embedding, in units of its usual size.
+
+    Args:
+        int8, real: (n, d) embeddings in real units. shown: (n,) bool; where nothing is shown there is nothing to judge.
+    """
+    return error_gates(**embedding_errors(int8, real, shown))
+
+
+def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> dict:
+    """What `embedding_gates` judges, as plain values: usual and worst error, and of how many outputs."""
+    if not shown.any():
+        return {"usual": None, "worst": None, "shown": 0}
+    size = float(np.median(np.linalg.norm(real[shown], axis=1)))
+    error = np.linalg.norm(int8[shown].astype(np.float64) - real[shown], axis=1) / max(size, 1e-9)
+    return {"usual": float(np.median(error)), "worst": float(error.max()), "shown": int(shown.sum())}
+
+
+def error_gates(usual: float | None, worst: float | None, shown: int) -> list[Gate]:
+    """The same from the two errors over `shown` outputs."""
+    names = ("embedding, INT8 to float, usual error", "embedding, INT8 to float, worst error")
+    limits = (USUAL_ERROR, WORST_ERROR)
+    asked = [f"<= {100 * limit:.1f} % of its size" for limit in limits]
+    if not shown:
+        return [
+            Gate(n, a, "not judged: nothing is shown", True, judged=False) for n, a in zip(names, asked, strict=True)
+        ]
+    found = (usual, worst)
+    detail = f"{shown:,} outputs that are shown"
+    return [
+        Gate(n, a, f"{100 * v:.1f} %", v <= limit, detail=detail)
+        for n, a, v, limit in zip(names, asked, found, limits, strict=True)
+    ]
+
+
 def budget_gates(size: str, memory: Memory) -> list[Gate]:
     """Flash, activations and streamed work against the size's budget, as a window and as a stream."""
     budget = BUDGETS.get(size)
@@ -208,10 +273,12 @@ def budget_gates(size: str, memory: Memory) -> list[Gate]:
         ("activations, window", memory.activations, budget.activations, "B"),
         ("activations, stream", memory.step_activations, budget.activations, "B"),
     ]
-    gates = [Gate(n, f"<= {limit:,} {unit}", f"{v:,} {unit}", v <= limit) for n, v, limit, unit in rows]
+    gates = [Gate(n, f"<= {limit:,} {unit}", f"{v:,} {unit}", v <= limit, group="fits") for n, v, limit, unit in rows]
     if budget.streamed_macs:
         macs, limit = memory.work.streamed / 1e6, budget.streamed_macs / 1e6
-        gates.append(Gate("work per 10 s, stream", f"<= {limit:g} MMAC", f"{macs:.2f} MMAC", macs <= limit))
+        gates.append(
+            Gate("work per 10 s, stream", f"<= {limit:g} MMAC", f"{macs:.2f} MMAC", macs <= limit, group="fits")
+        )
     return gates
 
 
@@ -236,14 +303,14 @@ def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True)
             Gate(
                 f"AUROC difference, {name}",
                 f"interval inside +-{100 * AUROC_POINTS:g} point",
-                f"{100 * d:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]",
+                text([100 * v for v in (d, low, high)], 2),
                 low >= -AUROC_POINTS and high <= AUROC_POINTS,
                 source,
                 detail,
             )
         )
     d, low, high = found["heart_rate"]["difference"]
-    limit, value = f"<= {HEART_RATE_BPM} BPM", f"{d:+.3f} [{low:+.3f}, {high:+.3f}]"
+    limit, value = f"<= {HEART_RATE_BPM} BPM", text((d, low, high))
     gates.append(Gate("heart-rate MAE difference", limit, value, d <= HEART_RATE_BPM, source, detail))
     return [replace(gate, passed=gate.passed and current) for gate in gates]
 
@@ -273,6 +340,37 @@ def judge_cohort(artifacts: Artifacts, progress: Progress = silent) -> list[Gate
         "" if same else ", OTHER MODEL"
     )
     return cohort_gates(stored["result"], "stored", detail, current=same)
+
+
+def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
+    """Every answer of the INT8 student above its floor on held-out people: no pass for a student that knows nothing.
+
+    An answer that is no better than a constant fails; one that too few people can speak for carries a warning.
+    """
+    found = floors(run_integers(artifacts.model, data.x), data)
+    if not found:
+        return [Gate("answers above their floors", "each", f"not judged: {data.name} have no labels", True, judged=False, group="right")]  # fmt: skip
+    people = f"{data.name}, {len(np.unique(data.person))} people"
+    asked = {"value": "below the best constant's error", "auroc": "above chance"}
+    return [
+        Gate(
+            f"{f.answer.replace('_', ' ')} above its floor", asked[f.kind], f.words, f.above, detail=people,
+            severity="warn" if f.margin.low is None and not f.flat else "fail", group="right",
+        )
+        for f in found
+    ]  # fmt: skip
+
+
+def judge_people(artifacts: Artifacts, own: Evaluation | None, progress: Progress = silent) -> list[Gate]:
+    """Gates on held-out people: those of a spec where it names some, else the labelled cohort's and the floors.
+
+    Args:
+        own: held-out people of somebody's own recordings.
+    """
+    if own is not None:
+        return floor_gates(artifacts, own)
+    data = evaluation(artifacts.student.config.context, progress=progress)
+    return [*judge_cohort(artifacts, progress), *floor_gates(artifacts, data)]
 
 
 def cohort_comparison(artifacts: Artifacts, data: Evaluation) -> dict:

@@ -56,7 +56,9 @@ def overview(result: Streamed) -> str:
     )
     top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=2.5, label="INT8, quality good")
     top.set_ylabel("heart rate, BPM")
-    top.set_ylim(30, 190)
+    seen = np.concatenate([rate[result.valid], result.reference_bpm[np.isfinite(result.reference_bpm)]])
+    if len(seen):
+        top.set_ylim(max(0, seen.min() - 10), seen.max() + 25)  # room for the legend
     top.legend(loc="upper right", ncols=3, markerscale=3)
     top.set_title(f"{result.recording}: what the watch says over {result.seconds / 60:.0f} minutes")
     for name, colour in (("quality", GREEN), ("irregular", RED)):
@@ -67,6 +69,37 @@ def overview(result: Streamed) -> str:
     bottom.set_xlabel("minutes")
     bottom.legend(loc="upper right", ncols=2)
     _shade_invalid(result, (top, bottom))
+    return _uri(figure)
+
+
+def risk_coverage(result: Streamed, found: list[dict]) -> str:
+    """Mean error against the share of outputs shown, if the surest are shown first: the watch's quality, each baseline's
+    own confidence; the watch's own threshold marked.
+
+    Args:
+        found: of `streamed.methods`.
+    """
+    figure, axis = plt.subplots(figsize=(7.5, 3.2))
+    for method, colour, style in zip(found, (BLUE, AMBER, GREEN, RED, INK), ("-", "--", "-.", ":", "--"), strict=False):
+        points = method["risk_coverage"]
+        axis.plot(
+            [100 * s for s, _ in points],
+            [e for _, e in points],
+            style,
+            marker="o",
+            ms=3,
+            color=colour,
+            label=method["method"],
+        )
+    axis.plot(
+        100 * found[0]["share"], found[0]["mae_where_watch_shows"], "s", ms=7, color=BLUE, label="the watch's threshold"
+    )
+    axis.set_xlabel("outputs shown, % of those with a reference")
+    axis.set_ylabel("mean error of the shown, BPM")
+    axis.set_ylim(bottom=0)
+    axis.set_xlim(0, 102)
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.set_title(f"{result.size}: error against share shown")
     return _uri(figure)
 
 
@@ -112,8 +145,8 @@ def similarity(result: Streamed) -> str:
     figure, axis = plt.subplots(figsize=(10.5, 2.3))
     distance = np.maximum(1 - result.similarity, 1e-6)
     axis.semilogy(result.time_s / 60, np.where(result.valid, distance, np.nan), ".", color=BLUE, ms=2)
-    axis.axhline(1 - COSINE_MEDIAN, color=GREEN, lw=1, label=f"median gate {COSINE_MEDIAN}")
-    axis.axhline(1 - COSINE_WORST, color=RED, lw=1, label=f"worst gate {COSINE_WORST}")
+    axis.axhline(1 - COSINE_MEDIAN, color=GREEN, lw=1, label=f"cosine {COSINE_MEDIAN}")
+    axis.axhline(1 - COSINE_WORST, color=RED, lw=1, label=f"cosine {COSINE_WORST}")
     axis.set_ylabel("1 - cosine")
     axis.set_xlabel("minutes")
     axis.invert_yaxis()

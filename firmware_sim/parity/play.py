@@ -17,12 +17,14 @@ from onwrist.firmware_sim.parity.gates import (
     budget_gates,
     byte_gate,
     compare_runtimes,
-    cosine_gates,
+    embedding_gates,
     front_end_gates,
 )
 from onwrist.firmware_sim.parity.memory import measure
 from onwrist.firmware_sim.parity.parts import PARTS, cost
-from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.firmware_sim.parity.reference import reference_rate
+from onwrist.firmware_sim.parity.rightness import baseline_rates, right_gates
+from onwrist.firmware_sim.parity.streamed import REASONS, Streamed, reason
 from onwrist.firmware_sim.parity.watch_in_c import run_watch_everywhere, watch_gate
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TorchFloat
@@ -34,37 +36,11 @@ from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import compare_front_ends, design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
-from onwrist.signals.pulse.beats import MIN_INTERVALS, Beats, detect_r_peaks, intervals
-from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
+from onwrist.signals.pulse.baselines import methods
 from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
 MIN_HOPS = 3
-
-
-def reference_rate(recording: Recording, time_s: np.ndarray) -> tuple[np.ndarray, str]:
-    """Heart rate of the last 10 s at each time: from the ECG, else from the device's own estimate, else NaN."""
-    out = np.full(len(time_s), np.nan)
-    if recording.ecg is not None:
-        r = recording.labels.get("rpeaks")
-        if r is not None:
-            r = np.asarray(r) / recording.ecg.rate_hz
-        else:
-            r = detect_r_peaks(fill_gaps(recording.ecg.samples), recording.ecg.rate_hz)
-        beats = Beats(r, np.zeros(0), 0.0)
-        for i, t in enumerate(time_s):
-            rr = intervals(beats.r, t - WINDOW_S, t)
-            if len(rr) >= MIN_INTERVALS:
-                out[i] = 60.0 / rr.mean()
-        return out, "ECG"
-    if "hr_e4" in recording.labels:
-        offset = float(recording.labels.get("hr_t0_unix", 0.0)) - (recording.start_unix or 0.0)
-        hr = np.asarray(recording.labels["hr_e4"], np.float64)
-        index = np.round(time_s - offset).astype(int)
-        inside = (index >= 0) & (index < len(hr))
-        out[inside] = hr[index[inside]]
-        return out, "the device's own estimate (no ECG)"
-    return out, ""
 
 
 def stream(
@@ -83,7 +59,7 @@ def stream(
             whole watch, from the bursts on.
 
     Raises:
-        RecordingError: too short for a few outputs.
+        RecordingError: no output to speak of; it names the reason that most outputs have.
     """
     sensor = Sensor(recording, config.sensor, faults)
     model = artifacts.model
@@ -94,24 +70,26 @@ def stream(
         watch.ring = LoggedRing(watch.ring.capacity, script)
     hops = list(progress(watch.run(sensor), f"stream {artifacts.size}", total=int(sensor.seconds / config.hop_s)))
     if sum(h.valid for h in hops) < MIN_HOPS:
-        raise RecordingError(
-            f"{recording.seconds:.0f} s give {sum(h.valid for h in hops)} valid outputs", where=recording.source,
-            cure=f"Give at least {model.window / STUDENT_RATE_HZ + MIN_HOPS * config.hop_s:.0f} s of signal",
-        )  # fmt: skip
+        raise too_few(recording, hops, model.window / STUDENT_RATE_HZ, config.hop_s)
     real = np.stack([h.real for h in hops])
     played = Played(
         np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops]),
         [h.counts for h in hops],
     )  # fmt: skip
     float_embedding, float_answers = TorchFloat(artifacts.student).run(real)
-    bpm, name = reference_rate(recording, np.array([h.time_s for h in hops]))
+    reference = reference_rate(recording, np.array([h.time_s for h in hops]))
+    valid = np.array([h.valid for h in hops])
+    others = baseline_rates(
+        methods(), played.counts, valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
+    )
     memory = measure(artifacts, config.sensor, config.hop_s)
     result = Streamed(
         size=artifacts.size, config=artifacts.student.config, recording=Path(recording.source).name, person=recording.subject,
         rate_hz=config.sensor.rate_hz, hop_s=config.hop_s, service_s=config.service_s, seconds=sensor.seconds, hops=hops,
         float_embedding=float_embedding, float_answers=float_answers,
         other_front_end=with_float_front_end(model, played.windows, real, hops), answer_scale=float(model.answers_scale),
-        reference_bpm=bpm, reference_name=name, faults=faults, counters=watch.counters,
+        reference_bpm=reference.bpm, reference_name=reference.name, reference_kind=reference.kind, baselines=others,
+        embedding_scale=float(model.embedding_scale), faults=faults, counters=watch.counters,
         ring_capacity=watch.ring.capacity, high_water=watch.ring.high_water, sent=sensor.sent,
         saturated=sensor.saturated, memory=memory,
         front_end=compare_front_ends(played.chunks.ravel(), real[:, -hop:].ravel()),
@@ -125,21 +103,50 @@ def stream(
         fixed = design(config.sensor.rate_hz, config.sensor.bits)
         result.firmware = run_everywhere(model, hop, fixed, played, (result.embedding, result.answers), progress)
         result.watch_in_c = run_watch_everywhere(model, watch, script, hops, progress)
-    similarity = result.similarity[result.valid]
     books = watch.counters
+    real_units = result.embedding.astype(np.float64) * result.embedding_scale
     result.gates = [
         byte_gate(result.agreements, len(hops)),
         *([firmware_gate(result.firmware), watch_gate(result.watch_in_c)] if firmware else []),
-        *cosine_gates(float(np.median(similarity)), float(similarity.min()), "stream"),
+        *embedding_gates(real_units, result.float_embedding, result.shown),
         *front_end_gates(result.front_end),
         *budget_gates(artifacts.size, memory),
-        Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted),
-        Gate("deadlines missed on this host", "0", str(result.deadline_misses), result.deadline_misses == 0),
-    ]
+        *right_gates(
+            result.reference_bpm, result.bpm, result.shown, reference.kind, reference.name, config.hop_s,
+            len(hops) - result.reasons[REASONS[1]],
+        ),
+        Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
+        Gate(
+            "deadlines missed on this host", "0", str(result.deadline_misses), result.deadline_misses == 0, group="fits"
+        ),
+    ]  # fmt: skip
     if not faults.faults:
-        result.gates.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0))
-        result.gates.append(Gate("hops missed", "0", str(books.missed), books.missed == 0))
+        result.gates.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0, group="fits"))
+        result.gates.append(Gate("hops missed", "0", str(books.missed), books.missed == 0, group="fits"))
     return result
+
+
+def too_few(recording: Recording, hops: list[Hop], window_s: float, hop_s: float) -> RecordingError:
+    """The error of a recording that gives hardly an output: by what most of its outputs lack, after the warm-up."""
+    valid = sum(h.valid for h in hops)
+    needed = window_s + MIN_HOPS * hop_s
+    what = f"{recording.seconds:.0f} s give {valid} valid output{'' if valid == 1 else 's'}"
+    where = {"where": recording.source, "field": recording.ppg.name}
+    early = round(window_s / hop_s) - 1
+    late = [reason(int(h.why), False) for h in hops[early:] if not h.valid]
+    if recording.seconds < needed:
+        return RecordingError(f"{what}: too short", cure=f"Give at least {needed:.0f} s of signal", **where)
+    cures = {
+        REASONS[2]: "Nothing moves in this channel: choose another with channel (--channel), or check the sensor",
+        REASONS[3]: "The signal is cut off at its highest or lowest value: use less light or gain, or another channel",
+        REASONS[4]: f"Samples are missing ({100 * recording.missing:.0f} % of the file): nowhere do {window_s:.0f} s follow "
+        "without a gap of over a second",
+        REASONS[5]: f"Samples are missing ({100 * recording.missing:.0f} % of the file): too much of every window is made up",
+    }  # fmt: skip
+    # Nothing at all came out, or nothing but restarts: the gaps swallow every window.
+    worst = max(cures, key=late.count) if late else REASONS[4]
+    share = f" ({100 * late.count(worst) / len(late):.0f} % of them)" if late else ""
+    return RecordingError(f"{what}; the outputs are {worst}{share}", cure=cures[worst], **where)
 
 
 def with_float_front_end(model: IntegerModel, windows: np.ndarray, real: np.ndarray, hops: list[Hop]) -> np.ndarray:

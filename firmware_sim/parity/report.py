@@ -3,93 +3,180 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from rich.box import SIMPLE_HEAD as HORIZONTALS
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
 from onwrist.firmware_sim.parity.parts import cells
 from onwrist.firmware_sim.parity.streamed import (
     LATENCY_QUANTILES,
+    REASONS,
     WORK_HOPS_S,
     Streamed,
     front_end_effect,
+    methods,
     rate_errors,
     summary,
 )
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
-from onwrist.firmware_sim.watch.watch import Why
 from onwrist.models.student.network import work
 from onwrist.writing import write_whole
 
+# Columns of a table that nobody looks at in a terminal: wide enough that no line breaks.
+PIPED = 200
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
-
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.pass{background:#e4f4ea}.fail{background:#fae1de}
-.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
-.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
-.wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px} .pair{display:flex;gap:1rem;flex-wrap:wrap} .pair img{flex:0 1 calc(50% - .5rem);min-width:300px}
-"""
+TEMPLATES = Path(str(files("onwrist.firmware_sim.parity"))) / "templates"
 
 
-def table(results: list[Streamed], hub: list[dict] | None = None) -> str:
-    """The short table of a run, for the terminal: one column a student."""
-    rows = [["", *[r.size for r in results]]]
+def table(results: list[Streamed], hub: list[dict] | None = None, *, width: int = PIPED, colour: bool = False) -> str:
+    """The table of a run, one column a student: first what a person asks, then what an engineer does.
+
+    Args:
+        width: columns of the terminal. colour: whether it shows colours.
+    """
+    sink = io.StringIO()
+    console = Console(file=sink, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     found = [summary(r) for r in results]
-    memory = [r.memory for r in results]
+    for title, rows in (
+        ("What the watch says", _person_rows(results, found)),
+        ("INT8 against float, runtime against runtime", _parity_rows(results, found)),
+        ("Size and time", _cost_rows(results, found, hub or [])),
+    ):
+        grid = Table(title=title, title_justify="left", title_style="bold", box=HORIZONTALS, pad_edge=False)
+        grid.add_column("", overflow="fold")
+        for r in results:
+            grid.add_column(escape(r.size), overflow="fold")
+        for name, values in rows:
+            grid.add_row(escape(name), *(escape(str(v)) for v in values))
+        console.print(grid)
+    for r in results:
+        word, why = r.verdict
+        style = {"PASS": "bold green", "WARN": "bold yellow", "FAIL": "bold red"}[word]
+        console.print(f"verdict, {r.size}: [{style}]{word}[/]" + (f"  {escape(why)}" if why else ""), soft_wrap=True)
+    return "\n".join(line.rstrip() for line in sink.getvalue().splitlines())
 
-    def row(name: str, cells) -> None:
-        rows.append([name, *cells])
 
-    row("TFLite file, window | stream", [f"{m.model:,} | {m.step:,} B" for m in memory])
-    row("RAM, window | stream", [f"{m.windowed_ram:,} | {m.ram:,} B" for m in memory])
-    row("MAC / 10 s, window | stream", [f"{m.work.windowed / 1e6:.1f} | {m.work.streamed / 1e6:.2f} M" for m in memory])
-    row(
-        "host latency p50 / p95 / max",
-        [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found],
-    )
-    row("real-time factor", [f"{s['real_time_factor']:,.0f}x" for s in found])
-    row("cosine to float, median / worst", [f"{s['cosine']['median']:.5f} / {s['cosine']['worst']:.5f}" for s in found])
-    for i, agreement in enumerate(found[0]["runtimes"]):
-        if i:
-            row(f"bytes equal to {TFLMStep.name}: {agreement['runtime']}", [_bytes(s["runtimes"][i]) for s in found])
-    for i, f in enumerate(results[0].firmware):
-        runs = [r.firmware[i] for r in results]
-        row(f"{f.name}: bytes that differ", [f"{x.wrong} of {x.bytes:,}" for x in runs])
-        if f.instructions:
-            row("  instructions per hop, per MAC; stack", [_count(x, r) for x, r in zip(runs, results, strict=True)])
-    row(
-        "front end, fixed | float, SNR",
-        [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found],
-    )
-    row("outputs shown of valid", [f"{s['shown_hops']:,} of {s['valid_hops']:,}" for s in found])
-    row("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found])
+def terminal() -> dict:
+    """Width and colour of standard output as `table` takes them: plain and wide where it is piped."""
+    console = Console()
+    return {"width": console.width, "colour": True} if console.is_terminal else {}
+
+
+def _person_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
+    rows: list[tuple[str, list]] = [
+        ("heart rate shown: median (5 to 95 %)", [_range(s["heart_rate_range"]) for s in found]),
+        ("outputs shown", [_share(s["shown_hops"], s["hops"]) for s in found]),
+    ]
+    for name in REASONS[1:]:
+        if any(s["reasons"][name] for s in found):
+            rows.append((f"  not: {name}", [_share(s["reasons"][name], s["hops"]) for s in found]))
+    irregular = [s["heart_rate_range"] and f"{100 * s['heart_rate_range']['irregular']:.0f} %" for s in found]
+    rows.append(("flagged irregular, of the shown", [v or "-" for v in irregular]))
+    rates = [s["heart_rate"] for s in found]
+    reference = next((r["reference"] for r in rates if r), "")
+    if not reference:
+        why = "no reference in the recording" if not results[0].reference_kind else "no reference where it shows"
+        rows.append(("error of what is shown", [why] * len(found)))
+        return rows
+    rows.append(("reference", [reference] * len(found)))
+    rows.append(("error of what is shown, INT8 (float)", [_error(r) for r in rates]))
+    for low, high in sorted({(b["low"], b["high"]) for r in rates if r for b in r["by_rate"]}):
+        rows.append((f"  true rate {low} to {high}", [_bin(r, low) for r in rates]))
+    methods = [{m["method"]: m for m in s["methods"]} for s in found]
+    for name in next((list(m) for m in methods if m), [])[1:]:
+        rows.append((f"{name}, same outputs (same share, its surest)", [_method(m.get(name)) for m in methods]))
+    return rows
+
+
+def _parity_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
+    cosines = [s["cosine"] for s in found]
+    rows: list[tuple[str, list]] = [
+        ("cosine to float, median / worst", [f"{c['median']:.5f} / {c['worst']:.5f}" for c in cosines])
+    ]
     for r in results[:1]:
         for gate in r.gates:
-            if gate.name.startswith(("AUROC", "heart-rate")):
-                values = [next((g.value for g in o.gates if g.name == gate.name), "-") for o in results]
-                row(f"{gate.name} ({gate.source})", values)
-    for entry in hub or []:
-        rows.append(
-            [
-                f"hub {entry['format']} ({entry['source'].split(' ')[0]})",
-                f"{entry['bytes']:,} B, cosine {entry['cosine_median']:.4f} / {entry['cosine_worst']:.4f}",
-                *[""] * (len(results) - 1),
-            ]
-        )
-    row("gates failed", [", ".join(g.name for g in r.gates if not g.passed) or "none" for r in results])
-    row("verdict", ["PASS" if r.passed else "FAIL" for r in results])
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+            if gate.name.startswith("embedding"):
+                rows.append((gate.name, [_value(o, gate.name) for o in results]))
+    for i, agreement in enumerate(found[0]["runtimes"]):
+        if i:
+            name = f"bytes equal to {TFLMStep.name}: {agreement['runtime']}"
+            rows.append((name, [_bytes(s["runtimes"][i]) for s in found]))
+    for i, f in enumerate(results[0].firmware):
+        runs = [r.firmware[i] for r in results]
+        rows.append((f"{f.name}: bytes that differ", [f"{x.wrong} of {x.bytes:,}" for x in runs]))
+        if f.instructions:
+            counts = [_count(x, r) for x, r in zip(runs, results, strict=True)]
+            rows.append(("  instructions per hop, per MAC; stack", counts))
+    snr = [f"{s['front_end']['snr_db']:.2f} | {s['front_end']['float_snr_db']:.2f} dB" for s in found]
+    rows.append(("front end, fixed | float, SNR", snr))
+    rows.append(("heart rate MAE, INT8 - float", [_rate(s["heart_rate"]) for s in found]))
+    for gate in results[0].gates:
+        if gate.name.startswith(("AUROC", "heart-rate")):
+            rows.append((f"{gate.name} ({gate.source})", [_value(o, gate.name) for o in results]))
+    return rows
+
+
+def _cost_rows(results: list[Streamed], found: list[dict], hub: list[dict]) -> list[tuple[str, list]]:
+    memory = [r.memory for r in results]
+    latency = [" / ".join(f"{s['host_latency_ms'][k]:.1f}" for k in LATENCY_QUANTILES) + " ms" for s in found]
+    macs = [f"{m.work.windowed / 1e6:.1f} | {m.work.streamed / 1e6:.2f} M" for m in memory]
+    rows: list[tuple[str, list]] = [
+        ("TFLite file, window | stream", [f"{m.model:,} | {m.step:,} B" for m in memory]),
+        ("RAM, window | stream", [f"{m.windowed_ram:,} | {m.ram:,} B" for m in memory]),
+        ("MAC / 10 s, window | stream", macs),
+        ("host latency p50 / p95 / max", latency),
+        ("real-time factor", [f"{s['real_time_factor']:,.0f}x" for s in found]),
+    ]
+    for h in hub:
+        value = f"{h['bytes']:,} B, cosine {h['cosine_median']:.4f} / {h['cosine_worst']:.4f}"
+        rows.append((f"hub {h['format']} ({h['source'].split(' ')[0]})", [value, *[""] * (len(results) - 1)]))
+    return rows
+
+
+def _range(found: dict | None) -> str:
+    return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) BPM" if found else "nothing is shown"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} % ({part:,} of {whole:,})"
+
+
+def _error(rate: dict | None) -> str:
+    return f"{rate['int8_mae']:.2f} ({rate['float_mae']:.2f}) BPM" if rate else "-"
+
+
+def _bin(rate: dict | None, low: int) -> str:
+    found = next((b for b in rate["by_rate"] if b["low"] == low), None) if rate else None
+    if found is None:
+        return "-"
+    if found["mae"] is None:
+        return f"shown 0 of {found['outputs']:,}"
+    return f"{found['mae']:.1f} (bias {found['bias']:+.1f}), shown {found['shown']:,} of {found['outputs']:,}"
+
+
+def _method(found: dict | None) -> str:
+    if not found:
+        return "-"
+    same, surest = (
+        "-" if v is None else f"{v:.2f}" for v in (found["mae_where_watch_shows"], found["mae_at_same_share"])
+    )
+    return f"{same} ({surest}) BPM"
+
+
+def _value(r: Streamed, name: str) -> str:
+    return next((g.value for g in r.gates if g.name == name), "-")
 
 
 def _count(f: FirmwareRun, r: Streamed) -> str:
@@ -128,58 +215,98 @@ def write_report(results: list[Streamed], folder: Path) -> Path:
 
 
 def page(results: list[Streamed], hub: list[dict] | None = None, curves: list[dict] | None = None) -> str:
-    """The report as HTML, pictures inside."""
-    passed = all(r.passed for r in results)
+    """The report as HTML, pictures and style inside: a sentence, a card for each student, then what it rests on."""
     first = results[0]
-    faulty = [r for r in results if r.faults.faults]
-    body = [
-        f"<h1>Parity report: {_text(first.recording)}</h1>",
-        f"<p><span class='badge {_class(passed)}'>{'PASS' if passed else 'FAIL'}</span> "
-        f"{first.seconds / 60:.1f} minutes at {first.rate_hz} Hz, an output every {first.hop_s:g} s. "
-        "Sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro.</p>",
-        f"<p class='small'>Models: {', '.join(_text(r.size + ' ' + str(r.contract.get('digest', ''))[:12]) for r in results)}. "
-        "Latencies are of this host and rank runtimes; they are not a device's. Numbers are measured in this run unless "
-        "marked as stored or estimated.</p>",
-        _faults(first),
-        "<h2>Gates</h2>",
-        *[_gates(r) for r in results],
-        "<h2>What the watch says</h2>",
-        *[
-            f"<h3>{_text(r.size)}</h3>{_image(pictures.overview(r), 'heart rate, quality and irregularity over time')}"
-            for r in results
-        ],
-        _image(pictures.wave(first), "model input"),
-        _rates(results),
-        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty],
-        "<h2>INT8 against float</h2>",
-        *[f"<h3>{_text(r.size)}</h3>{_image(pictures.similarity(r), 'cosine over time')}" for r in results],
-        "<h2>Runtime against runtime, stream against window</h2>",
-        "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>",
-        *[_agreements(r) for r in results],
-        _firmware(results),
-        "<h2>Front end: fixed point against float</h2>",
-        _front_end(results),
-        "<h2>Memory and work, streamed and recomputed</h2>",
-        _image(pictures.memory(results), "memory by component"),
-        _memory(results),
-        _work(results),
-        "<h2>Time</h2>",
-        "<div class='pair'>"
-        + _image(pictures.work(results), "work by hop")
-        + _image(pictures.latency(results), "latency histogram")
-        + "</div>",
-        _parts(results),
-        "<h3>On this host</h3>",
-        _latency(results),
-        "<h2>Where every sample went</h2>",
-        _samples(results),
-        *[_curves(c) for c in curves or []],
-        _hub(hub or []),
-    ]
+    pieces = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+    )  # fmt: skip
+    return pieces.get_template("report.html.j2").render(
+        title=f"{first.recording}: what the watch says, and whether the firmware says the same",
+        style=Markup((TEMPLATES / "report.css").read_text()), sentence=_sentence(results), cards=[_card(r) for r in results],
+        sections=_sections(results, hub or [], curves or []),
+        footer=f"Models: {', '.join(r.size + ' ' + str(r.contract.get('digest', ''))[:12] for r in results)}. Latencies are of this "
+        "host and rank runtimes; they are not a device's. Numbers are measured in this run unless marked as stored or estimated.",
+    )  # fmt: skip
+
+
+def _sentence(results: list[Streamed]) -> str:
+    """The verdict in a sentence."""
+    r = results[0]
+    words = {x.size: x.verdict[0] for x in results}
+    how = "; ".join(f"{size} {WORDS[word]}" for size, word in words.items())
     return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Parity report</title>"
-        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>{''.join(body)}</body></html>"
+        f"{how[0].upper()}{how[1:]}. {r.seconds / 60:.1f} minutes of {r.recording} at {r.rate_hz} Hz, an output every {r.hop_s:g} s: "
+        "sensor counts, ring buffer, fixed-point front end, INT8 stream in TensorFlow Lite Micro."
     )
+
+
+WORDS = {"PASS": "holds every gate", "WARN": "holds, with a warning", "FAIL": "fails"}
+
+
+def _card(r: Streamed) -> dict:
+    word, why = r.verdict
+    found, memory = summary(r), r.memory
+    rest = sorted(((n, c) for n, c in r.reasons.items() if n != REASONS[0] and c), key=lambda pair: -pair[1])
+    facts = [("heart rate shown", _range(found["heart_rate_range"]))]
+    facts.append(("outputs shown", _share(found["shown_hops"], found["hops"])))
+    if rest:
+        facts.append(("why not the rest", "; ".join(f"{n} {100 * c / len(r.hops):.0f} %" for n, c in rest)))
+    rate = found["heart_rate"]
+    facts.append(
+        ("error of the shown", f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference")
+    )
+    if found["heart_rate_range"]:
+        facts.append(("flagged irregular", f"{100 * found['heart_rate_range']['irregular']:.0f} % of the shown"))
+    facts.append(("flash, RAM (stream)", f"{memory.step:,} B, {memory.ram:,} B"))
+    counted = [f for f in r.firmware if f.instructions]
+    if counted:
+        low, high = min(f.instructions for f in counted), max(f.instructions for f in counted)
+        facts.append(("instructions a hop", f"{low:,} to {high:,}" if low != high else f"{low:,}"))
+    times = [1e3 * s for c in r.costs if c.seconds for s in c.seconds]
+    if times:
+        facts.append(("time a hop (estimate)", f"{min(times):.1f} to {max(times):.1f} ms, by part"))
+    return {"size": r.size, "word": word, "kind": _class(word), "why": why, "facts": facts}
+
+
+def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> list[dict]:
+    first = results[0]
+
+    def each(picture, alt: str) -> str:
+        return "".join(f"<h3>{_text(r.size)}</h3>{_image(picture(r), alt)}" for r in results)
+
+    def section(name: str, title: str, body: str, *details: tuple[str, str]) -> dict:
+        return {
+            "id": name, "title": title, "body": Markup(body),
+            "details": [(n, Markup(text)) for n, text in details if text],
+        }  # fmt: skip
+
+    faulty = [r for r in results if r.faults.faults]
+    faults = "".join(f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty)
+    pair = "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>"
+    time = _image(pictures.work(results), "work by hop") + _image(pictures.latency(results), "latency histogram")
+    found = [
+        section("says", "What the watch says", each(pictures.overview, "heart rate, quality and irregularity over time")
+                + _image(pictures.wave(first), "model input, best and worst minute")),
+        section("right", "Is it right?", _rates(results)),
+        section("gates", "Gates", "".join(_gates(r) for r in results)),
+    ]  # fmt: skip
+    if faulty:
+        found.append(section("faults", f"Faults, seed {first.faults.plain()['seed']}", _faults(first) + faults))
+    found += [
+        section("close", "INT8 against float", each(pictures.similarity, "cosine over time"),
+                ("Front end: fixed point against float", _front_end(results))),
+        section("exact", "Runtime against runtime, stream against window", pair,
+                *[(f"Bytes, {r.size}", _agreements(r)) for r in results], ("Firmware in C", _firmware(results))),
+        section("fits", "Memory, work and time", _image(pictures.memory(results), "memory by component")
+                + f"<div class='pair'>{time}</div>", ("Memory, part by part", _memory(results)), ("Work by hop", _work(results)),
+                ("Microcontrollers", _parts(results)), ("On this host", _latency(results))),
+        section("samples", "Where every sample and every output went", _samples(results)),
+    ]  # fmt: skip
+    if curves:
+        found.append(section("curves", "Faults by strength", "".join(_curves(c) for c in curves)))
+    if hub:
+        found.append(section("hub", "The encoder itself", _hub(hub)))
+    return found
 
 
 def _faults(r: Streamed) -> str:
@@ -187,7 +314,7 @@ def _faults(r: Streamed) -> str:
     if not plain["fault"]:
         return ""
     rows = [[f.pop("kind"), ", ".join(f"{k} {v:g}" for k, v in f.items())] for f in plain["fault"]]
-    return f"<h2>Faults, seed {plain['seed']}</h2>" + _rows(["kind", "settings"], rows)
+    return _rows(["kind", "settings"], rows)
 
 
 def _firmware(results: list[Streamed]) -> str:
@@ -214,7 +341,7 @@ def _firmware(results: list[Streamed]) -> str:
         "<p class='small'>Counts are of instructions on an emulated core, front end included, not of cycles. Flash is the "
         "whole image: code, weights and tables.</p>"
     )
-    return "<h2>Firmware</h2>" + note + _rows(head, rows)
+    return note + _rows(head, rows)
 
 
 def _front_end(results: list[Streamed]) -> str:
@@ -272,7 +399,7 @@ def _parts(results: list[Streamed]) -> str:
 
 def _curves(found: dict) -> str:
     return (
-        f"<h2>Faults by strength: {_text(found['size'])}</h2>"
+        f"<h3>{_text(found['size'])}</h3>"
         f"<p class='small'>{_text(found['source'])}; {_text(found['data'])}. Blue: heart-rate error of what is shown, "
         "against the ECG, with the 95 % interval over people. Amber: share of outputs that are shown.</p>"
         + _image(pictures.curves(found), "heart-rate error and share shown by strength of each fault")
@@ -283,8 +410,8 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
-def _class(passed: bool) -> str:
-    return "pass" if passed else "fail"
+def _class(word: str) -> str:
+    return {"pass": "pass", "PASS": "pass", "WARN": "warn", "FAIL": "fail"}.get(word, "open")
 
 
 def _image(uri: str, alt: str) -> str:
@@ -292,7 +419,7 @@ def _image(uri: str, alt: str) -> str:
 
 
 def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -> str:
-    cells = "".join(f"<th{'' if i == 0 else ' class=n'}>{_text(h)}</th>" for i, h in enumerate(head))
+    cells = "".join(f"<th scope=col{'' if i == 0 else ' class=n'}>{_text(h)}</th>" for i, h in enumerate(head))
     lines = []
     for k, row in enumerate(rows):
         kind = f" class='{classes[k]}'" if classes else ""
@@ -301,35 +428,84 @@ def _rows(head: list[str], rows: list[list], classes: list[str] | None = None) -
             + "".join(f"<td{'' if i == 0 else ' class=n'}>{_text(c)}</td>" for i, c in enumerate(row))
             + "</tr>"
         )
-    return f"<div class='wide'><table><tr>{cells}</tr>{''.join(lines)}</table></div>"
+    return f"<div class='wide'><table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+
+
+GROUPS = {
+    "right": "Right: what the watch shows about the person",
+    "close": "Close: INT8 says what the float student says",
+    "exact": "Exact: every runtime computes the same bytes",
+    "fits": "Fits: flash, memory and time",
+}
 
 
 def _gates(r: Streamed) -> str:
-    head = [f"{r.size}: gate", "limit", "value", "", "where from"]
-    rows = [
-        [g.name, g.limit, g.value, "pass" if g.passed else "FAIL", f"{g.source} {g.detail}".strip()] for g in r.gates
-    ]
-    return _rows(head, rows, [_class(g.passed) for g in r.gates])
+    head = ["", "asked", "found", "", "where from"]
+    parts = [f"<h3>{_text(r.size)}</h3>"]
+    for group, title in GROUPS.items():
+        gates = [g for g in r.gates if g.group == group]
+        if gates:
+            rows = [[g.name, g.limit, g.value, g.word, f"{g.source} {g.detail}".strip()] for g in gates]
+            parts.append(f"<h4>{title}</h4>" + _rows(head, rows, [_class(g.word) for g in gates]))
+    return "".join(parts)
 
 
 def _rates(results: list[Streamed]) -> str:
-    rows = []
+    parts = []
     for r in results:
         rate = rate_errors(r)
-        if rate:
-            rows.append(
-                [
-                    r.size,
-                    rate["reference"],
-                    f"{100 * rate['share']:.0f} %",
-                    f"{rate['float_mae']:.2f}",
-                    f"{rate['int8_mae']:.2f}",
-                    f"{rate['difference']:+.3f}",
-                ]
-            )
-    if not rows:
-        return "<p class='small'>The recording has no heart-rate reference.</p>"
-    return _rows(["heart rate", "reference", "hops called good", "float MAE, BPM", "INT8 MAE, BPM", "difference"], rows)
+        if not rate:
+            continue
+        bins = [
+            [
+                f"{b['low']} to {b['high']}", f"{b['outputs']:,}", f"{b['shown']:,}",
+                "-" if b["mae"] is None else f"{b['mae']:.2f}", "-" if b["bias"] is None else f"{b['bias']:+.2f}",
+                f"{b['mae_all']:.2f}",
+            ]
+            for b in rate["by_rate"]
+        ]  # fmt: skip
+        bins.append(
+            [
+                "all", f"{int(r.judged.sum()):,}", f"{rate['hops']:,}", f"{rate['int8_mae']:.2f} (float {rate['float_mae']:.2f})",
+                f"{rate['bias']:+.2f}", f"{rate['mae_all']:.2f}",
+            ]
+        )  # fmt: skip
+        head = [
+            "true rate, BPM",
+            "outputs",
+            "shown",
+            "mean error of the shown",
+            "bias of the shown",
+            "mean error of all",
+        ]
+        parts.append(f"<h3>{_text(r.size)}, against {_text(rate['reference'])}</h3>" + _rows(head, bins))
+        found = methods(r)
+        if found:
+            names = [
+                "method",
+                "answers",
+                "error on the outputs that the watch shows",
+                "on as many, its surest",
+                "on all it answers",
+            ]
+            rows = [
+                [m["method"], f"{100 * m['answered']:.0f} %"]
+                + [_bpm(m[k]) for k in ("mae_where_watch_shows", "mae_at_same_share", "mae_all")]
+                for m in found
+            ]
+            parts.append(_rows(names, rows))
+            parts.append(_image(pictures.risk_coverage(r, found), "error against the share of outputs that are shown"))
+    if not parts:
+        return "<p class='small'>The recording has no heart-rate reference: whether what is shown is right is not judged.</p>"
+    note = (
+        "<p class='small'>Baselines see the same counts, the ten seconds before each output, and nothing after. One "
+        "recording is one person: nothing here says how people differ.</p>"
+    )
+    return note + "".join(parts)
+
+
+def _bpm(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _agreements(r: Streamed) -> str:
@@ -373,17 +549,15 @@ def _samples(results: list[Streamed]) -> str:
     names = [
         "sent", "received", "used", "gated", "pending", "dropped", "discarded", "bridged", "resets", "missed", "backlog",
     ]  # fmt: skip
-    head = ["", *names, "at a rail", "ring high water", "hops shown"]
-    rows = []
-    for r in results:
-        values = {**asdict(r.counters), "sent": r.sent}
-        water, shown = f"{r.high_water} of {r.ring_capacity}", f"{int(r.shown.sum())} of {len(r.hops)}"
-        rows.append([r.size, *[f"{values[n]:,}" for n in names], r.saturated, water, shown])
-    reasons = [[r.size, *[int(np.sum(r.why & w.value > 0)) for w in Why]] for r in results]
+    values = [{**asdict(r.counters), "sent": r.sent, "at a rail of the converter": r.saturated} for r in results]
+    rows = [[n, *[f"{v[n]:,}" for v in values]] for n in (*names, "at a rail of the converter")]
+    rows.append(["most in the ring", *[f"{r.high_water} of {r.ring_capacity}" for r in results]])
+    head = ["samples", *[r.size for r in results]]
+    reasons = [[name, *[_share(r.reasons[name], len(r.hops)) for r in results]] for name in REASONS]
     return (
         _rows(head, rows)
         + "<p class='small'>received = used + gated + pending + dropped + discarded. Bridged samples are made up.</p>"
-        + _rows(["outputs not shown, by reason", *[str(w.name).lower() for w in Why]], reasons)
+        + _rows(["outputs, each once", *[r.size for r in results]], reasons)
     )
 
 
@@ -401,6 +575,4 @@ def _hub(hub: list[dict]) -> str:
         ]
         for h in hub
     ]
-    return "<h2>The encoder itself (hub, application processor)</h2>" + _rows(
-        ["format", "size", "cosine to float, median", "worst", "windows", "where from"], rows
-    )
+    return _rows(["format", "size", "cosine to float, median", "worst", "windows", "where from"], rows)

@@ -11,7 +11,7 @@ import numpy as np
 
 from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import Artifacts
-from onwrist.firmware_sim.parity.play import reference_rate
+from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.streamed import beats_per_minute
 from onwrist.firmware_sim.runtimes.hop import LiteRTStep, time_major
 from onwrist.firmware_sim.watch.faults import Faults, make_fault
@@ -63,7 +63,7 @@ def subjects(folder: Path) -> list[Subject]:
     for path in sorted(folder.glob("*.npz")):
         recording = read_recording(path)
         if recording.ecg is not None:
-            found.append(Subject(recording, reference_rate(recording, np.arange(int(recording.seconds) + 2.0))[0]))
+            found.append(Subject(recording, reference_rate(recording, np.arange(int(recording.seconds) + 2.0)).bpm))
     if not found:
         raise ConfigError("no recording with an ECG", where=folder, cure="Give a folder of .npz with ppg and ecg")
     return found

@@ -1,0 +1,174 @@
+"""Many recordings through the watch: what is shown of each, how right it is, and other methods beside it, paired by person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, verdict
+from onwrist.firmware_sim.parity.reference import reference_rate
+from onwrist.firmware_sim.parity.rightness import (
+    WATCH,
+    baseline_rates,
+    compare_methods,
+    mean,
+    paired_by_person,
+    right_gates,
+)
+from onwrist.firmware_sim.parity.streamed import REASONS, SHOWN, beats_per_minute, reason
+from onwrist.firmware_sim.runtimes.hop import LiteRTStep, time_major
+from onwrist.firmware_sim.runtimes.window import TorchFloat
+from onwrist.firmware_sim.watch.sensor import Sensor
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.models.bench.subsets import text
+from onwrist.models.student.network import ANSWERS
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.pulse.baselines import methods
+from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.recordings.recording import Recording
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """One recording, output by output; arrays are (n,).
+
+    Attributes:
+        name, person: of the recording. kind: of its reference.
+        truth, said: beats/min. shown, valid: bool. sure: the watch's quality logit.
+        baselines: name -> (n, 2), beats/min and confidence.
+        reasons: reason -> outputs. gates: on what is shown.
+    """
+
+    name: str
+    person: str
+    kind: str
+    truth: np.ndarray
+    said: np.ndarray
+    shown: np.ndarray
+    valid: np.ndarray
+    sure: np.ndarray
+    baselines: dict[str, np.ndarray]
+    reasons: dict[str, int]
+    gates: list[Gate]
+
+
+def survey(
+    recording: Recording, artifacts: Artifacts, config: WatchConfig = WatchConfig(), progress: Progress = silent
+) -> Surveyed:
+    """Play one recording through the watch, LiteRT's reference kernels in the loop."""
+    model = artifacts.model
+    hop = config.hop_samples(model.stride)
+    watch = Watch(model, LiteRTStep(artifacts.tflite_step(hop), time_major(model, hop)), config, witness=True)
+    hops = list(watch.run(Sensor(recording, config.sensor)))
+    name = Path(recording.source).name
+    if not hops:
+        nothing = np.zeros(0)
+        gates = right_gates(nothing, nothing, nothing.astype(bool), "", "", config.hop_s, 0)
+        return Surveyed(name, recording.subject, "", *[nothing] * 5, {}, {}, gates)
+    answers = np.stack([h.answers for h in hops]).astype(np.float32) * model.answers_scale
+    shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
+    reference = reference_rate(recording, np.array([h.time_s for h in hops]))
+    others = baseline_rates(
+        methods(), [h.counts for h in hops], valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
+    )
+    warm = int(np.ceil(model.window / hop)) - 1
+    reasons = dict.fromkeys(REASONS, 0)
+    for i, h in enumerate(hops):
+        reasons[reason(int(h.why), i < warm)] += 1
+    said = beats_per_minute(answers)
+    real = TorchFloat(artifacts.student).run(np.stack([h.real for h in hops]))[0]
+    int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)
+    gates = [
+        *embedding_gates(int8, real, shown),
+        *right_gates(
+            reference.bpm, said, shown, reference.kind, reference.name, config.hop_s, len(hops) - reasons[REASONS[1]]
+        ),
+    ]
+    sure = answers[:, ANSWERS.index("quality")]
+    return Surveyed(
+        name, recording.subject, reference.kind, reference.bpm, said, shown, valid, sure, others, reasons, gates
+    )
+
+
+def people(found: list[Surveyed]) -> list[dict]:
+    """Each method over all recordings that have a reference: errors as in `compare_methods`, and the error minus the
+    watch's on the outputs that the watch shows, each person once, with its interval over people."""
+    have = [s for s in found if s.kind and (s.valid & np.isfinite(s.truth)).any()]
+    if not have or not any(s.shown.any() for s in have):
+        return []
+    rows = [s.valid & np.isfinite(s.truth) for s in have]
+    truth, said, shown, sure = (
+        np.concatenate([getattr(s, name)[r] for s, r in zip(have, rows, strict=True)])
+        for name in ("truth", "said", "shown", "sure")
+    )
+    person = np.concatenate([np.full(int(r.sum()), s.person) for s, r in zip(have, rows, strict=True)])
+    baselines = {
+        n: np.concatenate([s.baselines[n][r] for s, r in zip(have, rows, strict=True)]) for n in have[0].baselines
+    }
+    table = compare_methods(truth, said, shown, sure, baselines)
+    own = np.where(shown, np.abs(said - truth), np.nan)
+    for row in table:
+        if row["method"] != WATCH:
+            other = np.abs(baselines[row["method"]][:, 0] - truth)
+            row["minus_watch"] = paired_by_person(other, own, person).plain
+        row["people"] = len(np.unique(person))
+    return table
+
+
+def plain(found: list[Surveyed]) -> dict:
+    """Values for a JSON file."""
+    rows = []
+    for s in found:
+        word, why = verdict(s.gates)
+        judged = s.shown & np.isfinite(s.truth)
+        rows.append(
+            {
+                "recording": s.name, "person": s.person, "reference": s.kind, "outputs": len(s.shown),
+                "shown": int(s.shown.sum()), "reasons": s.reasons, "error": mean(np.abs(s.said - s.truth)[judged]),
+                "error_of_all": mean(np.abs(s.said - s.truth)[s.valid & np.isfinite(s.truth)]), "verdict": word, "why": why,
+                "gates": {g.name: g.value for g in s.gates},
+            }
+        )  # fmt: skip
+    return {"recordings": rows, "methods": people(found), "window_s": WINDOW_S}
+
+
+def table_of(found: dict) -> str:
+    """Markdown: a line a recording, then a line a method."""
+    lines = [
+        "| recording | reference | shown | error of the shown (of all), BPM | embedding, worst error | verdict |",
+        "|---|---|---|---|---|---|",
+    ]
+    for r in found["recordings"]:
+        share = f"{100 * r['shown'] / r['outputs']:.0f} %" if r["outputs"] else "-"
+        error = f"{_number(r['error'])} ({_number(r['error_of_all'])})"
+        worst = r["gates"].get("embedding, INT8 to float, worst error", "-")
+        why = f" {r['why']}" if r["why"] else ""
+        lines.append(
+            f"| {r['recording']} | {r['reference'] or 'none'} | {share} | {error} | {worst} | {r['verdict']}{why} |"
+        )
+    for r in found["recordings"]:
+        if not r["shown"] and r["reasons"]:
+            most = max((k for k in r["reasons"] if k != SHOWN), key=r["reasons"].__getitem__)
+            lines.append(f"\n{r['recording']}: nothing is shown; most outputs: {most}")
+    if found["methods"]:
+        count = found["methods"][0]["people"]
+        lines += [
+            "",
+            f"| method, {count} people | answers | on the outputs that the watch shows | minus the watch, by person | on as many, "
+            "its surest | on all |",
+            "|---|---|---|---|---|---|",
+        ]
+        for m in found["methods"]:
+            paired = text(m["minus_watch"], 2) if "minus_watch" in m else ""
+            lines.append(
+                f"| {m['method']} | {100 * m['answered']:.0f} % | {_number(m['mae_where_watch_shows'])} | {paired} "
+                f"| {_number(m['mae_at_same_share'])} | {_number(m['mae_all'])} |"
+            )
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
