@@ -237,12 +237,17 @@ def embedding_gates(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> li
 
 
 def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> dict:
-    """What `embedding_gates` judges, as plain values: usual and worst error, and of how many outputs."""
+    """What `embedding_gates` judges, as plain values, and of how many outputs.
+
+    usual is how far the median output turns (sqrt(2 - 2 cosine), so that USUAL_ERROR is a cosine of COSINE_MEDIAN: a common
+    factor in length is nothing to a probe, and no output next to the origin can decide a median); worst is a length.
+    """
     if not shown.any():
         return {"usual": None, "worst": None, "shown": 0}
     size = float(np.median(np.linalg.norm(real[shown], axis=1)))
     error = np.linalg.norm(int8[shown].astype(np.float64) - real[shown], axis=1) / max(size, 1e-9)
-    return {"usual": float(np.median(error)), "worst": float(error.max()), "shown": int(shown.sum())}
+    turn = np.sqrt(max(0.0, 2.0 - 2.0 * float(np.median(cosine(int8[shown], real[shown])))))
+    return {"usual": float(turn), "worst": float(error.max()), "shown": int(shown.sum())}
 
 
 def error_gates(usual: float | None, worst: float | None, shown: int) -> list[Gate]:
