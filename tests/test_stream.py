@@ -24,7 +24,7 @@ from onwrist.signals.recordings.recording import Channel, Recording
 SCRIPTS = (
     "models/pretrain.py", "models/probe.py", "quantize/distill.py", "quantize/qat.py", "quantize/skill.py", "export/to_onnx.py",
     "export/to_tflite.py", "firmware_sim/stream.py", "firmware_sim/deploy.py", "firmware_sim/cohort_gates.py",
-    "firmware_sim/bench.py", "firmware_sim/parts.py", "firmware_sim/sweep.py", "firmware_sim/versus.py", "export/to_c.py",
+    "firmware_sim/bench.py", "firmware_sim/survey.py", "firmware_sim/parts.py", "firmware_sim/sweep.py", "firmware_sim/versus.py", "export/to_c.py",
     "firmware_sim/bundle.py", "models/benchmark.py", "models/efficiency.py", "quantize/teachers.py",
     "models/curves.py", "models/published.py",
 )  # fmt: skip
