@@ -168,7 +168,7 @@ CHANGED = {
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_what_does_not_follow_from_the_step_is_invalid_and_not_run(tmp_path, name):
-    files = files_of(judged_bundle())
+    files = files_of(plain_bundle())
     before = dict(files)
     CHANGED[name](files)
     assert files != before
@@ -183,33 +183,33 @@ def test_what_does_not_follow_from_the_step_is_invalid_and_not_run(tmp_path, nam
 
 
 def test_a_bundle_may_not_call_its_outputs_valid_too_early(tmp_path):
-    files = files_of(judged_bundle())
+    files = files_of(plain_bundle())
     contract_of(lambda c: c["stream"].update(valid_from_samples=0))(files)
     with pytest.raises(BundleError, match="before a window is full"):
         verify(packed(rehashed(files), tmp_path / "b.zip"), run=derived_only)
 
 
 def test_another_digest_or_rounding_is_invalid(tmp_path):
-    files = files_of(judged_bundle())
+    files = files_of(plain_bundle())
     contract_of(lambda c: c.update(digest="0" * 64))(files)
     path = packed(rehashed(files, students={"band": "0" * 64}), tmp_path / "b.zip")
     assert "its integers are" in wrong(verify(path, run=derived_only))
-    path = packed(rehashed(files_of(judged_bundle()), rounding="none"), tmp_path / "c.zip")
+    path = packed(rehashed(files_of(plain_bundle()), rounding="none"), tmp_path / "c.zip")
     assert "rounding" in wrong(verify(path, run=derived_only))
 
 
 def test_an_onnx_window_of_other_weights_or_none_is_invalid(tmp_path):
     import onnx
 
-    model = onnx.load_from_string(judged_bundle().files["band/window.onnx"])
+    model = onnx.load_from_string(plain_bundle().files["band/window.onnx"])
     weight = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and len(t.raw_data) > 99)
     weight.raw_data = bytes([weight.raw_data[0] ^ 1]) + weight.raw_data[1:]
-    elsewhere = onnx.load_from_string(judged_bundle().files["band/window.onnx"])
+    elsewhere = onnx.load_from_string(plain_bundle().files["band/window.onnx"])
     tensor = elsewhere.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/passwd")
     for data in (b"garbage", model.SerializeToString(), elsewhere.SerializeToString()):
-        files = {**files_of(judged_bundle()), "band/window.onnx": data}
+        files = {**files_of(plain_bundle()), "band/window.onnx": data}
         only = packed(rehashed(files), tmp_path / "b.zip")
         verdict = verify(
             only, run=lambda job, given: here(job, given) if job in ("derive", "onnx") else [Row("ok", job, "")]
@@ -270,7 +270,7 @@ def test_the_encoder_is_run_against_itself():
     from onwrist.export.handoff.hub import float_onnx
     from onwrist.models.encoders.checkpoint import load_encoder
 
-    teacher = {judged_bundle().origins["band"]["teacher_sha256"]}
+    teacher = {plain_bundle().origins["band"]["teacher_sha256"]}
     encoder = load_encoder()
     good = float_onnx(encoder)
     rows = here("hub", ({HUB_FLOAT: good, HUB_ONNX: good}, teacher))
@@ -298,7 +298,7 @@ def test_a_signature_is_asked_for_and_checked(run_script, tmp_path):
     assert verify(signed, tmp_path / "other", run=derived_only).word == "invalid"
     unsigned = write_bundle(tmp_path / "c", judged_bundle())
     assert "signature" in wrong(verify(unsigned, tmp_path / "pub", run=derived_only))
-    files = files_of(judged_bundle())
+    files = files_of(plain_bundle())
     files[SIGNATURE] = (tmp_path / "b" / SIGNATURE).read_bytes()
     moved = packed(rehashed(files, verdict="not judged"), tmp_path / "moved.zip")
     assert "signature" in wrong(verify(moved, tmp_path / "pub", run=derived_only))
@@ -368,7 +368,7 @@ def test_with_numpy_alone_it_says_degraded_and_still_refuses(judged, tmp_path):
     assert "contracts and golden vectors" in done.stdout
     assert done.stdout.count("not run") >= 4
     assert done.stdout.splitlines()[-1] == "degraded"
-    files = files_of(judged_bundle())
+    files = files_of(plain_bundle())
     files["LICENSE"] += b" "
     done = run(packed(files, tmp_path / "b.zip"))
     assert (done.returncode, done.stderr) == (1, "")
