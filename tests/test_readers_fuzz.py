@@ -159,25 +159,34 @@ def assert_keeps_its_promises(recording) -> None:
     assert all(isinstance(n, str) and n for n in recording.notices)
 
 
+def outcome(path, options):
+    """(recording, None) or (None, the typed error); anything else is a failure of the test."""
+    try:
+        return read_recording(path, **options), None
+    except RecordingError as error:
+        return None, error
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_damage_ends_in_a_recording_or_in_one_typed_error(tmp_path, name):
     seeds = KINDS[name](tmp_path)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     path, read, refused = tmp_path / name, 0, 0
-    for i in range(INPUTS):
+    # MATLAB files are read in a process of their own, half a second each.
+    inputs = max(8, INPUTS // 10) if name == "r.mat" else INPUTS
+    for i in range(inputs):
         data = damaged(seeds[i % len(seeds)], rng)
         path.write_bytes(data)
         options = OPTIONS[rng.integers(len(OPTIONS))]
-        try:
-            recording = read_recording(path, **options)
-        except RecordingError as error:
+        recording, error = outcome(path, options)
+        if error is None:
+            assert_keeps_its_promises(recording)
+            read += 1
+        else:
             assert name in str(error), (i, options)
             assert error.cure, (i, options)
             refused += 1
-        else:
-            assert_keeps_its_promises(recording)
-            read += 1
-    assert read + refused == INPUTS
+    assert read + refused == inputs
     assert refused > 0
 
 

@@ -11,6 +11,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
+from onwrist.errors import RecordingError
+
 # The pulse band of the xMAE paper (NeuroKit's `ppg_clean`: third-order Butterworth, 0.5-8 Hz).
 PPG_BAND_HZ = (0.5, 8.0)
 # NeuroKit's `ecg_clean`: fifth-order high-pass at 0.5 Hz, then one moving average over a mains period.
@@ -27,11 +29,17 @@ def _sos(order: int, band: float | tuple[float, float], kind: str, rate_hz: floa
 
 
 def fill_gaps(x: np.ndarray) -> np.ndarray:
-    """Linear interpolation over NaN, along the last axis of a 1-D signal; ends hold the nearest value."""
-    x = np.asarray(x, np.float32)
+    """Linear interpolation over NaN, along the last axis of a 1-D signal; ends hold the nearest value.
+
+    Raises:
+        RecordingError: there is nothing to interpolate between.
+    """
+    x = np.asarray(x)
     bad = ~np.isfinite(x)
     if not bad.any():
-        return x
+        return x.astype(np.float32, copy=False)
+    if bad.all():
+        raise RecordingError("every sample is missing", cure="Choose another channel or another stretch")
     t = np.arange(len(x))
     return np.interp(t, t[~bad], x[~bad]).astype(np.float32)
 

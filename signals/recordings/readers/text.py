@@ -14,7 +14,7 @@ from onwrist.errors import RecordingError
 
 # What is looked at before a file is read; headers of loggers are a few kilobytes.
 HEAD_BYTES = 1 << 17
-HEAD_ROWS = 300
+HEAD_ROWS = 200
 SAMPLE_ROWS = 60
 COMMENT_MARKS = ("#", "%", "//", "!")
 MISSING = (
@@ -180,9 +180,12 @@ def split(lines: Sequence[str], separator: str | None) -> list[list[str]]:
 
 def _best(lines: list[str], encoding: str, told: str) -> Dialect | None:
     """The dialect in which most cells of the last rows are numbers, and the rows of one length."""
+    text = "\n".join(lines)
     best, best_score = None, (0.5,)
     for separator, decimal in DIALECTS:
         if told and separator != told:
+            continue
+        if (separator and separator not in text) or (decimal == "," and "," not in text):
             continue
         found = _read_as(lines, separator, decimal, encoding)
         if found is not None and found[0] > best_score:
