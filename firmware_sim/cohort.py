@@ -43,8 +43,6 @@ class CohortConfig:
     """Its float parent (default: the shipped one)."""
     hop_s: HopS = 1.0
     sensor_hz: SensorHz = 64
-    fifo: int = 16
-    """Samples per sensor burst."""
     bits: Bits = 19
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second."""
@@ -68,9 +66,9 @@ def main(config: CohortConfig) -> int:
     from onwrist.firmware_sim.study.store import Store
     from onwrist.firmware_sim.watch.sensor import SensorConfig
 
-    SensorConfig(config.sensor_hz, config.fifo, config.bits)
+    SensorConfig(config.sensor_hz, bits=config.bits)
     playing = {
-        "size": config.size, "hop_s": config.hop_s, "sensor_hz": config.sensor_hz, "fifo": config.fifo, "bits": config.bits,
+        "size": config.size, "hop_s": config.hop_s, "sensor_hz": config.sensor_hz, "bits": config.bits,
         "gap": config.gap, "rate_hz": config.rate_hz, "channel": config.channel, "float_share": config.float_share,
         "part_bytes": int(config.part_mb * 1e6),
     }  # fmt: skip

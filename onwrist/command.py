@@ -59,6 +59,7 @@ VERBS = {
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
     "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
     "bench": ("firmware_sim.bench", "BenchConfig", "timings on this host"),
+    "bench-cohort": ("firmware_sim.bench_cohort", "BenchCohortConfig", "how fast a study is played, by workers"),
     "versus": ("firmware_sim.versus", "VersusConfig", "the C beside another generator's"),
 }
 

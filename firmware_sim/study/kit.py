@@ -10,10 +10,14 @@ from functools import lru_cache
 import numpy as np
 
 from onwrist.errors import ConfigError
+from onwrist.export.sources.firmware import Firmware
 from onwrist.firmware_sim.study.store import Store
 
 FOLDER = "model"
 CONTRACT, STEP, UNITS, STUDENT = "contract.json", "step.tflite", "units.npz", "student.safetensors"
+SOURCES = "firmware.json"
+# Samples per read-out: no sample is lost or late in a study, so that answers do not depend on it, and calls cost time.
+BURST = 1024
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,14 @@ class Kit:
     Attributes:
         contract: as in a handoff bundle. step: TFLite file of one hop.
         units: answer -> float32 (256,), its value in units for int8 -128 ... 127.
+        sources: `files` and `constants` of the firmware.
         student: weights of the float student, empty where no recording is compared.
     """
 
     contract: dict
     step: bytes
     units: dict[str, np.ndarray]
+    sources: dict[str, dict]
     student: bytes = b""
 
     @property
@@ -50,6 +56,10 @@ class Kit:
     def hop(self) -> int:
         """Input samples between outputs."""
         return self.contract["stream"]["hop_samples"]
+
+    def firmware(self) -> Firmware:
+        """The C sources."""
+        return Firmware(self.sources["files"], self.sources["constants"], plan=None)  # type: ignore[arg-type]
 
     def first_state(self) -> list[np.ndarray]:
         """The state of a stream that begins in silence, (1, 1, context, channels) each."""
@@ -77,6 +87,7 @@ class Kit:
         sink = io.BytesIO()
         np.savez(sink, **self.units)
         found = {CONTRACT: json.dumps(self.contract, indent=1).encode(), STEP: self.step, UNITS: sink.getvalue()}
+        found[SOURCES] = json.dumps(self.sources, indent=1).encode()
         return found | ({STUDENT: self.student} if self.student else {})
 
 
@@ -87,6 +98,7 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
         CheckpointError, ExportError, ConfigError: as `load_artifacts`; a hop that is no multiple.
     """
     from onwrist.export.handoff.artifacts import contract, load_artifacts
+    from onwrist.export.sources.firmware import firmware_sources
     from onwrist.firmware_sim.parity.streamed import beats_per_minute
     from onwrist.quantize.teaching.student_files import float_weights
     from onwrist.signals.front_end.fixed import design
@@ -94,14 +106,17 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
 
     artifacts = load_artifacts(size, weights, student, teacher)
     hop = hop_samples(setting["hop_s"], artifacts.model.stride)
-    found = contract(artifacts, hop, design(setting["sensor_hz"], setting["bits"]))
+    fixed = design(setting["sensor_hz"], setting["bits"])
+    found = contract(artifacts, hop, fixed)
+    made = firmware_sources(artifacts.model, hop, fixed, BURST)
     names = found["answers"]["names"]
     steps = np.arange(-128, 128).astype(np.float32) * np.float32(artifacts.model.answers_scale)
     every = np.repeat(steps[:, None], len(names), axis=1)
     units = {n: beats_per_minute(every).astype(np.float32) if n == "heart_rate" else steps for n in names}
     wanted = setting["float_share"] > 0
     parent = (student or float_weights(size, teacher)).read_bytes() if wanted else b""
-    return Kit(found, artifacts.tflite_step(hop), units, parent)
+    sources: dict[str, dict] = {"files": made.files, "constants": made.constants}
+    return Kit(found, artifacts.tflite_step(hop), units, sources, parent)
 
 
 @lru_cache(maxsize=2)
@@ -117,8 +132,8 @@ def read_kit(url: str, digest: str) -> Kit:
     store = Store(url)
     units = dict(np.load(io.BytesIO(store.read(f"{FOLDER}/{UNITS}"))))
     student = store.read(f"{FOLDER}/{STUDENT}") if store.exists(f"{FOLDER}/{STUDENT}") else b""
-    contract = json.loads(store.read(f"{FOLDER}/{CONTRACT}"))
-    kit = Kit(contract, store.read(f"{FOLDER}/{STEP}"), units, student)
+    contract, sources = (json.loads(store.read(f"{FOLDER}/{name}")) for name in (CONTRACT, SOURCES))
+    kit = Kit(contract, store.read(f"{FOLDER}/{STEP}"), units, sources, student)
     if kit.digest != digest:
         raise ConfigError("holds another student", where=url, field=FOLDER, cure="Choose another --out")
     return kit

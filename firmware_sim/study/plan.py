@@ -40,7 +40,7 @@ class Setting:
     """How recordings are played.
 
     Attributes:
-        size, digest: the student and its integers. hop_s, sensor_hz, fifo, bits, gap: as for `stream`.
+        size, digest: the student and its integers. hop_s, sensor_hz, bits, gap: as for `stream`.
         rate_hz, channel: of the recordings, where their files do not tell.
         float_share: share of the recordings that the float student sees too.
         part_bytes: bytes of recordings in a part.
@@ -50,7 +50,6 @@ class Setting:
     digest: str
     hop_s: float = 1.0
     sensor_hz: int = 64
-    fifo: int = 16
     bits: int = 19
     gap: str = "interpolate"
     rate_hz: float | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from onwrist.export.sources.watch_rules import MAX_BRIDGE_S
 from onwrist.firmware_sim.study.kit import Kit
 from onwrist.firmware_sim.study.light import Light
 from onwrist.firmware_sim.study.plan import Setting
@@ -22,17 +23,19 @@ def fed(pieces: Iterable[Light], rate_hz: float, gap: str) -> Iterator[tuple[boo
     Args:
         gap: 'interpolate', 'hold' or 'reset'.
     """
-    from onwrist.firmware_sim.watch.watch import MAX_BRIDGE_S
-
     expected, last = None, 0.0
     for piece in pieces:
         edges = np.flatnonzero(np.diff(piece.present.astype(np.int8), prepend=0, append=0))
         for a, b in zip(edges[::2], edges[1::2], strict=True):
             first, counts = piece.first + int(a), piece.counts[a:b].astype(np.float64)
             missing = None if expected is None else first - expected
-            bridged = missing is not None and missing <= MAX_BRIDGE_S * rate_hz and (gap != "reset" or missing == 0)
+            bridged = (
+                missing is not None and missing <= int(MAX_BRIDGE_S * rate_hz) and (gap != "reset" or missing == 0)
+            )
             if bridged and missing:
-                line = np.linspace(last, counts[0], missing + 2)[1:-1] if gap == "interpolate" else np.full(missing, last)
+                line = (
+                    np.linspace(last, counts[0], missing + 2)[1:-1] if gap == "interpolate" else np.full(missing, last)
+                )
                 counts = np.concatenate([np.rint(line), counts])
             yield not bridged, counts
             expected, last = piece.first + int(b), float(counts[-1])

@@ -83,7 +83,9 @@ def truth(found: Intervals, time_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         squares, pairs = _sums(np.where(joined, change**2, 0.0)), _sums(joined)
         last = np.maximum(high - 1, low)
         some = np.maximum(pairs[last] - pairs[low], 1)
-        relative = np.sqrt(np.maximum(squares[last] - squares[low], 0.0) / some) / np.where(good, seconds / np.maximum(count, 1), 1.0)
+        relative = np.sqrt(np.maximum(squares[last] - squares[low], 0.0) / some) / np.where(
+            good, seconds / np.maximum(count, 1), 1.0
+        )
         irregular[good & (relative > IRREGULAR_ABOVE)] = 1.0
         irregular[good & (relative < REGULAR_BELOW)] = 0.0
     return rate, irregular
