@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.export.sources.firmware import Firmware
+from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.study.store import Store
 
 FOLDER = "model"
@@ -27,7 +27,7 @@ class Kit:
     Attributes:
         contract: as in a handoff bundle. step: TFLite file of one hop.
         units: answer -> float32 (256,), its value in units for int8 -128 ... 127.
-        sources: `files` and `constants` of the firmware.
+        sources: `files` and `constants` of the firmware, and `reasons` not to show an answer with their bits.
         student: weights of the float student, empty where no recording is compared.
     """
 
@@ -59,7 +59,7 @@ class Kit:
 
     def firmware(self) -> Firmware:
         """The C sources."""
-        return Firmware(self.sources["files"], self.sources["constants"], plan=None)  # type: ignore[arg-type]
+        return Firmware(self.sources["files"], self.sources["constants"], plan=None)
 
     def first_state(self) -> list[np.ndarray]:
         """The state of a stream that begins in silence, (1, 1, context, channels) each."""
@@ -100,6 +100,7 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     from onwrist.export.handoff.artifacts import contract, load_artifacts
     from onwrist.export.sources.firmware import firmware_sources
     from onwrist.firmware_sim.parity.streamed import beats_per_minute
+    from onwrist.firmware_sim.watch.watch import Why
     from onwrist.quantize.teaching.student_files import float_weights
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
@@ -115,7 +116,9 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     units = {n: beats_per_minute(every).astype(np.float32) if n == "heart_rate" else steps for n in names}
     wanted = setting["float_share"] > 0
     parent = (student or float_weights(size, teacher)).read_bytes() if wanted else b""
-    sources: dict[str, dict] = {"files": made.files, "constants": made.constants}
+    sources: dict[str, dict] = {
+        "files": made.files, "constants": made.constants, "reasons": {str(w.name).lower(): int(w) for w in Why},
+    }  # fmt: skip
     return Kit(found, artifacts.tflite_step(hop), units, sources, parent)
 
 

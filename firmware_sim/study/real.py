@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from onwrist.export.sources.watch_rules import MAX_BRIDGE_S
 from onwrist.firmware_sim.study.kit import Kit
 from onwrist.firmware_sim.study.light import Light
 from onwrist.firmware_sim.study.plan import Setting
@@ -23,6 +22,8 @@ def fed(pieces: Iterable[Light], rate_hz: float, gap: str) -> Iterator[tuple[boo
     Args:
         gap: 'interpolate', 'hold' or 'reset'.
     """
+    from onwrist.export.sources.watch_rules import MAX_BRIDGE_S
+
     expected, last = None, 0.0
     for piece in pieces:
         edges = np.flatnonzero(np.diff(piece.present.astype(np.int8), prepend=0, append=0))

@@ -31,13 +31,8 @@ def hop_schema(kit: Kit) -> pa.Schema:
         pa.field("cosine", number), *(pa.field(name + FLOAT, number) for name in answers),
         pa.field("true_bpm", number), pa.field("true_irregular", pa.bool_()), pa.field("movement_g", number),
     ]  # fmt: skip
-    return pa.schema(fields, {"onwrist_schema": str(SCHEMA_VERSION), "why": _reasons(), "student": kit.digest})
-
-
-def _reasons() -> str:
-    from onwrist.firmware_sim.watch.watch import Why
-
-    return " ".join(f"{w.value}={str(w.name).lower()}" for w in Why)
+    why = " ".join(f"{bit}={name}" for name, bit in kit.sources["reasons"].items())
+    return pa.schema(fields, {"onwrist_schema": str(SCHEMA_VERSION), "why": why, "student": kit.digest})
 
 
 RECORDING_SCHEMA = pa.schema(
