@@ -52,6 +52,8 @@ class CohortConfig:
     """PPG channel, where the files have several."""
     float_share: Annotated[float, arg(name="float", metavar="SHARE")] = 0.05
     """Share of the recordings that the float student sees too, drawn by name; 0 none, 1 all."""
+    report: bool = True
+    """Write report.html and its tables when all is played."""
     part_mb: float = 8.0
     """Size of a part in MB of recordings: what a worker does at once, and what is done again after it was killed."""
 

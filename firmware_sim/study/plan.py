@@ -97,9 +97,11 @@ def make_plan(setting: Setting, patterns: Sequence[str]) -> Plan:
             raise RecordingError("no recordings", where=pattern, cure="Check the pattern; quote it against the shell")
         found |= some
     urls = sorted(found)
-    folders = [posixpath.dirname(u) for u in urls]
-    common = posixpath.commonpath(folders) if len({u.split("://")[0] for u in urls if "://" in u}) < 2 else ""
-    sources = [Source(u, u.removeprefix(common).lstrip("/"), found[u]) for u in urls]
+    # commonpath would make one slash of the two behind a protocol.
+    paths = [u.partition("://")[2] or u for u in urls]
+    paths = ["/" + p.lstrip("/") for p in paths]
+    common = posixpath.commonpath([posixpath.dirname(p) for p in paths])
+    sources = [Source(u, p.removeprefix(common).lstrip("/"), found[u]) for u, p in zip(urls, paths, strict=True)]
     return Plan(setting, tuple(_parts(sources, setting.part_bytes)))
 
 
