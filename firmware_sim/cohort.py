@@ -52,6 +52,12 @@ class CohortConfig:
     """PPG channel, where the files have several."""
     float_share: Annotated[float, arg(name="float", metavar="SHARE")] = 0.05
     """Share of the recordings that the float student sees too, drawn by name; 0 none, 1 all."""
+    people: str | None = None
+    """Table (CSV or Parquet) with a column `person` or `recording`; its other columns (age, sex, device) make subgroups."""
+    by: tuple[str, ...] = ()
+    """Columns of that table that subgroups are made of, default all that have at most 24 values."""
+    gate: tuple[str, ...] = ()
+    """Limits that everybody and the worst subgroup have to keep: mae<=5 shown>=0.5 difference<=0.1."""
     report: bool = True
     """Write report.html and its tables when all is played."""
     part_mb: float = 8.0
@@ -61,14 +67,20 @@ class CohortConfig:
 def main(config: CohortConfig) -> int:
     """Play a whole study through the simulated watch, on Dask, and report on it."""
 
-    from onwrist.command import bar, say
+    from onwrist.command import GATE_FAILED, bar, say
     from onwrist.firmware_sim.study.conduct import cluster, conduct, open_study
+    from onwrist.firmware_sim.study.figures import Rows, summarise
+    from onwrist.firmware_sim.study.judge import judge, parse
     from onwrist.firmware_sim.study.kit import make_kit
     from onwrist.firmware_sim.study.plan import Setting, make_plan
+    from onwrist.firmware_sim.study.report import write_study_report
     from onwrist.firmware_sim.study.store import Store
     from onwrist.firmware_sim.watch.sensor import SensorConfig
 
+    # What can be wrong with the words is found before the work.
     SensorConfig(config.sensor_hz, bits=config.bits)
+    for rule in config.gate:
+        parse(rule)
     playing = {
         "size": config.size, "hop_s": config.hop_s, "sensor_hz": config.sensor_hz, "bits": config.bits,
         "gap": config.gap, "rate_hz": config.rate_hz, "channel": config.channel, "float_share": config.float_share,
@@ -82,7 +94,14 @@ def main(config: CohortConfig) -> int:
     with cluster(config.workers, config.scheduler) as client:
         found = conduct(store, plan, client, bar)
     say(f"{found['recordings']} recordings, {found['hours']:.1f} h, {found['failures']} failed: {config.out}")
-    return 0
+    if not config.report:
+        return 0
+    figures = summarise(Rows(store, config.people), config.by, kit.sources["reasons"])
+    gates = judge(figures, config.gate)
+    for gate in gates:
+        print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value} (limit {gate.limit}; {gate.detail})")
+    say(f"report: {write_study_report(store, found, figures, gates)}")
+    return 0 if all(g.passed for g in gates) else GATE_FAILED
 
 
 if __name__ == "__main__":

@@ -149,7 +149,17 @@ def test_a_killed_worker_changes_nothing(kit, people, undisturbed, tmp_path):
 
 def test_a_killed_driver_goes_on(people, undisturbed, tmp_path):
     out = tmp_path / "study"
-    words = ["cohort", str(people / "**" / "*.npz"), "--out", str(out), "--float", "0.25", "--part-mb", "0.000001", "--no-report"]
+    words = [
+        "cohort",
+        str(people / "**" / "*.npz"),
+        "--out",
+        str(out),
+        "--float",
+        "0.25",
+        "--part-mb",
+        "0.000001",
+        "--no-report",
+    ]
     command = [sys.executable, "-m", "onwrist", *words, "--workers"]
     child = subprocess.Popen([*command, "1"], stderr=subprocess.PIPE, cwd=ROOT)
     parts = out / "parts"
@@ -237,7 +247,9 @@ def test_both_watches_say_the_same(kit, gap):
     for player in (NativePlayer(kit, chosen), SimulatedPlayer(kit, chosen)):
         for _ in range(2):  # a second recording is not the first one's
             blocks = list(player.play(light(holed, 64, 19)))
-        arrays = [np.concatenate([getattr(b, n) for b in blocks]) for n in ("time_s", "why", "first", "embedding", "answers")]
+        arrays = [
+            np.concatenate([getattr(b, n) for b in blocks]) for n in ("time_s", "why", "first", "embedding", "answers")
+        ]
         said.append((arrays, player.counters()))
     assert all(np.array_equal(a, b) for a, b in zip(said[0][0], said[1][0], strict=True))
     assert said[0][1] == said[1][1]

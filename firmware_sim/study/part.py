@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import posixpath
 import subprocess
 import sys
 import tempfile
@@ -116,31 +117,27 @@ def play_part(job: Job) -> dict[str, Any]:
 def play_source(job: Job, source: Source) -> Played:
     """Play every recording of a source. One that fails leaves no rows, and its error in one line."""
     played = Played([], [], [])
-    name = source.name
+    name, here = source.name, source.url
     try:
         with at_hand(source.url) as path:
+            here = str(path)
             digest = digest_of(path)
             for name, recording in _recordings(path, source.name, job.setting):
                 rows, summary = _play(job, name, recording)
                 played.rows.append(rows)
                 played.recordings.append({**summary, "sha256": digest})
     except OnwristError as error:
-        played.failures.append(_failure(name, type(error).__name__, _of_any_machine(str(error), source)))
+        played.failures.append(_failure(name, type(error).__name__, _of_any_machine(str(error), here, source.name)))
     except Exception as error:
         lines = str(error).splitlines()
         text = f"fault: {lines[0] if lines else 'no message'}"
-        played.failures.append(_failure(name, type(error).__name__, _of_any_machine(text, source)))
+        played.failures.append(_failure(name, type(error).__name__, _of_any_machine(text, here, source.name)))
     return played
 
 
-def _of_any_machine(text: str, source: Source) -> str:
-    """An error without the folders of the machine that met it."""
-    import posixpath
-
-    from onwrist.firmware_sim.study.store import reach
-
-    _, path = reach(source.url)
-    return " ".join(text.replace(path, source.name).replace(posixpath.dirname(path) + "/", "").splitlines())
+def _of_any_machine(text: str, here: str, name: str) -> str:
+    """An error in one line, without the folders of the machine that met it."""
+    return " ".join(text.replace(here, name).replace(posixpath.dirname(here) + "/", "").splitlines())
 
 
 def _failure(name: str, kind: str, text: str) -> dict[str, str]:
