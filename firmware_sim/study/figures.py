@@ -14,10 +14,10 @@ import numpy as np
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.study.store import Store, is_local, reach
 from onwrist.firmware_sim.study.table import FAILURES, HOPS, RECORDINGS
+from onwrist.models.bench import subsets
 
-# Resampled people give an interval that means something from about this many on.
-LEAST_PEOPLE = 5
-DRAWS, SEED = 2000, 0
+# Of fewer people there is no interval.
+LEAST_PEOPLE = subsets.FEWEST
 # A column with more values than this names people, not groups of them.
 MOST_GROUPS = 24
 STRETCH_S, WORST = 60, 20
@@ -25,7 +25,7 @@ STRETCH_S, WORST = 60, 20
 LEAST_RATED = 10
 COSINE_WORST = 0.99
 
-# Measure -> (numerator, denominator, unit, what it is). All are sums over hops, so that people can be resampled exactly.
+# Measure -> (numerator, denominator, unit, what it is). All are sums over hops, by person.
 MEASURES: dict[str, tuple[str, str, str, str]] = {
     "shown": ("shown", "hops", "share", "outputs shown"),
     "flagged": ("flagged", "shown", "share", "of what is shown, called irregular"),
@@ -41,7 +41,7 @@ MEASURES: dict[str, tuple[str, str, str, str]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One measure of one group: value with its 95 % interval (NaN for fewer than five people), and what it rests on."""
+    """One measure of one group: value with its 95 % interval (NaN for too few people), and what it rests on."""
 
     column: str
     group: str
@@ -203,23 +203,13 @@ def summarise(rows: Rows, by: Sequence[str], reasons: dict[str, int]) -> Figures
 
 
 def _measure(column: str, group: str, people: list[dict[str, Any]]) -> list[Measured]:
-    rng = np.random.default_rng(SEED)
-    n = len(people)
-    weights = rng.multinomial(n, np.full(n, 1 / n), DRAWS) if n else np.zeros((DRAWS, 0))
     found = []
     for measure, (top, bottom, _, _) in MEASURES.items():
         a, b = (np.array([float(p[k]) for p in people]) for k in (top, bottom))
-        if not b.sum():
-            continue
-        low = high = float("nan")
-        if np.count_nonzero(b) >= LEAST_PEOPLE:
-            below = weights @ b
-            drawn = (weights @ a)[below > 0] / below[below > 0]
-            low, high = np.percentile(drawn, (2.5, 97.5))
-        value = float(a.sum() / b.sum())
-        found.append(
-            Measured(column, group, measure, value, float(low), float(high), int(np.count_nonzero(b)), int(b.sum()))
-        )
+        total = b.sum()
+        if total:
+            value, low, high = subsets.interval(a / total, b / total).plain
+            found.append(Measured(column, group, measure, value, low, high, int(np.count_nonzero(b)), int(total)))
     return found
 
 

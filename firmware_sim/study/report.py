@@ -14,7 +14,7 @@ import numpy as np
 
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.parity.report import STYLE
-from onwrist.firmware_sim.study.figures import MEASURES, STRETCH_S, Figures, Measured
+from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
 from onwrist.firmware_sim.study.store import Store
 
 FOLDER = "report"
@@ -58,7 +58,7 @@ def page(manifest: dict[str, Any], figures: Figures, gates: Sequence[Gate]) -> s
         f"{100 * shown:.1f} % shown, {manifest['failures']} recordings failed.</p>",
         f"<p class='small'>Student {_text(setting['size'])}, integers {setting['digest'][:12]}; sensor {setting['sensor_hz']} Hz, "
         f"{setting['bits']} bits; the float student saw {100 * setting['float_share']:g} % of the recordings. Intervals: 95 %, "
-        "people resampled, from five people on. Not a medical device.</p>",
+        f"over people (every subset of them), from {LEAST_PEOPLE} people on. Not a medical device.</p>",
         "<h2>Gates</h2>", _gates(gates), "<h2>Everybody and subgroups</h2>",
         *[f"<img alt='{m}' src='{_forest(figures.groups, m)}'>" for m in FOREST if any(g.measure == m for g in figures.groups)],
         _groups(figures.groups), "<h2>Why outputs are not shown</h2>",
@@ -102,9 +102,13 @@ def _groups(groups: Sequence[Measured]) -> str:
     for column, group in keys:
         mine = {g.measure: g for g in groups if (g.column, g.group) == (column, group)}
         people = max(g.people for g in mine.values())
-        rows.append([f"{column} {group}".strip() or "(unknown)", people, *[_value(mine.get(m)) for m in MEASURES]])
+        rows.append([_name(column, group), people, *[_value(mine.get(m)) for m in MEASURES]])
     words = _table(["measure", "unit", "what"], [[m, unit, what] for m, (_, _, unit, what) in MEASURES.items()])
     return _table(["group", "people", *MEASURES], rows) + words
+
+
+def _name(column: str, group: str) -> str:
+    return f"{column} {group or '(unknown)'}" if column else "everybody"
 
 
 def _value(found: Measured | None) -> str:
@@ -146,7 +150,7 @@ def _forest(groups: Sequence[Measured], measure: str) -> str:
             axis.plot([g.low, g.high], [y, y], color=BLUE, lw=1.5)
         axis.plot([g.value], [y], "s" if not g.column else "o", color=BLUE, ms=5)
     axis.axvline(rows[0].value, color=GREY, lw=1, zorder=0)
-    axis.set_yticks(range(len(rows)), [f"{g.column} {g.group} (n={g.people})".strip() for g in reversed(rows)])
+    axis.set_yticks(range(len(rows)), [f"{_name(g.column, g.group)} (n={g.people})" for g in reversed(rows)])
     axis.set_ylim(-0.7, len(rows) - 0.3)
     _, _, unit, what = MEASURES[measure]
     axis.set_title(f"{what} ({unit})")
