@@ -309,10 +309,10 @@ def test_movement_is_the_spread_of_each_hop():
     acc[:, 2] = 1.0
     acc[96:128, 2] += 0.5 * np.sin(np.arange(32))
     recording = Recording(Channel(np.ones(640, np.float32), 64.0), "x", "x", acc=Channel(acc, 32.0, "acc"))
-    found = movement(recording, np.arange(1.0, 11.0), 1.0)
+    found = movement(recording, np.arange(1.0, 13.0), 1.0)
     assert np.allclose(found[:3], 0, atol=1e-6)
     assert found[3] == pytest.approx(np.std(acc[96:128, 2]), rel=1e-3)
-    assert np.isnan(found[9])
+    assert np.isnan(found[11])
 
 
 def test_a_sample_is_the_same_everywhere():

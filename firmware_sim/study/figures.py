@@ -208,8 +208,13 @@ def _measure(column: str, group: str, people: list[dict[str, Any]]) -> list[Meas
         a, b = (np.array([float(p[k]) for p in people]) for k in (top, bottom))
         total = b.sum()
         if total:
-            value, low, high = subsets.interval(a / total, b / total).plain
-            found.append(Measured(column, group, measure, value, low, high, int(np.count_nonzero(b)), int(total)))
+            _, low, high = subsets.interval(a / total, b / total).plain
+            # One division of two sums: what is the same in everybody is that, to the last digit.
+            found.append(
+                Measured(
+                    column, group, measure, float(a.sum() / total), low, high, int(np.count_nonzero(b)), int(total)
+                )
+            )
     return found
 
 
