@@ -304,6 +304,18 @@ def test_truth_is_the_reference(name):
     assert set(np.unique(irregular[np.isfinite(irregular)])) <= {0.0, 1.0}
 
 
+def test_truth_after_the_last_beat_is_unknown():
+    beats = np.arange(1.0, 20.0, 0.8)
+    labels = {"rpeaks": (beats * 100).astype(int)}
+    ecg = Channel(np.ones(6000, np.float32), 100.0, "ecg")
+    recording = Recording(Channel(np.ones(6000, np.float32), 100.0), "x", "x", ecg=ecg, labels=labels)
+    rate, irregular = truth(find_intervals(recording), np.arange(1.0, 60.0))
+    assert rate[14] == pytest.approx(75.0)
+    assert irregular[14] == 0.0
+    assert np.isnan(rate[40:]).all()
+    assert np.isnan(irregular[40:]).all()
+
+
 def test_movement_is_the_spread_of_each_hop():
     acc = np.zeros((320, 3), np.float32)
     acc[:, 2] = 1.0

@@ -81,9 +81,11 @@ def truth(found: Intervals, time_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         change = np.diff(length)
         joined = np.abs(found.begin[1:] - found.end[:-1]) < JOINED_S
         squares, pairs = _sums(np.where(joined, change**2, 0.0)), _sums(joined)
-        last = np.maximum(high - 1, low)
-        some = np.maximum(pairs[last] - pairs[low], 1)
-        relative = np.sqrt(np.maximum(squares[last] - squares[low], 0.0) / some) / np.where(
+        # Sums over pairs are one shorter than over intervals, and a window may begin behind the last of them.
+        begin = np.minimum(low, len(length) - 1)
+        last = np.maximum(high - 1, begin)
+        some = np.maximum(pairs[last] - pairs[begin], 1)
+        relative = np.sqrt(np.maximum(squares[last] - squares[begin], 0.0) / some) / np.where(
             good, seconds / np.maximum(count, 1), 1.0
         )
         irregular[good & (relative > IRREGULAR_ABOVE)] = 1.0
