@@ -13,11 +13,19 @@ from typing import Any
 import numpy as np
 
 from onwrist.firmware_sim.parity.gates import Gate
-from onwrist.firmware_sim.parity.report import STYLE
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
 from onwrist.firmware_sim.study.store import Store
 
 FOLDER = "report"
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
+h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
+table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
+.pass{background:#e4f4ea}.fail{background:#fae1de} .wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px}
+.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
+.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
+"""
 # In the page; all of them are in the CSV.
 PEOPLE_SHOWN, FAILURES_SHOWN = 200, 50
 # Drawn as a forest, in this order.
