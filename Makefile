@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 WITNESS := $(VENV)/.witness
 FLOORS := signals models quantize export firmware_sim recordings
 
-.PHONY: deploy test test-fast witness test-witness lint bench clean
+.PHONY: deploy test test-fast witness test-witness lint bench bench-cohort clean
 
 deploy: $(INSTALLED)
 	$(PY) firmware_sim/deploy.py
@@ -33,6 +33,10 @@ lint: $(INSTALLED)
 bench: $(INSTALLED)
 	$(PY) firmware_sim/bench.py
 	$(PY) firmware_sim/versus.py
+
+# A thousand made-up people for eight hours: an hour or two of making them, a while of playing them.
+bench-cohort: $(INSTALLED)
+	$(PY) firmware_sim/bench_cohort.py
 
 $(INSTALLED): requirements.lock pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)

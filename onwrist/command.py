@@ -54,10 +54,12 @@ VERBS = {
     "efficiency": ("models.efficiency", "EfficiencyConfig", "how many labelled people an encoder needs"),
     "published": ("models.published", "PublishedConfig", "the published table beside ours"),
     "curves": ("models.curves", "CurvesConfig", "what pretraining runs cost"),
+    "cohort": ("firmware_sim.cohort", "CohortConfig", "a whole study through the simulated watch, on many machines"),
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
     "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
     "bench": ("firmware_sim.bench", "BenchConfig", "timings on this host"),
+    "bench-cohort": ("firmware_sim.bench_cohort", "BenchCohortConfig", "how fast a study is played, by workers"),
     "versus": ("firmware_sim.versus", "VersusConfig", "the C beside another generator's"),
 }
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from onwrist.export.graphs.tflite_writer import write_tflite_step
-from onwrist.export.sources.c_writer import KERNELS, Plan, runtime_sources, write_c
+from onwrist.export.sources.c_writer import KERNELS, runtime_sources, write_c
+from onwrist.export.sources.files import MODEL_NAME, Firmware
 from onwrist.export.sources.watch_rules import BURST, watch_rules
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import (
@@ -24,20 +23,6 @@ DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 # For bring-up: hand-written, and the vectors that it runs.
 SELFTEST = ("selftest.c", "selftest_watch.c")
 GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
-MODEL_NAME = "onwrist_model"
-
-
-@dataclass(frozen=True)
-class Firmware:
-    """Sources of one student.
-
-    Attributes:
-        files: name -> text. constants: of onwrist_config.h. plan: of the arena.
-    """
-
-    files: dict[str, str]
-    constants: dict[str, int | str]
-    plan: Plan
 
 
 def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: int = BURST) -> Firmware:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from onwrist.export.sources.firmware import MODEL_NAME, Firmware
+from onwrist.export.sources.files import MODEL_NAME, Firmware
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import ExportError
-from onwrist.export.sources.firmware import Firmware
+from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.device import Machine, Native
 from onwrist.firmware_sim.runtimes.emulator import Emulator

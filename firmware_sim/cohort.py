@@ -1,0 +1,110 @@
+"""A whole study through the simulated watch, on one machine or many.
+
+python firmware_sim/cohort.py 'data/**/*.npz' --out runs/study
+python firmware_sim/cohort.py s3://bucket/study --out s3://bucket/played --scheduler tcp://scheduler:8786
+python firmware_sim/cohort.py recordings --float 1 --people people.csv --by sex device
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from onwrist.settings import Bits, HopS, SensorHz, Size, Teacher
+
+
+@dataclass(frozen=True)
+class CohortConfig:
+    """Many recordings through the simulated watch."""
+
+    recordings: Annotated[
+        tuple[str, ...],
+        Positional,
+        arg(
+            help="Paths, folders or patterns ('data/**/*.npz'), of this machine or of any protocol of fsspec (s3://...).",
+            help_behavior_hint="",
+            metavar="PATTERN",
+        ),
+    ]
+    out: str = "runs/study"
+    """Folder of the study, local or of any protocol of fsspec. The same command goes on with a study that was ended."""
+    workers: int = 2
+    """Worker processes on this machine; 0 plays inside this process."""
+    scheduler: str | None = None
+    """Address of a Dask scheduler (tcp://host:8786) whose workers play instead of this machine's."""
+    size: Size = "watch"
+    teacher: Teacher = None
+    weights: Path | None = None
+    """Quantised student (default: the shipped one)."""
+    student: Path | None = None
+    """Its float parent (default: the shipped one)."""
+    hop_s: HopS = 1.0
+    sensor_hz: SensorHz = 64
+    bits: Bits = 19
+    gap: Literal["interpolate", "hold", "reset"] = "interpolate"
+    """What bridges a gap of up to a second."""
+    rate_hz: float | None = None
+    """Rate of the recordings, where their files do not tell."""
+    channel: str | None = None
+    """PPG channel, where the files have several."""
+    float_share: Annotated[float, arg(name="float", metavar="SHARE")] = 0.05
+    """Share of the recordings that the float student sees too, drawn by name; 0 none, 1 all."""
+    people: str | None = None
+    """Table (CSV or Parquet) with a column `person` or `recording`; its other columns (age, sex, device) make subgroups."""
+    by: tuple[str, ...] = ()
+    """Columns of that table that subgroups are made of, default all that have at most 24 values."""
+    gate: tuple[str, ...] = ()
+    """Limits that everybody and the worst subgroup have to keep: mae<=5 shown>=0.5 difference<=0.1."""
+    report: bool = True
+    """Write report.html and its tables when all is played."""
+    part_mb: float = 8.0
+    """Size of a part in MB of recordings: what a worker does at once, and what is done again after it was killed."""
+
+
+def main(config: CohortConfig) -> int:
+    """Play a whole study through the simulated watch, on Dask, and report on it."""
+
+    from onwrist.command import GATE_FAILED, bar, say
+    from onwrist.firmware_sim.study.conduct import cluster, conduct, open_study
+    from onwrist.firmware_sim.study.figures import Rows, summarise
+    from onwrist.firmware_sim.study.judge import judge, parse
+    from onwrist.firmware_sim.study.kit import make_kit
+    from onwrist.firmware_sim.study.plan import Setting, make_plan
+    from onwrist.firmware_sim.study.report import write_study_report
+    from onwrist.firmware_sim.study.store import Store
+    from onwrist.firmware_sim.watch.sensor import SensorConfig
+
+    # What can be wrong with the words is found before the work.
+    SensorConfig(config.sensor_hz, bits=config.bits)
+    for rule in config.gate:
+        parse(rule)
+    playing = {
+        "size": config.size, "hop_s": config.hop_s, "sensor_hz": config.sensor_hz, "bits": config.bits,
+        "gap": config.gap, "rate_hz": config.rate_hz, "channel": config.channel, "float_share": config.float_share,
+        "part_bytes": int(config.part_mb * 1e6),
+    }  # fmt: skip
+    Setting(digest="", **playing)
+    kit = make_kit(config.size, playing, config.weights, config.student, config.teacher)
+    plan = make_plan(Setting(digest=kit.digest, **playing), config.recordings)
+    store = Store(config.out)
+    open_study(store, plan, kit)
+    with cluster(config.workers, config.scheduler) as client:
+        found = conduct(store, plan, client, bar)
+    say(f"{found['recordings']} recordings, {found['hours']:.1f} h, {found['failures']} failed: {config.out}")
+    if not config.report:
+        return 0
+    figures = summarise(Rows(store, config.people), config.by, kit.sources["reasons"])
+    gates = judge(figures, config.gate)
+    for gate in gates:
+        print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value} (limit {gate.limit}; {gate.detail})")
+    say(f"report: {write_study_report(store, found, figures, gates)}")
+    return 0 if all(g.passed for g in gates) else GATE_FAILED
+
+
+if __name__ == "__main__":
+    from onwrist.command import run
+
+    run(main, CohortConfig)

@@ -1,0 +1,1 @@
+"""A study: many recordings through the watch on Dask, their rows as Parquet, and what they add up to."""
