@@ -43,6 +43,13 @@ class StreamConfig:
     """Rate of the recording, where its file does not tell."""
     channel: str | None = None
     """PPG channel, where the file has several."""
+    subject: str | None = None
+    """Person, where the file holds several."""
+    segment: str | None = None
+    """Piece, where the file or folder holds several."""
+    invert: bool = False
+    """Turn the PPG upside down: a raw photodiode current falls with each beat. What is plainly upside down is turned anyway,
+    with a word."""
     weights: Path | None = None
     """Quantised student (default: the shipped one)."""
     student: Path | None = None
@@ -68,7 +75,12 @@ def main(config: StreamConfig) -> int:
     from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.recordings.readers import read_recording
 
-    recording = read_recording(shipped_or_own(config.recording), rate_hz=config.rate_hz, channel=config.channel)
+    recording = read_recording(
+        shipped_or_own(config.recording), rate_hz=config.rate_hz, channel=config.channel, subject=config.subject,
+        segment=config.segment, invert=config.invert,
+    )  # fmt: skip
+    for notice in recording.notices:
+        say(f"notice: {notice}")
     artifacts = load_artifacts(config.size, config.weights, config.student, config.teacher)
     faults = read_faults(config.faults) if config.faults else parse_faults(config.fault, config.seed)
     sensor = SensorConfig(config.sensor_hz, config.fifo, config.bits)

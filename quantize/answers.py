@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from onwrist.settings import Data
+
 
 @dataclass(frozen=True)
 class AnswersConfig:
@@ -24,8 +26,7 @@ class AnswersConfig:
     """Which of the arrhythmia patients: even to choose on, odd to report on."""
     out: Path = Path("runs/answers.json")
     """Where the results are written."""
-    data: Path | None = None
-    """Folder of the sets (default: $ONWRIST_DATA)."""
+    data: Data = None
 
 
 def main(config: AnswersConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ from onwrist.signals.front_end.fixed import compare_front_ends, design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import methods
+from onwrist.signals.pulse.polarity import upside_down
 from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
@@ -61,6 +63,7 @@ def stream(
     Raises:
         RecordingError: no output to speak of; it names the reason that most outputs have.
     """
+    recording, turned = upright(recording)
     sensor = Sensor(recording, config.sensor, faults)
     model = artifacts.model
     hop = config.hop_samples(model.stride)
@@ -120,10 +123,26 @@ def stream(
             "deadlines missed on this host", "0", str(result.deadline_misses), result.deadline_misses == 0, group="fits"
         ),
     ]  # fmt: skip
+    if turned:
+        result.gates.append(
+            Gate("pulses point up", "as the model was trained", "they point down: the recording was turned", False,
+                 severity="warn", group="right", detail="firmware has to count the same way: see counts in the contract")
+        )  # fmt: skip
     if not faults.faults:
         result.gates.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0, group="fits"))
         result.gates.append(Gate("hops missed", "0", str(books.missed), books.missed == 0, group="fits"))
     return result
+
+
+def upright(recording: Recording) -> tuple[Recording, bool]:
+    """The recording with its pulses up, and whether it had to be turned for that.
+
+    A model that was taught on counts that rise when blood comes says nothing, or nonsense, to a signal upside down.
+    """
+    ppg = recording.ppg
+    if not upside_down(ppg.samples, ppg.rate_hz):
+        return recording, False
+    return replace(recording, ppg=replace(ppg, samples=-ppg.samples)), True
 
 
 def too_few(recording: Recording, hops: list[Hop], window_s: float, hop_s: float) -> RecordingError:

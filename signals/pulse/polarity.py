@@ -8,7 +8,7 @@ from scipy.stats import skew
 from onwrist.signals.pulse.clean import WINDOW_S, clean_ppg, fill_gaps
 
 # A pulse rises fast and falls slowly, so its slope leans to the right: skewness per 10-s window is 0.8 to 1.5 in most
-# upright sets. Of 192 upright recordings of eight sets (scripts of the tests) none falls below -0.25 in the median.
+# upright sets; none of the eleven recordings that ship falls below -0.25 in the median (a test holds that).
 UPSIDE_DOWN_SKEW = -0.25
 # And most windows agree; in pure noise half of them do.
 UPSIDE_DOWN_SHARE = 0.66
