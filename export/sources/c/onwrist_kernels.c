@@ -465,12 +465,46 @@ void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out) {
     }
 }
 
+void ow_max_pool(const ow_pool *op, const int8_t *in, int8_t *out) {
+    const int32_t n = op->c, line = op->in_w * n;
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        for (int32_t ox = 0; ox < op->out_w; ox++, out += n) {
+            const int32_t y0 = oy * op->stride_h - op->pad_h, x0 = ox * op->stride_w - op->pad_w;
+            memset(out, -128, (uint32_t)n);
+            for (int32_t y = y0 < 0 ? 0 : y0; y < y0 + op->k_h && y < op->in_h; y++) {
+                for (int32_t x = x0 < 0 ? 0 : x0; x < x0 + op->k_w && x < op->in_w; x++) {
+                    const int8_t *p = in + y * line + x * n;
+                    for (int32_t c = 0; c < n; c++) out[c] = p[c] > out[c] ? p[c] : out[c];
+                }
+            }
+            for (int32_t c = 0; c < n; c++) out[c] = clamp(out[c], op->low, op->high);
+        }
+    }
+}
+
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
-    for (int32_t i = 0; i < op->n; i++) {
-        const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[i] - op->zero_b) * (1 << 20);
+    for (int32_t i = 0, k = 0; i < op->n; i++) {
+        const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[k] - op->zero_b) * (1 << 20);
         const int32_t sum = requantise(x, op->mul_a, op->shift_a) + requantise(y, op->mul_b, op->shift_b);
         out[i] = clamp(requantise(sum, op->mul_out, op->shift_out) + op->zero_out, op->low, op->high);
+        k = k + 1 < op->period ? k + 1 : 0;
     }
+}
+
+void ow_mul(const ow_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
+    for (int32_t i = 0, k = 0; i < op->n; i++) {
+        const int32_t product = (a[i] - op->zero_a) * (b[k] - op->zero_b);
+        out[i] = clamp(requantise(product, op->multiplier, op->shift) + op->zero_out, op->low, op->high);
+        k = k + 1 < op->period ? k + 1 : 0;
+    }
+}
+
+void ow_lookup(const int8_t *table, const int8_t *in, int8_t *out, int32_t n) {
+    for (int32_t i = 0; i < n; i++) out[i] = table[in[i] + 128];
+}
+
+void ow_fill(int8_t *out, int32_t value, int32_t n) {
+    memset(out, value, (uint32_t)n);
 }
 
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to) {
