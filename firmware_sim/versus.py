@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 # Arm's CMSIS-NN (github.com/ARM-software/CMSIS-NN) through the calls of TensorFlow Lite Micro's cmsis_nn kernels, on a window
 # of the students shipped with 0.1.0: instructions per multiply-accumulate on an emulated Cortex-M4F, code by clang at -O3 (zig
 # 0.17.1) and by arm-none-eabi-gcc 12.2. Counted once, by hand, in November 2026; this repository does not hold its sources.
@@ -55,7 +54,9 @@ def main(config: VersusConfig) -> None:
             print(f"| {size} | {r.generator} | {r.instructions:,} | {per:.2f} | {r.text:,} B | {equal} |")
         if size in CMSIS_NN_PER_MAC:
             clang, gcc = CMSIS_NN_PER_MAC[size]
-            print(f"| {size} | CMSIS-NN by TFLM, measured outside this run | | {clang:.2f} (GCC {gcc:.2f}) | | not run |")
+            print(
+                f"| {size} | CMSIS-NN by TFLM, measured outside this run | | {clang:.2f} (GCC {gcc:.2f}) | | not run |"
+            )
 
 
 if __name__ == "__main__":
