@@ -148,6 +148,40 @@ class Net:
         whole = (*shape[:-1], shape[-1] + channels)
         return self._append(OPERATOR.CONCATENATION, 2, [self.at, other], whole, options, OPTIONS.ConcatenationOptions)
 
+    def one_input(self, name, options=None, scale=None, zero=None, shape=None, more=()) -> "Net":
+        """An operator that takes what is there, and perhaps constant tables."""
+        kind = getattr(OPTIONS, f"{options}", 0) if options else 0
+        table = getattr(schema, f"{options}T")() if options else None
+        shape = shape or self.shapes[self.at]
+        return self._append(
+            getattr(OPERATOR, name),
+            2 if name in ("PAD", "STRIDED_SLICE") else 1,
+            [self.at, *more],
+            shape,
+            table,
+            kind,
+            scale,
+            zero,
+        )
+
+    def max_pool(self, k, stride, padding=SAME) -> "Net":
+        at = len(self.graph.operators)
+        self.pool(k, stride, padding)
+        self.graph.operators[at].opcodeIndex = self.graph.code(OPERATOR.MAX_POOL_2D, 2)
+        return self
+
+    def table(self, values) -> int:
+        """Constant int32, of any shape."""
+        values = np.array(values, np.int32)
+        return self.graph.tensor(f"c{len(self.graph.tensors)}", values.shape, INT32, np.float32(1), 0, 0, values)
+
+    def mul(self, other: int) -> "Net":
+        options = schema.MulOptionsT()
+        options.fusedActivationFunction = NONE
+        scale = np.float32(40 * self.scales[self.at][0] * self.scales[other][0])
+        kind = OPTIONS.MulOptions
+        return self._append(OPERATOR.MUL, 2, [self.at, other], self.shapes[self.at], options, kind, scale, -5)
+
     def softmax(self) -> "Net":
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
@@ -218,4 +252,19 @@ def groups(seed=0) -> bytes:
     return net.flat().dense(5).bytes()
 
 
-NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups)}
+def gated(seed=0) -> bytes:
+    """Activations of their own, padding, cutting, a gate per channel."""
+    net = Net((10, 9, 3), seed)
+    net = net.one_input("PAD", "PadOptions", shape=(1, 13, 10, 3), more=[net.table([[0, 0], [2, 1], [1, 0], [0, 0]])])
+    net = net.conv(8, activation=NONE).one_input("RELU", scale=np.float32(0.04), zero=-100).max_pool((3, 2), (2, 2))
+    trunk = net.at
+    net = net.mean().one_input("LOGISTIC", scale=np.float32(1 / 256), zero=-128)
+    gate = net.one_input("RESHAPE", shape=(1, 1, 1, 8), more=[net.graph.index([1, 1, 1, 8])]).at
+    net.at = trunk
+    net = net.mul(gate).one_input("QUANTIZE", scale=np.float32(0.05), zero=-30)
+    begin, end, steps = net.table([0, 1, 0, 0]), net.table([1, 6, 5, 8]), net.table([1, 1, 1, 1])
+    net = net.one_input("STRIDED_SLICE", "StridedSliceOptions", shape=(1, 5, 5, 8), more=[begin, end, steps])
+    return net.one_input("RELU6").flat().dense(7).bytes()
+
+
+NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated)}

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 from onwrist.export.graphs.tflite_writer import write_tflite
-from onwrist.export.handoff.artifacts import load_artifacts
-from onwrist.export.handoff.bundle import golden_header, golden_vectors
+from onwrist.export.handoff.bundle import bundle_sources
+from onwrist.export.handoff.golden import golden_vectors
 from onwrist.export.sources.c_writer import array_header, c_array, runtime_sources, write_c
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.runtimes.compiler import CORES, GNU, M55, PORTABLE_CORES, Toolchain, build_core
 from onwrist.firmware_sim.runtimes.device import ROOTS, Device
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.qemu import absent, board_image, instructions, run_board
+from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.quantize.integers.training import load_integers
 from onwrist.resources import C_SOURCES
 from onwrist.signals.front_end.fixed import design
@@ -41,17 +42,21 @@ CALLER = """
 #include "array.h"
 #include "board.h"
 extern "C" int32_t onwrist_selftest(void);
+extern "C" int32_t onwrist_selftest_watch(void);
 extern "C" int32_t board_main(void);
 static onwrist watch;
 alignas(8) static int8_t arena[ONWRIST_ARENA_BYTES];
 int32_t board_main(void) {
     onwrist_init(&watch, arena);
-    return onwrist_selftest() + (array_tflite[0] != 1);
+    return onwrist_selftest() + onwrist_selftest_watch() + (array_tflite[0] != 1);
 }
 """
-PLAIN = (
-    """#include "board.h"\nint32_t onwrist_selftest(void);\nint32_t board_main(void) { return onwrist_selftest(); }\n"""
-)
+PLAIN = """
+#include "board.h"
+int32_t onwrist_selftest(void);
+int32_t onwrist_selftest_watch(void);
+int32_t board_main(void) { return onwrist_selftest() + onwrist_selftest_watch(); }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +66,10 @@ def firmware():
 
 
 @pytest.fixture(scope="module")
-def files(firmware):
-    golden = golden_vectors(load_artifacts("band"), 25, design(64, 19))
-    board = {"board.h": "#include <stdint.h>\n"}
-    return {**firmware.files, **runtime_sources("selftest.c"), "onwrist_golden.h": golden_header(golden), **board}
+def files():
+    model, fixed = load_integers("band"), design(64, 19)
+    golden = golden_vectors(model, 25, fixed)
+    return {**bundle_sources(model, 25, fixed, golden, golden_watch_header)[1], "board.h": "#include <stdint.h>\n"}
 
 
 def name_of(case) -> str:

@@ -139,11 +139,90 @@ def _mean(inputs, outputs, s) -> str:
     return "" if outputs[0].size == x.shape[3] else "has another output than its shapes make"
 
 
-def _add(inputs, outputs, s) -> str:
+def _elementwise(inputs, outputs, s) -> str:
+    """Two tensors of one shape, or the second again and again over the first's last dimensions."""
     a, b = inputs
-    if a.data is not None or b.data is not None:
-        return "adds a constant"
-    return "" if a.shape == b.shape == outputs[0].shape and b.kind is np.int8 else "adds tensors of two shapes"
+    if b.kind is not np.int8 or len(a.scale) > 1 or len(b.scale) > 1:
+        return "is not of int8"
+    if repeats(a, b) is None or max(a.size, b.size) != outputs[0].size:
+        return "is of two shapes, of which neither ends in the other"
+    return ""
+
+
+def repeats(a: Tensor, b: Tensor) -> tuple[bool, int] | None:
+    """(whether the second is the larger one, values of the smaller, which the larger takes again and again)."""
+    swap = b.size > a.size
+    large, small = (b, a) if swap else (a, b)
+    shape = tuple(small.shape)
+    while shape and shape[0] == 1:
+        shape = shape[1:]
+    rank = len(shape)
+    return (swap, small.size) if rank <= len(large.shape) and large.shape[len(large.shape) - rank :] == shape else None
+
+
+def _table(inputs, outputs, s) -> str:
+    (x,), (y,) = inputs, outputs
+    if x.shape != y.shape or len(x.scale) > 1 or len(y.scale) > 1:
+        return "has another output than its shapes make"
+    return ""
+
+
+def _relu6(inputs, outputs, s) -> str:
+    # TFLM clamps and does not rescale.
+    return _table(inputs, outputs, s) or _one_scale(inputs[0], outputs[0])
+
+
+def _logistic(inputs, outputs, s) -> str:
+    (y,) = outputs
+    same = float(y.scale[0]) == 1 / 256 and int(y.zero[0]) == -128
+    return _table(inputs, outputs, s) or ("" if same else "has another output scale than 1/256 at -128")
+
+
+def _pad(inputs, outputs, s) -> str:
+    x, pads = inputs
+    y = outputs[0]
+    if pads.data is None or pads.kind is not np.int32 or pads.shape != (len(x.shape), 2):
+        return "has paddings that are not constant"
+    whole = pads.data.sum(1, dtype=np.int64).tolist()
+    if (pads.data < 0).any() or tuple(n + p for n, p in zip(x.shape, whole, strict=True)) != y.shape:
+        return "has another output than its shapes make"
+    axes = [i for i, p in enumerate(whole) if p]
+    if len(axes) > 1 and axes != [1, 2]:
+        return "pads other axes than height and width, or one"
+    if len(axes) == 2 and x.shape[0] != 1:
+        return f"has a batch of {x.shape[0]}"
+    return _one_scale(x, y)
+
+
+def strided(x: Tensor, tables: list[Tensor], s: dict) -> tuple[list[int], list[int]] | None:
+    """(first, shape) of a strided slice with steps of one, dimensions kept; None where it is more than that."""
+    rank = len(x.shape)
+    if any(t.data is None or t.kind is not np.int32 or t.size != rank for t in tables):
+        return None
+    if s.get("ellipsisMask") or s.get("newAxisMask") or (tables[2].data != 1).any():
+        return None
+    first, shape = [], []
+    for i, (b, e, n) in enumerate(zip(*(t.data.ravel().tolist() for t in tables[:2]), x.shape, strict=True)):
+        begin = 0 if s.get("beginMask", 0) >> i & 1 else max(0, min(n, b + n if b < 0 else b))
+        end = n if s.get("endMask", 0) >> i & 1 else max(0, min(n, e + n if e < 0 else e))
+        end = begin + 1 if s.get("shrinkAxisMask", 0) >> i & 1 else end
+        if not 0 <= begin < end <= n:
+            return None
+        first.append(begin)
+        shape.append(end - begin)
+    return first, shape
+
+
+def _strided_slice(inputs, outputs, s) -> str:
+    x, *tables = inputs
+    found = strided(x, tables, s)
+    if found is None:
+        return "has steps, masks or ends that are not known"
+    if sum(a != b for a, b in zip(x.shape, found[1], strict=True)) > 1:
+        return "slices along more than one axis"
+    if outputs[0].size != int(np.prod(found[1])):
+        return "has another output than its shapes make"
+    return _one_scale(x, outputs[0])
 
 
 def _softmax(inputs, outputs, s) -> str:
@@ -195,13 +274,25 @@ def _slice(inputs, outputs, s) -> str:
     return _one_scale(x, y)
 
 
+# The same bytes in another shape.
+RESHAPES = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE")
 OPERATORS = {
     "CONV_2D": Rule(_conv, (2, 3), "Conv2DOptions"),
     "DEPTHWISE_CONV_2D": Rule(_depthwise, (2, 3), "DepthwiseConv2DOptions"),
     "FULLY_CONNECTED": Rule(_dense, (2, 3), "FullyConnectedOptions"),
     "AVERAGE_POOL_2D": Rule(_pool, (1, 1), "Pool2DOptions"),
     "MEAN": Rule(_mean, (2, 2)),
-    "ADD": Rule(_add, (2, 2), "AddOptions"),
+    "ADD": Rule(_elementwise, (2, 2), "AddOptions"),
+    "MUL": Rule(_elementwise, (2, 2), "MulOptions"),
+    "MAX_POOL_2D": Rule(_pool, (1, 1), "Pool2DOptions"),
+    "QUANTIZE": Rule(_table, (1, 1)),
+    "RELU": Rule(_table, (1, 1)),
+    "RELU6": Rule(_relu6, (1, 1)),
+    "LOGISTIC": Rule(_logistic, (1, 1)),
+    "PAD": Rule(_pad, (2, 2)),
+    "STRIDED_SLICE": Rule(_strided_slice, (4, 4), "StridedSliceOptions"),
+    "EXPAND_DIMS": Rule(_reshape, (2, 2)),
+    "SQUEEZE": Rule(_reshape, (1, 1)),
     "SOFTMAX": Rule(_softmax, (1, 1), "SoftmaxOptions"),
     "RESHAPE": Rule(_reshape, (1, 2)),
     "CONCATENATION": Rule(_concatenation, (1, 64), "ConcatenationOptions"),

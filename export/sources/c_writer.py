@@ -15,6 +15,8 @@ import numpy as np
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import Network, Operator, Tensor, inspect_tflite, refuse
+from onwrist.export.graphs.tflite_rules import RESHAPES, repeats, strided
+from onwrist.export.sources.tables import logistic_table, relu6_table, relu_table, rescale_table
 from onwrist.quantize.integers.arithmetic import quantised_multiplier, requantise
 from onwrist.resources import C_SOURCES
 
@@ -77,7 +79,7 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
     count = len(network.operators)
     same: dict[int, int] = {}
     for op in network.operators:
-        if op.kind == "RESHAPE":
+        if op.kind in RESHAPES:
             same[op.outputs[0]] = same.get(op.inputs[0], op.inputs[0])
     life: dict[int, list[int]] = {}
 
@@ -287,7 +289,7 @@ class _Source:
 
     _conv_2d = _depthwise_conv_2d = _fully_connected = _convolution
 
-    def _average_pool_2d(self, name, op, inputs, y) -> None:
+    def _pool(self, name, op, inputs, y, kernel="ow_average_pool") -> None:
         (x,), s = inputs, op.settings
         low, high = clamp_of(s["activation"], y)
         pads = [
@@ -301,7 +303,12 @@ class _Source:
             k_h=s["filterHeight"], k_w=s["filterWidth"], stride_h=s["strideH"], stride_w=s["strideW"], pad_h=pads[0],
             pad_w=pads[1], low=low, high=high,
         )  # fmt: skip
-        self.calls.append(f"ow_average_pool(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+        self.calls.append(f"{kernel}(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
+
+    _average_pool_2d = _pool
+
+    def _max_pool_2d(self, name, op, inputs, y) -> None:
+        self._pool(name, op, inputs, y, "ow_max_pool")
 
     def _mean(self, name, op, inputs, y) -> None:
         x = inputs[0]
@@ -317,8 +324,15 @@ class _Source:
         )  # fmt: skip
         self.calls.append(f"ow_mean(&{name}, {self.at(op.inputs[0])}, {self.at(op.outputs[0])});")
 
+    def _two(self, op: Operator, inputs: list[Tensor]) -> tuple[Tensor, Tensor, int, str]:
+        """(larger, smaller, values of the smaller, arguments of the call)."""
+        swap, period = repeats(*inputs)
+        order = (1, 0) if swap else (0, 1)
+        places = ", ".join(self.at(i) for i in (*(op.inputs[k] for k in order), *op.outputs))
+        return inputs[order[0]], inputs[order[1]], period, places
+
     def _add(self, name, op, inputs, y) -> None:
-        a, b = inputs
+        a, b, period, places = self._two(op, inputs)
         twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
         reals = float(a.scale[0]) / twice, float(b.scale[0]) / twice, twice / ((1 << ADD_SHIFT) * float(y.scale[0]))
         (m_a, s_a), (m_b, s_b), (m_o, s_o) = (multiplier_of(r) for r in reals)
@@ -326,11 +340,53 @@ class _Source:
             raise ExportError("has scales that are too far apart")
         low, high = clamp_of(op.settings["activation"], y)
         self.struct(
-            name, "ow_add_t", n=y.size, zero_a=int(a.zero[0]), zero_b=int(b.zero[0]), zero_out=int(y.zero[0]), low=low,
-            high=high, mul_a=m_a, shift_a=s_a, mul_b=m_b, shift_b=s_b, mul_out=m_o, shift_out=s_o,
+            name, "ow_add_t", n=y.size, period=period, zero_a=int(a.zero[0]), zero_b=int(b.zero[0]), zero_out=int(y.zero[0]),
+            low=low, high=high, mul_a=m_a, shift_a=s_a, mul_b=m_b, shift_b=s_b, mul_out=m_o, shift_out=s_o,
         )  # fmt: skip
-        places = ", ".join(self.at(i) for i in (*op.inputs, *op.outputs))
         self.calls.append(f"ow_add(&{name}, {places});")
+
+    def _mul(self, name, op, inputs, y) -> None:
+        a, b, period, places = self._two(op, inputs)
+        multiplier, shift = multiplier_of(float(a.scale[0]) * float(b.scale[0]) / float(y.scale[0]))
+        # A product has 17 bits, of 30 that the rounding takes.
+        if shift > 13:
+            raise ExportError("has scales that are too far apart")
+        low, high = clamp_of(op.settings["activation"], y)
+        self.struct(
+            name, "ow_mul_t", n=y.size, period=period, zero_a=int(a.zero[0]), zero_b=int(b.zero[0]), zero_out=int(y.zero[0]),
+            low=low, high=high, multiplier=multiplier, shift=shift,
+        )  # fmt: skip
+        self.calls.append(f"ow_mul(&{name}, {places});")
+
+    def _lookup(self, name: str, op: Operator, table: np.ndarray, y: Tensor) -> None:
+        """A byte for every byte."""
+        self.array(f"{name}_t", "int8_t", table)
+        self.calls.append(f"ow_lookup({name}_t, {self.at(op.inputs[0])}, {self.at(op.outputs[0])}, {y.size});")
+
+    def _quantize(self, name, op, inputs, y) -> None:
+        self._lookup(name, op, rescale_table(inputs[0], y), y)
+
+    def _relu(self, name, op, inputs, y) -> None:
+        self._lookup(name, op, relu_table(inputs[0], y), y)
+
+    def _relu6(self, name, op, inputs, y) -> None:
+        self._lookup(name, op, relu6_table(y), y)
+
+    def _logistic(self, name, op, inputs, y) -> None:
+        self._lookup(name, op, logistic_table(inputs[0]), y)
+
+    def _pad(self, name, op, inputs, y) -> None:
+        x, pads = inputs
+        before = pads.data[:, 0].tolist()
+        axis = max((i for i in range(len(x.shape)) if x.shape[i] != y.shape[i]), default=0)
+        inner = math.prod(x.shape[axis + 1 :])
+        rows, n, to = math.prod(x.shape[:axis]), x.shape[axis] * inner, y.shape[axis] * inner
+        # Height and width at once: the rows before are whole rows of output.
+        above = before[1] * y.shape[2] * y.shape[3] if axis == 2 and len(x.shape) == 4 else 0
+        out = self.at(op.outputs[0])
+        self.calls.append(f"ow_fill({out}, {int(y.zero[0])}, {y.size});")
+        first = above + before[axis] * inner
+        self.calls.append(f"ow_copy({self.at(op.inputs[0])}, {out} + {first}, {rows}, {n}, {n}, {to});")
 
     def _softmax(self, name, op, inputs, y) -> None:
         (x,) = inputs
@@ -348,6 +404,8 @@ class _Source:
     def _reshape(self, name, op, inputs, y) -> None:
         """Nothing: the planner gave both the same memory."""
 
+    _expand_dims = _squeeze = _reshape
+
     def _concatenation(self, name, op, inputs, y) -> None:
         axis = op.settings["axis"] % len(y.shape)
         rows, inner = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
@@ -360,12 +418,16 @@ class _Source:
             done += n
 
     def _slice(self, name, op, inputs, y) -> None:
-        x, begin, _ = inputs
-        first = begin.data.ravel().tolist()
-        axes = [i for i in range(len(x.shape)) if x.shape[i] != y.shape[i]] or [0]
-        axis = axes[0]
+        self._cut(op, inputs[0], inputs[1].data.ravel().tolist(), y.shape)
+
+    def _strided_slice(self, name, op, inputs, y) -> None:
+        self._cut(op, inputs[0], *strided(inputs[0], inputs[1:], op.settings))
+
+    def _cut(self, op: Operator, x: Tensor, first: list[int], shape: list[int] | tuple[int, ...]) -> None:
+        """A piece along one axis."""
+        axis = next((i for i in range(len(x.shape)) if x.shape[i] != shape[i]), 0)
         rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-        from_, n = x.shape[axis] * inner, y.shape[axis] * inner
+        from_, n = x.shape[axis] * inner, shape[axis] * inner
         source = f"{self.at(op.inputs[0])} + {first[axis] * inner}"
         self.calls.append(f"ow_copy({source}, {self.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
 

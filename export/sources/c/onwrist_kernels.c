@@ -64,8 +64,17 @@ typedef struct {
     int32_t words;           /* 36: of four bytes, in a convolution */
     int32_t rows, taps;      /* 40, 44: depthwise */
     int32_t line, step;      /* 48, 52: bytes from row to row, from tap to tap */
-    const void *y;           /* input of the pair's other place; with vectors only */
+    const void *y;           /* 56: input of the pair's other place; with vectors only */
 } job;
+
+#if OW_HELIUM || OW_DSP
+#if defined(__clang__)
+#define OW_ASSEMBLY __attribute__((naked, noinline)) static void
+#else
+#define OW_ASSEMBLY __attribute__((naked, noinline, noipa)) static void
+#endif
+#define OW_IN __attribute__((unused)) /* in a register, which the compiler does not see */
+#endif
 
 #if OW_HELIUM
 
@@ -82,34 +91,36 @@ static inline int32x4_t four(int32_t a, int32_t b, int32_t c, int32_t d) {
     return v;
 }
 
-/* 16 bytes at a time of two places and four channels. */
-static void pair4(job *j) {
-    const int8_t *w = (const int8_t *)j->w;
-    const int32_t *bias = j->bias, *scale = &j->scale->multiplier;
-    int8_t *out = j->out, *other = j->other;
-    for (int32_t groups = j->groups; groups > 0; groups--, bias += 4, scale += 8, out += 4, other += 4) {
-        const int8_t *x = (const int8_t *)j->x, *y = (const int8_t *)j->y;
-        int32_t a = bias[0], b = bias[1], c = bias[2], d = bias[3], e = a, f = b, g = c, h = d;
-        for (int32_t words = j->words; words > 0; words--, x += 16, y += 16, w += 64) {
-            const int8x16_t p = vldrbq_s8(x), q = vldrbq_s8(y);
-            int8x16_t v = vldrbq_s8(w);
-            a = vmladavaq_s8(a, p, v), e = vmladavaq_s8(e, q, v);
-            v = vldrbq_s8(w + 16);
-            b = vmladavaq_s8(b, p, v), f = vmladavaq_s8(f, q, v);
-            v = vldrbq_s8(w + 32);
-            c = vmladavaq_s8(c, p, v), g = vmladavaq_s8(g, q, v);
-            v = vldrbq_s8(w + 48);
-            d = vmladavaq_s8(d, p, v), h = vmladavaq_s8(h, q, v);
-        }
-        const int32x4_t one = four(a, b, c, d), two = four(e, f, g, h);
-        if (j->sums) {
-            vstrwq_s32(j->sums, one), vstrwq_s32(j->sums + 4, two);
-        } else {
-            const int32x4x2_t s = vld2q_s32(scale);
-            group_done(j, one, s, out), group_done(j, two, s, other);
-        }
-    }
-    j->w = (const uint32_t *)(const void *)w, j->bias = bias;
+/* Of a channel's 16 weights with the bytes of both places in q0 and q1. */
+#define OW_VECTOR(a, b) "vldrb.8 q2, [r5], #16\n vmladava.s8 " a ", q0, q2\n vmladava.s8 " b ", q1, q2\n"
+/* As `group_done`: scales in q2 and (negative) q3, zero in r5. */
+#define OW_BYTES(sums, out) \
+    "vqrdmulh.s32 " sums ", " sums ", q2\n vshr.s32 q4, " sums ", #31\n vadd.i32 " sums ", " sums ", q4\n" \
+    "vshl.s32 " sums ", " sums ", q3\n vadd.i32 " sums ", " sums ", r5\n vshr.s32 " sums ", " sums ", #1\n" \
+    "vqmovnb.s32 " sums ", " sums "\n vqmovnb.s16 " sums ", " sums "\n vstrb.32 " sums ", [" out "], #4\n"
+
+/* 16 bytes at a time of two places and four channels. The sums fill the even registers, which are all that VMLADAVA
+ * takes; no compiler finds that by itself. 16 instructions for 128 products. */
+OW_ASSEMBLY pair4(OW_IN job *j) {
+    __asm__ volatile(
+        ".syntax unified\n"
+        "push {r4-r11, lr}\n push {r0}\n vpush {d8-d9}\n"
+        "1: ldr r9, [sp, #16]\n"
+        "ldr r3, [r9, #8]\n ldrd r0, r2, [r3], #8\n ldrd r4, r6, [r3], #8\n str r3, [r9, #8]\n"
+        "mov r8, r0\n mov r10, r2\n mov r12, r4\n mov lr, r6\n"
+        "ldrd r1, r5, [r9]\n ldr r7, [r9, #36]\n ldr r3, [r9, #56]\n"
+        "2: vldrb.8 q0, [r1], #16\n vldrb.8 q1, [r3], #16\n"
+        OW_VECTOR("r0", "r8") OW_VECTOR("r2", "r10") OW_VECTOR("r4", "r12") OW_VECTOR("r6", "lr")
+        "subs r7, r7, #1\n bne 2b\n"
+        "vmov q0[2], q0[0], r0, r4\n vmov q0[3], q0[1], r2, r6\n"
+        "vmov q1[2], q1[0], r8, r12\n vmov q1[3], q1[1], r10, lr\n"
+        "str r5, [r9, #4]\n ldr r3, [r9, #32]\n cbz r3, 3f\n"
+        "vstrw.32 q0, [r3]\n vstrw.32 q1, [r3, #16]\n b 4f\n"
+        "3: ldrd r3, r5, [r9, #12]\n vld20.32 {q2, q3}, [r3]\n vld21.32 {q2, q3}, [r3]!\n vneg.s32 q3, q3\n"
+        "ldrd r6, r7, [r9, #20]\n" OW_BYTES("q0", "r6") OW_BYTES("q1", "r7")
+        "str r3, [r9, #12]\n strd r6, r7, [r9, #20]\n"
+        "ldr r0, [r9, #28]\n subs r0, r0, #1\n str r0, [r9, #28]\n bne 1b\n"
+        "4: vpop {d8-d9}\n add sp, sp, #4\n pop {r4-r11, pc}\n");
 }
 
 static void one4(job *j) {
@@ -152,13 +163,6 @@ static void taps4(job *j) {
     j->x = from, j->w = (const uint32_t *)(const void *)w, j->bias = bias;
 }
 #elif OW_DSP
-#if defined(__clang__)
-#define OW_ASSEMBLY __attribute__((naked, noinline)) static void
-#else
-#define OW_ASSEMBLY __attribute__((naked, noinline, noipa)) static void
-#endif
-#define OW_IN __attribute__((unused)) /* in a register, which the compiler does not see */
-
 /* A sum to a byte as `requantise` and `clamp` do it, multiplier in r12, shift in lr, zero in r1. The last halving is
  * SSAT's shift. */
 #define OW_BYTE(sum, out) \
@@ -465,12 +469,46 @@ void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out) {
     }
 }
 
+void ow_max_pool(const ow_pool *op, const int8_t *in, int8_t *out) {
+    const int32_t n = op->c, line = op->in_w * n;
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        for (int32_t ox = 0; ox < op->out_w; ox++, out += n) {
+            const int32_t y0 = oy * op->stride_h - op->pad_h, x0 = ox * op->stride_w - op->pad_w;
+            memset(out, -128, (uint32_t)n);
+            for (int32_t y = y0 < 0 ? 0 : y0; y < y0 + op->k_h && y < op->in_h; y++) {
+                for (int32_t x = x0 < 0 ? 0 : x0; x < x0 + op->k_w && x < op->in_w; x++) {
+                    const int8_t *p = in + y * line + x * n;
+                    for (int32_t c = 0; c < n; c++) out[c] = p[c] > out[c] ? p[c] : out[c];
+                }
+            }
+            for (int32_t c = 0; c < n; c++) out[c] = clamp(out[c], op->low, op->high);
+        }
+    }
+}
+
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
-    for (int32_t i = 0; i < op->n; i++) {
-        const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[i] - op->zero_b) * (1 << 20);
+    for (int32_t i = 0, k = 0; i < op->n; i++) {
+        const int32_t x = (a[i] - op->zero_a) * (1 << 20), y = (b[k] - op->zero_b) * (1 << 20);
         const int32_t sum = requantise(x, op->mul_a, op->shift_a) + requantise(y, op->mul_b, op->shift_b);
         out[i] = clamp(requantise(sum, op->mul_out, op->shift_out) + op->zero_out, op->low, op->high);
+        k = k + 1 < op->period ? k + 1 : 0;
     }
+}
+
+void ow_mul(const ow_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
+    for (int32_t i = 0, k = 0; i < op->n; i++) {
+        const int32_t product = (a[i] - op->zero_a) * (b[k] - op->zero_b);
+        out[i] = clamp(requantise(product, op->multiplier, op->shift) + op->zero_out, op->low, op->high);
+        k = k + 1 < op->period ? k + 1 : 0;
+    }
+}
+
+void ow_lookup(const int8_t *table, const int8_t *in, int8_t *out, int32_t n) {
+    for (int32_t i = 0; i < n; i++) out[i] = table[in[i] + 128];
+}
+
+void ow_fill(int8_t *out, int32_t value, int32_t n) {
+    memset(out, value, (uint32_t)n);
 }
 
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to) {

@@ -51,10 +51,15 @@ typedef struct {
     int32_t places, c, in_zero, out_zero, multiplier, shift;
 } ow_mean_t;
 
+/* a has n values; b has `period` of them, again and again. */
 typedef struct {
-    int32_t n, zero_a, zero_b, zero_out, low, high;
+    int32_t n, period, zero_a, zero_b, zero_out, low, high;
     int32_t mul_a, shift_a, mul_b, shift_b, mul_out, shift_out;
 } ow_add_t;
+
+typedef struct {
+    int32_t n, period, zero_a, zero_b, zero_out, low, high, multiplier, shift;
+} ow_mul_t;
 
 typedef struct {
     int32_t rows, n, multiplier, left_shift, diff_min;
@@ -64,8 +69,13 @@ typedef struct {
 void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
+void ow_max_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+void ow_mul(const ow_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+/* n values through a table of 256, that of -128 first */
+void ow_lookup(const int8_t *table, const int8_t *in, int8_t *out, int32_t n);
+void ow_fill(int8_t *out, int32_t value, int32_t n);
 void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out);
 /* rows blocks of n bytes, `from` bytes apart in the source and `to` bytes apart in the target */
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to);
