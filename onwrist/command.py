@@ -57,6 +57,7 @@ VERBS = {
     "cohort": ("firmware_sim.cohort", "CohortConfig", "a whole study through the simulated watch, on many machines"),
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
+    "demo": ("firmware_sim.demo", "DemoConfig", "the watch in a page, playing recordings in a browser"),
     "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
     "bench": ("firmware_sim.bench", "BenchConfig", "timings on this host"),
     "bench-cohort": ("firmware_sim.bench_cohort", "BenchCohortConfig", "how fast a study is played, by workers"),
