@@ -19,7 +19,7 @@ from onwrist.firmware_sim.parity.play import reference_rate
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
-from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
+from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.fixed import design

@@ -143,7 +143,7 @@ class Card {
     for (const [name, dd] of Object.entries(this.book)) dd.textContent = said[name].toLocaleString("en");
     for (const [name, bar] of this.stack) bar.style.width = `${books.received ? (100 * said[name]) / books.received : 0}%`;
     const balanced = books.received === books.used + books.gated + lost + open;
-    this.sum.textContent = balanced ? "every received sample is accounted for" : "SAMPLES ARE MISSING FROM THE BOOKS";
+    this.sum.textContent = balanced ? "every sample is accounted for" : "SAMPLES ARE MISSING FROM THE BOOKS";
     this.sum.classList.toggle("wrong", !balanced);
     const held = student.equal + student.differ;
     this.same.dataset.state = student.differ ? "differs" : held ? "equal" : "none";
@@ -256,6 +256,7 @@ function ask(words, playable) {
   $("ask-go").hidden = !playable;
   $("ask-no").textContent = playable ? "Cancel" : "Close";
   if (!$("ask").open) $("ask").showModal();
+  $(!playable ? "ask-no" : table.rate ? "ask-go" : "ask-rate").focus();
 }
 
 function takeFile(event) {
