@@ -159,7 +159,8 @@ def test_disturbed_every_byte_is_the_simulated_watchs(html, students, opened):
             same_outputs(found["outputs"], hops)
             books = {k: v for k, v in found["books"].items() if hasattr(watch.counters, k)}
             assert books == {k: getattr(watch.counters, k) for k in books}
-            assert len(books) == len(BOOKS) - 2 and found["books"]["waiting"] == 0  # and high_water, the ring's
+            assert len(books) == len(BOOKS) - 2
+            assert found["books"]["waiting"] == 0
             assert found["equal"] == found["differ"] == 0  # nothing is claimed of a disturbed run
             seen |= {"dropped"} if watch.counters.dropped else set()
             seen |= {bit.name for hop in hops for bit in hop.why} | ({"resets"} if watch.counters.resets else set())
@@ -176,9 +177,8 @@ def test_it_says_so_where_a_byte_differs(html, opened, tmp_path):
     page = opened(other, still=False)
     until(page, "document.getElementById('verdict').dataset.state === 'differs'")
     assert "differ" in page.inner_text("#verdict")
-    assert "differ" in page.inner_text("[data-student='0'] .same") and "equal" in page.inner_text(
-        "[data-student='1'] .same"
-    )
+    assert "differ" in page.inner_text("[data-student='0'] .same")
+    assert "equal" in page.inner_text("[data-student='1'] .same")
 
 
 def test_it_runs_by_itself_says_that_bytes_are_equal_and_asks_nobody(html, opened):
@@ -191,7 +191,8 @@ def test_it_runs_by_itself_says_that_bytes_are_equal_and_asks_nobody(html, opene
     until(page, "onwrist.state.ended")
     assert page.get_attribute("#verdict", "data-state") == "equal"
     assert page.inner_text("[data-student='0'] [data-part=sum]") == "every sample is accounted for"
-    assert page.asked == [html.as_uri()] and not page.problems
+    assert page.asked == [html.as_uri()]
+    assert not page.problems
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
@@ -267,7 +268,8 @@ def test_own_e4_file_becomes_the_sensors_counts(html, opened, recordings, tmp_pa
     assert "Your own recording" in page.inner_text("#verdict")
     counts = np.array(page.evaluate("[...onwrist.state.own.counts]"))
     expected = Sensor(read_recording(file.parent)).counts
-    assert len(counts) == len(expected) and np.abs(counts - expected).max() <= 1
+    assert len(counts) == len(expected)
+    assert np.abs(counts - expected).max() <= 1
     assert not page.problems
 
 
@@ -309,7 +311,8 @@ def test_a_file_that_is_no_recording_is_refused_by_name(html, opened, tmp_path, 
     page = opened(html)
     page.set_input_files("#file", file)
     page.wait_for_selector("#ask[open]")
-    assert "bad.csv" in page.inner_text("#ask-said") and why in page.inner_text("#ask-said")
+    assert "bad.csv" in page.inner_text("#ask-said")
+    assert why in page.inner_text("#ask-said")
     assert not page.is_visible("#ask-go")
     page.keyboard.press("Escape")
     assert not page.is_visible("#ask")
