@@ -25,7 +25,8 @@ from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
-from onwrist.signals.recordings.readers import PPG_NAMES, TIME_NAMES, read_recording
+from onwrist.signals.recordings.names import NOT_TIME, OTHER_WORDS, PPG_NAMES, PPG_WORDS, TIME_WORDS, UNITS
+from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 
 PAGE_HTML = "watch.html"
@@ -169,7 +170,7 @@ def watch_page(
         "reasons": [{"bit": int(bit), "title": title, "text": text} for bit, (title, text) in REASONS.items()],
         "students": [_student(artifacts, config) for artifacts in students], "bpm_steps": BPM_STEPS,
         "stretches": [_stretch(r, students, config) for r in progress(recordings, "page", total=len(recordings))],
-        "ppg_names": list(PPG_NAMES), "time_names": list(TIME_NAMES),
+        "words": {"ppg_names": PPG_NAMES, "ppg": PPG_WORDS, "other": OTHER_WORDS, "time": TIME_WORDS, "not_time": NOT_TIME, "units": UNITS},
     }  # fmt: skip
     # A "<" inside data could end the script that holds it.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")

@@ -11,7 +11,7 @@ function numberOf(cell) {
   return EMPTY.has(text.toLowerCase()) ? NaN : Number(text);
 }
 
-// {names, columns: [Float64Array], rate or null, timeAt or -1, ppgAt}
+// {names, columns: [Float64Array], rate or null, ppgAt}
 function parseTable(text, name) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   if (!lines.length) throw new FileProblem(`${name} is empty.`);
@@ -22,7 +22,7 @@ function parseTable(text, name) {
   const start = Number(rows[0][0]), second = rows.length > 1 ? Number(rows[1][0]) : NaN;
   if (single && start > UNIX && second >= 5 && second <= 4000 && rows[0].length === 1) {
     // Empatica: start, rate, samples.
-    return { names: ["BVP"], columns: [Float64Array.from(rows.slice(2), (r) => numberOf(r[0]))], rate: second, timeAt: -1, ppgAt: 0 };
+    return { names: ["BVP"], columns: [Float64Array.from(rows.slice(2), (r) => numberOf(r[0]))], rate: second, ppgAt: 0 };
   }
   const header = rows[0].some((cell) => cell.trim() !== "" && Number.isNaN(Number(cell))) ? rows.shift().map((c) => c.trim()) : null;
   if (!rows.length) throw new FileProblem(`${name} has a header and no rows.`);
@@ -35,24 +35,35 @@ function parseTable(text, name) {
       if (Number.isNaN(columns[j][i]) && !EMPTY.has(cell.trim().toLowerCase())) throw new FileProblem(`${name}: "${cell.trim()}" in row ${i + 1 + (header ? 1 : 0)} is not a number.`);
     });
   });
-  const find = (wanted) => names.findIndex((n) => wanted.includes(n.toLowerCase()));
-  const timeAt = find(DATA.time_names);
-  let ppgAt = wantedFirst(names, DATA.ppg_names);
-  if (ppgAt < 0) ppgAt = names.findIndex((_, i) => i !== timeAt);
-  return { names, columns, rate: timeAt < 0 ? null : rateOf(columns[timeAt], name), timeAt, ppgAt };
+  const timeAt = names.findIndex((n) => any(n, DATA.words.time) && !any(n, DATA.words.not_time));
+  const rate = timeAt < 0 ? null : rateOf(columns[timeAt], names[timeAt], name);
+  return { names, columns, rate, ppgAt: ppgColumn(names, timeAt) };
 }
 
-function wantedFirst(names, wanted) {
-  const lowered = names.map((n) => n.toLowerCase());
-  for (const word of wanted) if (lowered.includes(word)) return lowered.indexOf(word);
-  return -1;
+function wordsOf(column) {
+  return column.toLowerCase().split(/[^a-z]+/).filter(Boolean);
 }
 
-function rateOf(times, name) {
+function any(column, words) {
+  return wordsOf(column).some((word) => words.includes(word));
+}
+
+// The one that is called PPG outright, else one with a word of it, else whatever is not the time.
+function ppgColumn(names, timeAt) {
+  const lowered = names.map((n) => n.trim().toLowerCase()), other = (_, i) => i !== timeAt;
+  const named = DATA.words.ppg_names.find((word) => lowered.includes(word));
+  if (named) return lowered.indexOf(named);
+  const worded = names.findIndex((n) => any(n, DATA.words.ppg) && !any(n, DATA.words.other));
+  return worded >= 0 ? worded : names.findIndex(other);
+}
+
+function rateOf(times, column, name) {
   const steps = Float64Array.from(times.subarray(1), (t, i) => t - times[i]);
   if (!steps.length || steps.some((s) => !(s > 0))) throw new FileProblem(`${name}: times do not increase.`);
   const step = steps.slice().sort()[steps.length >> 1];
-  const rate = step >= 1 ? 1000 / step : 1 / step; // a step of a second or more is in milliseconds
+  const said = wordsOf(column).find((word) => word in DATA.words.units);
+  // Where no unit is said, a step of a second or more is in milliseconds.
+  const rate = 1 / (step * (said ? DATA.words.units[said] : step >= 1 ? 1e-3 : 1));
   return Math.abs(rate - Math.round(rate)) < 0.01 * rate ? Math.round(rate) : rate;
 }
 

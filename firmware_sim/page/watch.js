@@ -6,7 +6,7 @@ const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const SPANS = [[5, 10], [20, 30], [100, 60], [Infinity, 180]];
 const KEPT_S = 200;
 // Work per picture; what does not fit is not caught up with, and the speed says so.
-const FRAME_MS = 13, TEXT_EVERY_MS = 120, LONGEST_FRAME_S = 0.1;
+const FRAME_MS = 13, TEXT_EVERY_MS = 120, LONGEST_FRAME_S = 0.25;
 
 const faults = { ...NO_FAULTS };
 const state = { run: null, students: [], playing: false, ended: false, due: 0, before: 0, told: 0, busy: false, pace: 0, own: null, seconds: 0, opening: 0 };
