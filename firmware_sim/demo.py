@@ -28,6 +28,8 @@ class DemoConfig:
     """The page."""
     minutes: float = 10.0
     """Most of each recording, from its start."""
+    picture: Path | None = None
+    """Also take a picture of it, with the system's Chromium."""
     hop_s: HopS = 1.0
     teacher: Teacher = None
 
@@ -48,6 +50,11 @@ def main(config: DemoConfig) -> int:
     page = watch_page(students, recordings, WatchConfig(config.hop_s), bar, seconds=60 * config.minutes)
     write_whole(config.out, page)
     say(f"page: {config.out} ({len(page) / 1e6:.2f} MB)")
+    if config.picture:
+        from onwrist.firmware_sim.page.picture import take_picture
+
+        write_whole(config.picture, take_picture(config.out))
+        say(f"picture: {config.picture}")
     return 0
 
 

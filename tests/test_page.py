@@ -1,7 +1,6 @@
 """The watch in a page, in a real browser: the same bytes as the simulated watch, undisturbed and under every fault."""
 
 import json
-import shutil
 import time
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ import pytest
 from onwrist.firmware_sim.page.builder import SLIDERS, fingerprint, play_recording, watch_page
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_counts
+from onwrist.firmware_sim.page.picture import WORDS, find_browser
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.watch.sensor import Sensor
@@ -19,12 +19,6 @@ from onwrist.signals.recordings.readers import read_recording
 
 SECONDS = 70.0
 PEOPLE = ("S34", "t458s")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-# A headless browser on a shared machine, that asks nobody for anything.
-WORDS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 
 
@@ -52,10 +46,11 @@ def html(students, people, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     driver = pytest.importorskip("playwright.sync_api", reason="the browser's driver is not installed: playwright")
-    if BROWSER is None:
+    browser = find_browser()
+    if browser is None:
         pytest.skip("no Chromium on this machine (Debian: chromium)")
     with driver.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=BROWSER, args=WORDS)
+        running = p.chromium.launch(executable_path=browser, args=list(WORDS))
         yield running
         running.close()
 
@@ -325,6 +320,18 @@ def test_packed_counts_come_out_of_a_browser_as_they_went_in(html, opened):
         packed = pack_counts(counts)
         found = page.evaluate("async (p) => [...unpackCounts(await unpack(p.data), p.length, p.planes)]", packed)
         assert found == counts.tolist()
+
+
+def test_the_command_writes_a_page_and_takes_its_picture(browser, run_script, tmp_path):
+    page, picture = tmp_path / "watch.html", tmp_path / "watch.png"
+    words = ["t458s", "--minutes", "0.5", "--out", page, "--picture", picture]
+    done = run_script("firmware_sim/demo.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert page.read_bytes().startswith(b"<!doctype html>")
+    assert len(page.read_bytes()) < 1_000_000
+    assert picture.read_bytes()[1:4] == b"PNG"
+    assert int.from_bytes(picture.read_bytes()[16:20]) == 1280
+    assert len(picture.read_bytes()) < 200_000
 
 
 def test_fingerprint_sees_every_byte():

@@ -115,7 +115,7 @@ function drawWave(plot, trace, now, span, settings) {
   if (settings.fixed) [low, high] = settings.fixed;
   else if (low <= high) {
     const pad = Math.max(1, (high - low) * 0.08);
-    [low, high] = [low - pad, high + pad];
+    [low, high] = [Math.max(low - pad, settings.rails[0]), Math.min(high + pad, settings.rails[1])];
     // Wider at once, narrower by and by.
     trace.low = low < trace.low || Number.isNaN(trace.low) ? low : trace.low + (low - trace.low) * 0.08;
     trace.high = high > trace.high || Number.isNaN(trace.high) ? high : trace.high + (high - trace.high) * 0.08;
@@ -201,7 +201,7 @@ function drawTrend(plot, student, stretch, seconds, now) {
     plot.text(String(v), left - 5, Math.max(y(v) + 4, 11), "right");
   }
   if (axis < 0) return;
-  const size = end / DATA.hop_s > right - left ? 1.6 : 2.4;
+  const size = end / DATA.hop_s > right - left ? 1.8 : 3;
   pen.fillStyle = COLOURS.reference;
   stretch.reference.forEach((tenths, i) => {
     if (tenths) pen.fillRect(x((i + 1) * DATA.hop_s) - 0.8, y(tenths / DATA.bpm_steps) - 1, 1.6, 2);

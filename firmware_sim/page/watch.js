@@ -6,7 +6,7 @@ const SPEEDS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 const SPANS = [[5, 10], [20, 30], [100, 60], [Infinity, 180]];
 const KEPT_S = 200;
 // Work per picture; what does not fit is not caught up with, and the speed says so.
-const FRAME_MS = 13, TEXT_EVERY_MS = 120, LONGEST_FRAME_S = 0.25;
+const FRAME_MS = 13, BUSY_SHARE = 0.5, TEXT_EVERY_MS = 120, LONGEST_FRAME_S = 0.25;
 
 const faults = { ...NO_FAULTS };
 const state = { run: null, students: [], playing: false, ended: false, due: 0, before: 0, told: 0, busy: false, pace: 0, own: null, seconds: 0, opening: 0 };
@@ -69,14 +69,14 @@ function frame(now) {
   const passed = Math.min((now - state.before) / 1000, LONGEST_FRAME_S);
   state.before = now;
   if (state.playing && state.run) {
-    const began = state.run.time, until = performance.now() + FRAME_MS;
+    const began = state.run.time, until = performance.now() + Math.max(FRAME_MS, BUSY_SHARE * 1000 * passed);
     state.due += passed * speed();
     let over = false;
     while (!over && state.run.time < state.due) {
       over = !stepOnce();
       if (performance.now() > until) state.due = Math.min(state.due, state.run.time);
     }
-    if (passed > 0) state.pace += 0.05 * ((state.run.time - began) / passed - state.pace);
+    if (passed > 0) state.pace += 0.1 * ((state.run.time - began) / passed - state.pace);
     show(false);
     if (over) finished();
   }
@@ -160,7 +160,7 @@ function tellVerdict() {
   let kind, head, text;
   if (differ) [kind, head, text] = ["differs", "Bytes differ", `${outputs(differ)} of ${(equal + differ).toLocaleString("en")} are not the simulated watch's`];
   else if (!run.stretch.golden) [kind, head, text] = ["wait", "Your own recording", "there are no golden bytes to hold it against"];
-  else if (run.disturbedAt !== null) [kind, head, text] = ["disturbed", `Disturbed since ${clock(run.disturbedAt)}`, `${equal ? `${outputs(equal)} equal until then; ` : ""}start again without faults to compare`];
+  else if (run.disturbedAt !== null) [kind, head, text] = ["disturbed", `Disturbed since ${clock(run.disturbedAt)}`, `${equal ? `${outputs(equal)} equal until then; start again to compare` : "start again without faults to compare"}`];
   else if (!equal) [kind, head, text] = ["wait", "No output yet", "every byte will be held against the golden ones"];
   else [kind, head, text] = ["equal", "Every byte equal", `${outputs(equal)} of ${students.map((s) => s.spec.name).join(" and ")}, as the golden ones`];
   const verdict = $("verdict");
