@@ -15,7 +15,7 @@ from onwrist.export.handoff.artifacts import Artifacts, contract
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_bytes, pack_counts, runs_of
-from onwrist.firmware_sim.parity.play import reference_rate
+from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
@@ -137,13 +137,13 @@ def _stretch(recording: Recording, students: list[Artifacts], config: WatchConfi
         marks = [fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in hops]
         golden[artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
         times = np.array([h.time_s for h in hops])
-    bpm, name = reference_rate(recording, times)
-    tenths = np.nan_to_num(np.rint(bpm * BPM_STEPS), nan=0.0).astype("<u2")
+    reference = reference_rate(recording, times)
+    tenths = np.nan_to_num(np.rint(reference.bpm * BPM_STEPS), nan=0.0).astype("<u2")
     return {
         "name": stem, "title": f"{stem.split('_bio_')[0]}: {PEOPLE.get(stem, 'your recording')}", "seconds": sensor.seconds,
         "counts": pack_counts(sensor.counts), "absent": runs_of(~sensor.present), "pulse": sensor.scene.pulse,
-        "middle": float(np.median(sensor.counts)), "golden": golden, "reference": pack_bytes(tenths.tobytes()) if name else "",
-        "reference_name": name,
+        "middle": float(np.median(sensor.counts)), "golden": golden, "reference": pack_bytes(tenths.tobytes()) if reference.name else "",
+        "reference_name": reference.name,
     }  # fmt: skip
 
 

@@ -125,7 +125,7 @@ class Card {
 
   show() {
     const { student } = this, { reference, referenceName } = state.run.stretch;
-    this.reference.textContent = reference.length ? `by ${referenceName.replace(/ \(.*/, "")}` : "";
+    this.reference.textContent = reference.length ? `by ${referenceName.split(/[,(]/)[0].trim()}` : "";
     const hop = student.hops[student.hops.length - 1];
     const reasons = hop ? hop.reasons : 0;
     this.section.classList.toggle("hushed", !hop || reasons !== 0);
