@@ -34,8 +34,8 @@ ROOM = Path(__file__).parent
 STYLE, SCRIPTS = "style.css", ("sensor.js", "firmware.js", "drawing.js", "files.js", "watch.js")
 # What the page calls the people that ship, in the order of its list; recordings/README.md has sources and licences.
 PEOPLE = {
-    "S34": "an hour on a wrist",
-    "S02": "a wrist that moves",
+    "S34": "a wrist, clean signal",
+    "S02": "a wrist, noisy signal",
     "neurokit_bio_resting_5min_100hz": "at rest, healthy",
     "bidmc_05": "intensive care, finger",
     "bidmc_13": "intensive care, finger",

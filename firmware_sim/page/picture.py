@@ -54,7 +54,7 @@ def take_picture(page: Path, scheme: str = "light") -> bytes:
             "([until, n]) => { while (state.run.time < until && stepOnce()); for (; n > 0; n--) show(true); }",
             [UNTIL_S, PICTURES],
         )
-        height = tab.evaluate("document.querySelector('main').getBoundingClientRect().bottom + 12")
+        height = tab.evaluate("document.querySelector('main').getBoundingClientRect().bottom + 4")
         shot = tab.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": VIEW["width"], "height": height})
         running.close()
     out = io.BytesIO()
