@@ -22,7 +22,7 @@ class DemoConfig:
     recordings: Annotated[
         tuple[Path, ...],
         Positional,
-        arg(help="Recordings to play (default: all that ship).", help_behavior_hint="", metavar="PATH"),
+        arg(help="Recordings to play (default: all that ship).", help_behavior_hint="", metavar="[PATH ...]"),
     ] = ()
     out: Path = Path("build/watch.html")
     """The page."""
