@@ -12,6 +12,7 @@ import jinja2
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts, contract
+from onwrist.export.handoff.names import WATCH_PAGE
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_bytes, pack_counts, runs_of
@@ -29,7 +30,6 @@ from onwrist.signals.recordings.names import NOT_TIME, OTHER_WORDS, PPG_NAMES, P
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 
-PAGE_HTML = "watch.html"
 ROOM = Path(__file__).parent
 STYLE, SCRIPTS = "style.css", ("sensor.js", "firmware.js", "drawing.js", "files.js", "watch.js")
 # What the page calls the people that ship, in the order of its list; recordings/README.md has sources and licences.
@@ -187,4 +187,4 @@ def page_files(
     students: list[Artifacts], config: WatchConfig = WatchConfig(), progress: Progress = silent
 ) -> dict[str, bytes]:
     """For a bundle: {"watch.html": ...} with every recording that ships."""
-    return {PAGE_HTML: watch_page(students, shipped_people(), config, progress)}
+    return {WATCH_PAGE: watch_page(students, shipped_people(), config, progress)}
