@@ -59,6 +59,7 @@ VERBS = {
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "survey": ("firmware_sim.survey", "SurveyConfig", "many recordings: a verdict each, baselines paired by person"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
+    "demo": ("firmware_sim.demo", "DemoConfig", "the watch in a page, playing recordings in a browser"),
     "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
     "bench": ("firmware_sim.bench", "BenchConfig", "timings on this host"),
     "bench-cohort": ("firmware_sim.bench_cohort", "BenchCohortConfig", "how fast a study is played, by workers"),

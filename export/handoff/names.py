@@ -10,6 +10,8 @@ VALID, INVALID, NOT_JUDGED = "valid", "invalid", "not judged"
 CARD = "MODEL_CARD.md"
 SHARED = ("FIRMWARE.md", "LICENSE", "NOTICE", CARD)
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
+# The watch in a page: the exported C in a browser.
+WATCH_PAGE = "watch.html"
 # What its maker asked for.
 SPEC = "spec.toml"
 

@@ -38,6 +38,7 @@ from onwrist.export.handoff.names import (
     SPEC,
     STUDENT,
     VALID,
+    WATCH_PAGE,
 )
 from onwrist.firmware_sim.handoff.opening import AGAIN, Opened, plain
 
@@ -180,7 +181,7 @@ def strays(opened: Opened, manifest: dict) -> list[str]:
 
 def _layout(manifest: dict) -> set[str]:
     own = {f"{size}/{name}" for size in manifest["students"] for name in STUDENT}
-    return {*SHARED, REPORT_PAGE, REPORT_JSON, SPEC, HUB_FLOAT, HUB_ONNX, HUB_TFLITE, *own}
+    return {*SHARED, REPORT_PAGE, REPORT_JSON, WATCH_PAGE, SPEC, HUB_FLOAT, HUB_ONNX, HUB_TFLITE, *own}
 
 
 def _could_be_taken(name: str, manifest: dict) -> bool:

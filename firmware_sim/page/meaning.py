@@ -1,0 +1,34 @@
+"""What an answer's int8 means, as the contract says it, for those who have to draw it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+LINE = re.compile(r"(-?[\d.]+) \+ (-?[\d.]+) \* value")
+LOGIT = re.compile(r"logit = (-?[\d.]+) \* value: (\w+) above (-?[\d.]+)")
+
+
+def meanings(answers: dict[str, Any]) -> list[dict[str, Any]]:
+    """The contract's `answers` in its order.
+
+    Returns:
+        One per answer, `kind` being
+        line: `offset` + `gain` * int8 in `unit`;
+        logit: `gain` * int8, `word` where above `threshold`;
+        raw: `gain` * int8, where the contract says neither.
+    """
+    return [_meaning(name, answers) for name in answers["names"]]
+
+
+def _meaning(name: str, answers: dict[str, Any]) -> dict[str, Any]:
+    scale = float(answers["scale"])
+    title = name.replace("_", " ").capitalize()
+    said = {key: text for key, text in answers.items() if key == name or key.startswith(f"{name}_")}
+    for key, text in said.items():
+        if line := LINE.fullmatch(str(text)):
+            unit = key.removeprefix(name).strip("_").upper()
+            return {"name": name, "title": title, "kind": "line", "offset": float(line[1]), "gain": scale * float(line[2]), "unit": unit}  # fmt: skip
+        if logit := LOGIT.fullmatch(str(text)):
+            return {"name": name, "title": title, "kind": "logit", "gain": scale * float(logit[1]), "word": logit[2], "threshold": float(logit[3])}  # fmt: skip
+    return {"name": name, "title": title, "kind": "raw", "gain": scale}
