@@ -151,7 +151,7 @@ def _quiet_none(config: type[Config]) -> type[Config]:
     silent = {
         f.name: Annotated[hints[f.name], tyro.conf.arg(help_behavior_hint="", metavar=_metavar(hints[f.name]))]
         for f in dataclasses.fields(config)  # type: ignore[arg-type]
-        if (f.default is None or f.default == ()) and not hasattr(hints[f.name], "__metadata__")
+        if (f.default is None or f.default == ()) and not _described(hints[f.name])
     }
     made = type(config.__name__, (config,), {"__annotations__": silent, "__doc__": config.__doc__})
     for name in silent:
@@ -159,8 +159,14 @@ def _quiet_none(config: type[Config]) -> type[Config]:
     return dataclasses.dataclass(frozen=True)(made)
 
 
+def _described(hint: Any) -> bool:
+    """Whether a shared setting says already how its help is to read."""
+    return any(hasattr(m, "help_behavior_hint") for m in getattr(hint, "__metadata__", ()))
+
+
 def _metavar(hint: Any) -> str | None:
     """PATH for `Path | None`: that it may be left out is plain from the brackets' absence."""
+    hint = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
     kinds = [k for k in get_args(hint) if k is not type(None) and k is not Ellipsis]
     names = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "NUMBER"}
     return names.get(kinds[0]) if len(kinds) == 1 else None

@@ -77,13 +77,14 @@ def window_of(layers: Sequence[IntegerLayer]) -> int:
 
 
 def _layer(network: Network, op: Operator) -> IntegerLayer:
-    x, w, b = (network.tensors[i] for i in op.inputs)
+    x, w, b = ([None if i < 0 else network.tensors[i] for i in op.inputs] + [None])[:3]
     y, s = network.tensors[op.outputs[0]], op.settings
-    if w.data is None or b.data is None:
+    if x is None or w is None or w.data is None or (b is not None and b.data is None):
         raise ExportError("has no weights", field=op.kind, cure=CURE)
+    bias = np.zeros(y.shape[3], np.int32) if b is None else b.data
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     weight = w.data[0, 0].T[:, None] if depthwise else w.data[:, 0].transpose(0, 2, 1)
     return IntegerLayer(
-        op.kind, np.ascontiguousarray(weight), b.data, w.scale, np.float32(x.scale[0]), int(x.zero[0]), np.float32(y.scale[0]),
+        op.kind, np.ascontiguousarray(weight), bias, w.scale, np.float32(x.scale[0]), int(x.zero[0]), np.float32(y.scale[0]),
         int(y.zero[0]), s["activation"] == "relu", int(s["strideW"]), int(s["dilationWFactor"]), depthwise,
     )  # fmt: skip

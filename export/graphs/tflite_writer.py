@@ -141,7 +141,12 @@ class _Graph:
         int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
         weight = self.tensor(f"{layer.name}/weight", shape, int8, layer.weight_scale, 0, dimension, data)
         bias_scale = np.float32(layer.input_scale) * layer.weight_scale
-        bias = self.tensor(f"{layer.name}/bias", (outputs,), int32, bias_scale, 0, 0, layer.bias)
+        # A bias of zeros is flash for nothing.
+        bias = (
+            [self.tensor(f"{layer.name}/bias", (outputs,), int32, bias_scale, 0, 0, layer.bias)]
+            if layer.bias.any()
+            else []
+        )
         length = (length - layer.reach - 1) // layer.stride + 1
         output = self.tensor(output_name, (1, 1, length, outputs), int8, layer.output_scale, layer.output_zero)
         relu, none = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.NONE
@@ -150,7 +155,7 @@ class _Graph:
             dilationWFactor=layer.dilation, dilationHFactor=1,
             fusedActivationFunction=relu if layer.relu else none, **more,
         )  # fmt: skip
-        return self.append(code, [source, weight, bias], output, options, kind), length
+        return self.append(code, [source, weight, *bias], output, options, kind), length
 
     def pack(self, name: str, inputs: list[int], outputs: list[int]) -> bytes:
         """The finished file."""

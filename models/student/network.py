@@ -81,7 +81,7 @@ class StudentConfig:
 # `watch`: INT8 flash <= 160 kB, activations <= 48 kB. `band`: <= 48 kB, <= 16 kB, <= 2 MMAC per 10 s streamed.
 LADDER = {
     "watch": StudentConfig(),
-    "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56), head=(24,)),
+    "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56), head=(12,)),
 }
 
 
