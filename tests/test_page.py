@@ -182,8 +182,9 @@ def test_it_runs_by_itself_says_that_bytes_are_equal_and_asks_nobody(html, opene
     page.evaluate(
         "() => { const e = document.getElementById('pace'); e.value = 8; e.dispatchEvent(new Event('input')); }"
     )
-    until(page, "document.getElementById('who').selectedIndex === 1")  # one person after the other
-    until(page, "onwrist.state.ended")
+    # One person after the other; between two, the first is over and the second not yet unpacked.
+    second = f"onwrist.state.run.stretch.title === DATA.stretches[{len(PEOPLE) - 1}].title"
+    until(page, f"onwrist.state.ended && {second}")
     assert page.get_attribute("#verdict", "data-state") == "equal"
     assert page.inner_text("[data-student='0'] [data-part=sum]") == "every sample is accounted for"
     assert page.asked == [html.as_uri()]
