@@ -21,6 +21,7 @@ from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, SPEC
 from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
+from onwrist.firmware_sim.page.builder import page_files
 from onwrist.firmware_sim.parity.gates import judge_people
 from onwrist.firmware_sim.parity.play import stream
 from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
@@ -147,6 +148,7 @@ def hand_over(
         hop = watch.hop_samples(students[0][0].model.stride)
         bundle = assemble(students, hop, fixed, golden_watch_header).with_files(encoder_files)
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
+        bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
         packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))
     return Done(out, packed, REPORT_HTML, results, figures, verify(packed))
 
