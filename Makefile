@@ -6,17 +6,21 @@ INSTALLED := $(VENV)/.installed
 WITNESS := $(VENV)/.witness
 FLOORS := signals models quantize export firmware_sim recordings
 
-.PHONY: deploy test test-fast witness test-witness lint bench bench-cohort clean
+.PHONY: deploy test test-fast site witness test-witness lint bench bench-cohort clean
 
 deploy: $(INSTALLED)
 	$(PY) firmware_sim/deploy.py
 
 test: $(INSTALLED)
-	$(PY) -m pytest --ignore tests/test_witness.py
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py
 
 # What needs no emulator, no training and no whole recording: under two minutes.
 test-fast: $(INSTALLED)
-	$(PY) -m pytest --ignore tests/test_witness.py -m "not slow"
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py -m "not slow"
+
+# The documents as pages, in build/site; a link that leads nowhere is an error.
+site: $(INSTALLED)
+	$(PY) -m mkdocs build --quiet
 
 # Google's converter as an independent witness, and for the encoder's own TFLite (about 1 GB more).
 witness: $(WITNESS)
