@@ -40,11 +40,20 @@ class _Buffer(schema.BufferT):
 
 
 class _Builder(flatbuffers.Builder):
-    """Builder that stores equal vectors of numbers once: per-channel zero points alone are 8 bytes of nothing each."""
+    """Builder that stores equal vectors of numbers once: per-channel zero points alone are 8 bytes of nothing each.
+
+    Equal strings too: the empty names of inner tensors are 8 bytes each.
+    """
 
     def __init__(self, size: int):
         super().__init__(size)
         self.known: dict[bytes, int] = {}
+
+    def CreateString(self, s, *more, **options):  # noqa: N802 (overridden interface)
+        key = b"string " + (s.encode() if isinstance(s, str) else bytes(s))
+        if key not in self.known:
+            self.known[key] = super().CreateString(s, *more, **options)
+        return self.known[key]
 
     def CreateNumpyVector(self, x):  # noqa: N802 (overridden interface)
         key = x.dtype.str.encode() + x.tobytes()
@@ -141,12 +150,7 @@ class _Graph:
         int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
         weight = self.tensor(f"{layer.name}/weight", shape, int8, layer.weight_scale, 0, dimension, data)
         bias_scale = np.float32(layer.input_scale) * layer.weight_scale
-        # A bias of zeros is flash for nothing.
-        bias = (
-            [self.tensor(f"{layer.name}/bias", (outputs,), int32, bias_scale, 0, 0, layer.bias)]
-            if layer.bias.any()
-            else []
-        )
+        bias = self.tensor(f"{layer.name}/bias", (outputs,), int32, bias_scale, 0, 0, layer.bias)
         length = (length - layer.reach - 1) // layer.stride + 1
         output = self.tensor(output_name, (1, 1, length, outputs), int8, layer.output_scale, layer.output_zero)
         relu, none = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.NONE
@@ -155,7 +159,7 @@ class _Graph:
             dilationWFactor=layer.dilation, dilationHFactor=1,
             fusedActivationFunction=relu if layer.relu else none, **more,
         )  # fmt: skip
-        return self.append(code, [source, weight, *bias], output, options, kind), length
+        return self.append(code, [source, weight, bias], output, options, kind), length
 
     def pack(self, name: str, inputs: list[int], outputs: list[int]) -> bytes:
         """The finished file."""
