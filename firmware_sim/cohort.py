@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -81,7 +81,7 @@ def main(config: CohortConfig) -> int:
     SensorConfig(config.sensor_hz, bits=config.bits)
     for rule in config.gate:
         parse(rule)
-    playing = {
+    playing: dict[str, Any] = {
         "size": config.size, "hop_s": config.hop_s, "sensor_hz": config.sensor_hz, "bits": config.bits,
         "gap": config.gap, "rate_hz": config.rate_hz, "channel": config.channel, "float_share": config.float_share,
         "part_bytes": int(config.part_mb * 1e6),

@@ -9,11 +9,15 @@ reported on `--half odd`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from onwrist.settings import Data
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,26 @@ def main(config: AnswersConfig) -> None:
     """Judge what students say on people whom none of them was trained on."""
     from onwrist.command import bar, results
     from onwrist.models.student.network import LADDER
-    from onwrist.quantize.integers.training import load_integers
     from onwrist.quantize.judging.answers import everybody, judge, text
-    from onwrist.quantize.judging.evaluate import run_integers, run_torch
-    from onwrist.quantize.teaching.student_files import int8_weights, load_student
+    from onwrist.quantize.teaching.student_files import int8_weights
 
     files = config.students or tuple(int8_weights(size) for size in LADDER)
     people = everybody(LADDER["watch"].context, config.half, config.data, bar)
-    found = {}
-    for file in files:
-        if ".int8" in Path(file).suffixes:
-            integers = load_integers(file)
-            found[Path(file).stem] = judge(lambda x, m=integers: run_integers(m, x).answers, people)
-        else:
-            student, _ = load_student(file)
-            found[Path(file).stem] = judge(lambda x, m=student: run_torch(m, x).answers, people)
+    found = {Path(file).stem: judge(_answers_of(file), people) for file in files}
     results(found, config.out, text(found))
+
+
+def _answers_of(file: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Student input (n, window) to what the student of a file answers, (n, 3)."""
+    from onwrist.quantize.integers.training import load_integers
+    from onwrist.quantize.judging.evaluate import run_integers, run_torch
+    from onwrist.quantize.teaching.student_files import load_student
+
+    if ".int8" in Path(file).suffixes:
+        integers = load_integers(file)
+        return lambda x: run_integers(integers, x).answers
+    student, _ = load_student(file)
+    return lambda x: run_torch(student, x).answers
 
 
 if __name__ == "__main__":

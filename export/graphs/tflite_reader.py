@@ -158,7 +158,7 @@ def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
             problems[place] = f"operator {place} is {op.kind}"
         elif odd := [i for i in used if strange[i]]:
             told.update(odd)
-            name = network.tensors[odd[0]].name or odd[0]
+            name = network.tensors[odd[0]].name or str(odd[0])
             problems[place] = f"operator {place} ({op.kind}) uses {name}, which {strange[odd[0]]}"
         elif problem := problem_of(op.kind, [network.tensors[i] if i >= 0 else None for i in op.inputs],
                                    [network.tensors[i] for i in op.outputs], op.settings):  # fmt: skip
@@ -184,11 +184,15 @@ def _vector(values) -> np.ndarray | None:
     return None if isinstance(values, int) or not len(values) else np.asarray(values)
 
 
+def _integers(values, most: int) -> tuple[int, ...]:
+    found = _vector(values)
+    return () if found is None else tuple(map(int, found[:most]))
+
+
 def _tensor(tensor, buffers: list[bytes]) -> tuple[Tensor, str]:
     """A tensor, and what is unknown about it."""
     name = _text(tensor.Name())
-    shape = _vector(tensor.ShapeAsNumpy())
-    shape = () if shape is None else tuple(map(int, shape[: MOST_DIMENSIONS + 1]))
+    shape = _integers(tensor.ShapeAsNumpy(), MOST_DIMENSIONS + 1)
     if len(shape) > MOST_DIMENSIONS or any(n < 0 for n in shape) or math.prod(shape) > MOST_ELEMENTS:
         raise _Damaged(f"a tensor has the shape {shape}")
     if not 0 <= tensor.Buffer() < len(buffers):
@@ -225,11 +229,8 @@ def _operator(op, codes: list[str], tensors: int) -> Operator:
     if not 0 <= op.OpcodeIndex() < len(codes):
         raise _Damaged(f"an operator has the code {op.OpcodeIndex()} of {len(codes)}")
     kind = codes[op.OpcodeIndex()]
-    ends = []
-    for values in (op.InputsAsNumpy(), op.OutputsAsNumpy()):
-        found = _vector(values)
-        ends.append(() if found is None else tuple(map(int, found[:MOST])))
-    if any(i < -1 or i >= tensors for i in ends[0]) or any(i < 0 or i >= tensors for i in ends[1]):
+    inputs, outputs = (_integers(values, MOST) for values in (op.InputsAsNumpy(), op.OutputsAsNumpy()))
+    if any(i < -1 or i >= tensors for i in inputs) or any(i < 0 or i >= tensors for i in outputs):
         raise _Damaged(f"{kind} uses tensors that there are not")
     settings: dict = {}
     if kind in OPERATORS and OPERATORS[kind].options:
@@ -243,7 +244,7 @@ def _operator(op, codes: list[str], tensors: int) -> Operator:
             settings = {"missing": True}
     if "fusedActivationFunction" in settings:
         settings["activation"] = ACTIVATIONS.get(settings["fusedActivationFunction"], "?")
-    return Operator(kind, *ends, settings)
+    return Operator(kind, inputs, outputs, settings)
 
 
 def _without_ends(network: Network) -> Network:

@@ -179,15 +179,16 @@ def convolution(network: Network, op: Operator) -> Convolution | None:
     dilation = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
     ends = zip(x.shape[1:3], (k_h, k_w), stride, dilation, strict=True)
     pad_h, pad_w = (padding(s["padding"], *end) for end in ends)
-    (_, *x_shape), (_, *y_shape) = x.shape, y.shape
-    weights, inputs, outputs = w.data, x.shape[3], y.shape[3]
+    (_, x_h, x_w, inputs), (_, y_h, y_w, outputs) = x.shape, y.shape
+    weights = w.data
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     if depthwise and inputs != outputs:
         # A depth multiplier: each output sees one input, as a dense convolution with zeros elsewhere does.
         weights, depthwise = _spread(weights.transpose(3, 1, 2, 0), inputs, outputs // inputs), False
     elif not depthwise and w.shape[3] != inputs:
         weights = _spread(weights, inputs, outputs // (inputs // w.shape[3]))
-    return Convolution(tuple(x_shape), tuple(y_shape), stride, dilation, (pad_h, pad_w), weights, depthwise)
+    pads = (pad_h, pad_w)
+    return Convolution((x_h, x_w, inputs), (y_h, y_w, outputs), stride, dilation, pads, weights, depthwise)
 
 
 def _spread(weights: np.ndarray, inputs: int, each: int) -> np.ndarray:

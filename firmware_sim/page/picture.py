@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from onwrist.errors import ConfigError
 
@@ -14,7 +15,7 @@ WORDS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-VIEW = {"width": 1280, "height": 900}
+WIDTH, HEIGHT = 1280, 900
 # Far enough for a full wave and a line of answers. The page fades its axes in over some pictures.
 UNTIL_S, PICTURES = 190, 60
 # A drawing of flat colours: as a palette it takes a third.
@@ -26,7 +27,7 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
-def take_picture(page: Path, scheme: str = "light") -> bytes:
+def take_picture(page: Path, scheme: Literal["light", "dark"] = "light") -> bytes:
     """A PNG of the page some minutes into its first recording.
 
     Args:
@@ -47,7 +48,9 @@ def take_picture(page: Path, scheme: str = "light") -> bytes:
         raise ConfigError("no Chromium on this machine", field="picture", cure="apt-get install chromium")
     with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=browser, args=list(WORDS))
-        tab = running.new_page(viewport=VIEW, color_scheme=scheme, reduced_motion="reduce")
+        tab = running.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme, reduced_motion="reduce"
+        )
         tab.goto(page.resolve().as_uri())
         tab.evaluate("() => onwrist.ready")
         tab.evaluate(
@@ -55,7 +58,7 @@ def take_picture(page: Path, scheme: str = "light") -> bytes:
             [UNTIL_S, PICTURES],
         )
         height = tab.evaluate("document.querySelector('main').getBoundingClientRect().bottom + 4")
-        shot = tab.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": VIEW["width"], "height": height})
+        shot = tab.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": height})
         running.close()
     out = io.BytesIO()
     Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -180,7 +181,7 @@ def right_gates(
 
 def _error_gate(name: str, error: float, kind: str, detail: str) -> Gate:
     """PASS up to RIGHT_BPM; WARN up to WRONG_BPM, and beyond it where the reference itself is an estimate; else FAIL."""
-    severity = "fail" if error > WRONG_BPM and kind != "HR" else "warn"
+    severity: Literal["fail", "warn"] = "fail" if error > WRONG_BPM and kind != "HR" else "warn"
     limit = f"<= {RIGHT_BPM:g} BPM (fails above {WRONG_BPM:g})" if kind != "HR" else f"<= {RIGHT_BPM:g} BPM"
     return Gate(name, limit, f"{error:.2f} BPM", error <= RIGHT_BPM, detail=detail, severity=severity, group="right")
 

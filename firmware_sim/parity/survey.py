@@ -67,7 +67,10 @@ def survey(
     if not hops:
         nothing = np.zeros(0)
         gates = right_gates(nothing, nothing, nothing.astype(bool), "", "", config.hop_s, 0)
-        return Surveyed(name, recording.subject, "", *[nothing] * 5, {}, {}, gates)
+        return Surveyed(
+            name, recording.subject, kind="", truth=nothing, said=nothing, shown=nothing, valid=nothing, sure=nothing,
+            baselines={}, reasons={}, gates=gates,
+        )  # fmt: skip
     answers = np.stack([h.answers for h in hops]).astype(np.float32) * model.answers_scale
     shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
     reference = reference_rate(recording, np.array([h.time_s for h in hops]))

@@ -9,6 +9,7 @@ import numpy as np
 from onwrist.export.sources.firmware import Firmware, firmware_sources
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
+from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC, WatchOutputs
 from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.watch import Hop, Watch
@@ -107,6 +108,8 @@ def watch_cost(firmware: Firmware, core: Core, counts: np.ndarray) -> dict[str, 
     device = WatchInC(firmware, core, count=True)
     device.play_counts(counts)
     device.init()
-    device.machine.by_function.clear()
+    machine = device.machine
+    assert isinstance(machine, Emulator)
+    machine.by_function.clear()
     device.play_counts(counts)
-    return dict(device.machine.by_function)
+    return dict(machine.by_function)

@@ -85,7 +85,7 @@ class Kit:
     def files(self) -> dict[str, bytes]:
         """Name -> content, for `read_kit`."""
         sink = io.BytesIO()
-        np.savez(sink, **self.units)
+        np.savez(sink, **self.units)  # type: ignore[arg-type]  # names are names
         found = {CONTRACT: json.dumps(self.contract, indent=1).encode(), STEP: self.step, UNITS: sink.getvalue()}
         found[SOURCES] = json.dumps(self.sources, indent=1).encode()
         return found | ({STUDENT: self.student} if self.student else {})

@@ -39,7 +39,7 @@ def measure(
         runs: per number of workers seconds (workers started and warm), hours per hour (times real time) in all and per
         CPU second of the workers, most memory of a worker (MB). equal: whether every run wrote the same files.
     """
-    setting = {"size": size, "hop_s": hop_s, "sensor_hz": 64, "bits": 19, "float_share": 0.0}
+    setting: dict[str, Any] = {"size": size, "hop_s": hop_s, "sensor_hz": 64, "bits": 19, "float_share": 0.0}
     kit = make_kit(size, setting)
     # Two parts for each of eight workers at least, or the last part decides.
     most = max(1, sum(os.path.getsize(r) for r in recordings) // 64)

@@ -236,7 +236,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise RecordingError(
             f"lacks {', '.join(missing)}", where=path, cure=f"The first line names {', '.join(COLUMNS)}"
         )
-    found, spelling = [], {}
+    found: list[dict[str, str]] = []
+    spelling: dict[str, str] = {}
     for line, row in rows:
         if None in row or any(row[n] is None for n in names.values()):
             raise RecordingError(

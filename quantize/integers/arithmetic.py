@@ -168,7 +168,8 @@ class IntegerModel:
     @cached_property
     def rest(self) -> tuple[np.ndarray, ...]:
         """int8 (in,) per layer: what each is fed when the input has been 0 for ever. A stream starts from it."""
-        outputs, held = [], []
+        outputs: list[np.ndarray] = []
+        held: list[np.ndarray] = []
         for layer, source in zip(self.layers, self.sources, strict=True):
             column = np.zeros(1, np.int8) if source < 0 else outputs[source]
             held.append(column)
@@ -229,7 +230,7 @@ def quantised_multiplier(real: float) -> tuple[int, int]:
     return multiplier, shift
 
 
-def requantise(x: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+def requantise(x: np.ndarray | np.int64, multiplier: np.ndarray | np.int64, shift: np.ndarray | np.int64) -> np.ndarray:
     """gemmlowp's double rounding: saturating rounding doubling high multiply, then rounding right shift.
 
     The two roundings are why firmware differs from a float model by more than a last bit now and then; the kernels

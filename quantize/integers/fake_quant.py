@@ -132,7 +132,8 @@ def _value(x) -> Tensor:
     return x if isinstance(x, Tensor) and not hasattr(x, "value") else x.value
 
 
-def _conv(like: nn.Conv1d, weight_quant: type, bias: bool = True) -> qnn.QuantConv1d:
+def _conv(like: nn.Module, weight_quant: type, bias: bool = True) -> qnn.QuantConv1d:
+    assert isinstance(like, nn.Conv1d)
     return qnn.QuantConv1d(
         like.in_channels,
         like.out_channels,

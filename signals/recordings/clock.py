@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d
@@ -128,13 +130,20 @@ def slope(t: np.ndarray) -> float:
     return float(np.median(ahead)) if len(ahead) else float("nan")
 
 
-def uniform_clock(t: np.ndarray, where: object, field: str) -> Clock:
+class _Place(TypedDict):
+    """Where stamps stand, for messages."""
+
+    where: str | Path
+    field: str
+
+
+def uniform_clock(t: np.ndarray, where: str | Path, field: str) -> Clock:
     """Stamps in seconds, one a row, NaN where a row has none, to a clock. `t` may be changed.
 
     Raises:
         RecordingError: too few stamps, rows in disorder, times that start anew, a jump of more than a day, or no clock.
     """
-    place = {"where": where, "field": field}
+    place = _Place(where=where, field=field)
     known = np.isfinite(t)
     rows = None if known.all() else known
     if rows is not None:
@@ -170,7 +179,7 @@ def uniform_clock(t: np.ndarray, where: object, field: str) -> Clock:
     return Clock(clock.rate_hz, clock.length, rows, clock.place, clock.at, clock.gap_s, clock.notices)
 
 
-def _refuse_jump(t: np.ndarray, place: dict) -> None:
+def _refuse_jump(t: np.ndarray, place: _Place) -> None:
     for first, step in _blocks(t):
         longest = int(np.argmax(np.abs(step)))
         if abs(step[longest]) > MAX_JUMP_S:
@@ -188,7 +197,7 @@ def _words(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def _ahead(t: np.ndarray, place: dict, notices: list[str]) -> np.ndarray:
+def _ahead(t: np.ndarray, place: _Place, notices: list[str]) -> np.ndarray:
     """A clock that was set back goes on by one step instead."""
     step = np.diff(t)
     back = np.flatnonzero(step < 0)
@@ -229,7 +238,7 @@ def _packets(t: np.ndarray, mean: float) -> np.ndarray | None:
     return first if repeated or (period <= MAX_PACKET_S and span < TINY_STEP * period) else None
 
 
-def _of_packets(t: np.ndarray, first: np.ndarray, place: dict, notices: list[str]) -> Clock:
+def _of_packets(t: np.ndarray, first: np.ndarray, place: _Place, notices: list[str]) -> Clock:
     at = t[first]
     sizes = np.diff(np.append(first, len(t)))
     size = int(np.median(sizes))
@@ -268,7 +277,7 @@ def _lost(at: np.ndarray, first: np.ndarray, step: float, size: int) -> np.ndarr
     return np.cumsum(lost).astype(np.int64)
 
 
-def _of_steps(t: np.ndarray, mean: float, place: dict, notices: list[str]) -> Clock:
+def _of_steps(t: np.ndarray, mean: float, place: _Place, notices: list[str]) -> Clock:
     every = max(1, len(t) // SAMPLE)
     some = t[1::every] - t[:-1:every]
     usual = float(np.median(some))
@@ -317,7 +326,7 @@ def _coarse(step: np.ndarray, usual: float) -> bool:
     return int(runs.max() - runs.min()) <= 1
 
 
-def _apart(t: np.ndarray, size: float, notices: list[str], place: dict) -> tuple[np.ndarray, np.ndarray | None]:
+def _apart(t: np.ndarray, size: float, notices: list[str], place: _Place) -> tuple[np.ndarray, np.ndarray | None]:
     """A stamp that is there twice: the second row is dropped if the next comes in time, else it has a place of its own."""
     step = np.diff(t)
     again = np.flatnonzero(step == 0) + 1
@@ -334,7 +343,7 @@ def _apart(t: np.ndarray, size: float, notices: list[str], place: dict) -> tuple
     return spread[rows] if len(spare) < len(again) else t[rows], rows
 
 
-def _refuse_length(count: int, rows: int, place: dict) -> None:
+def _refuse_length(count: int, rows: int, place: _Place) -> None:
     if count > MAX_SAMPLES or (count > ALWAYS_FITS and count > MAX_SPREAD * rows):
         raise RecordingError(
             f"{rows:,} rows are spread over {count:,} steps of their own clock",

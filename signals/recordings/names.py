@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from onwrist.errors import RecordingError
 
@@ -66,7 +67,7 @@ def same(name: str, asked: str) -> bool:
     return name.strip().lower() == asked.strip().lower() or base_and_unit(name)[0] == base_and_unit(asked)[0]
 
 
-def named(names: Sequence[str], asked: str, where: object, what: str = "channel") -> int:
+def named(names: Sequence[str], asked: str, where: str | Path, what: str = "channel") -> int:
     """Index of the channel that a user asks for.
 
     Raises:
@@ -115,7 +116,7 @@ def find_ppg(names: Sequence[str]) -> tuple[int | None, list[str]]:
     return ranked[0][1], [names[i].strip() for _, i in ranked[1:]]
 
 
-def need_ppg(names: Sequence[str], channel: str | None, where: object, notices: list[str]) -> int:
+def need_ppg(names: Sequence[str], channel: str | None, where: str | Path, notices: list[str]) -> int:
     """Index of the PPG among a file's channels; a choice among several is noted.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Stamps:
         where: the file, for messages.
     """
 
-    def __init__(self, name: str, unit: str, where: object):
+    def __init__(self, name: str, unit: str, where: str | Path):
         self.name, self.unit, self.where = name, unit, where
         self.kind = ""  # "number", "date" or "clock" from the first chunk on
         self.base: float | int | None = None

@@ -53,7 +53,8 @@ def read_e4(folder: Path, asked: Asked) -> Recording:
     samples, offset = single(bvp[:, 0])
     ppg = Channel(samples, asked.rate(told, "BVP.csv"), "BVP", "nW", offset=offset)
     notices: list[str] = []
-    acc, labels = None, {}
+    acc: Channel | None = None
+    found: dict[str, float | np.ndarray] = {}
     for name in ("ACC.csv", "HR.csv", "IBI.csv", "tags.csv"):
         file = folder / name
         if not file.is_file() or file.stat().st_size == 0:
@@ -63,16 +64,16 @@ def read_e4(folder: Path, asked: Asked) -> Recording:
                 acc_start, acc_rate, xyz = _table(file, asked, 3)
                 acc = Channel((xyz / E4_LSB_PER_G).astype(np.float32), acc_rate, "acc", "g", acc_start - start)
             elif name == "HR.csv":
-                labels["hr_t0_unix"], _, hr = _table(file, asked)
-                labels["hr_e4"] = hr[:, 0].astype(np.float32)
+                found["hr_t0_unix"], _, hr = _table(file, asked)
+                found["hr_e4"] = hr[:, 0].astype(np.float32)
             elif name == "IBI.csv":
-                labels |= _intervals(file, asked)
+                found |= _intervals(file, asked)
             else:
-                labels["tags_unix"] = _numbers(file, asked, 1)[:, 0]
+                found["tags_unix"] = _numbers(file, asked, 1)[:, 0]
         except RecordingError as error:
             if not str(error.what).startswith("has no samples"):
                 notices.append(f"{name} is left out: {error.what}")
-    labels = {key: np.asarray(value) for key, value in labels.items()}
+    labels = {key: np.asarray(value) for key, value in found.items()}
     return Recording(
         ppg, asked.subject or asked.stem, asked.name, start, acc=acc, labels=labels, notices=tuple(notices)
     )
@@ -120,7 +121,7 @@ def _table(file: Path, asked: Asked, columns: int = 1) -> tuple[float, float, np
     return start, rate, values[2:]
 
 
-def _intervals(file: Path, asked: Asked) -> dict:
+def _intervals(file: Path, asked: Asked) -> dict[str, float | np.ndarray]:
     """`IBI.csv`: start and a word in row 1, then time from the start and interval, both in seconds."""
     with file.open(errors="replace") as handle:
         head = handle.readline().split(",")

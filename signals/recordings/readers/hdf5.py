@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.signals.recordings.readers.asked import Asked
@@ -66,10 +69,14 @@ def leaves_of(file, asked: Asked) -> list[Leaf]:
                     raise RecordingError(f"has over {MAX_DATASETS:,} arrays", where=asked.name, cure="Split the file")
                 if own.get("matlab_class") in (b"char", b"cell", "char", "cell"):
                     continue
-                leaves.append(Leaf((*path, name), item.shape, item.dtype, lambda item=item: item[()], own))
+                leaves.append(Leaf((*path, name), item.shape, item.dtype, partial(_values, item), own))
 
     walk(file, (), _attributes(file))
     return leaves
+
+
+def _values(dataset) -> np.ndarray:
+    return dataset[()]
 
 
 def _attributes(item) -> dict[str, object]:

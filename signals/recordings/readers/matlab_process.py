@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def unpack(source: str, target: str) -> int:
     for name, value in scipy.io.loadmat(source, struct_as_record=False, squeeze_me=True).items():
         if not name.startswith("__"):
             _walk(value, (name,), found)
-    arrays = {f"a{i}": array for i, (_, array) in enumerate(found)}
+    arrays: dict[str, Any] = {f"a{i}": array for i, (_, array) in enumerate(found)}
     np.savez(target, paths=json.dumps([path for path, _ in found]), **arrays)
     return 0
 

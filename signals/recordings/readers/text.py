@@ -75,7 +75,7 @@ class Dialect:
     rows: tuple[tuple[str, ...], ...]
 
 
-def find_dialect(head: bytes, whole: bool, where: object) -> Dialect:
+def find_dialect(head: bytes, whole: bool, where: str | Path) -> Dialect:
     """The dialect of a file from its first bytes; `whole` where they are all of it.
 
     Raises:
@@ -113,7 +113,7 @@ def find_dialect(head: bytes, whole: bool, where: object) -> Dialect:
     return _of_comments(dialect, prose)
 
 
-def find_encoding(head: bytes, whole: bool, where: object) -> str:
+def find_encoding(head: bytes, whole: bool, where: str | Path) -> str:
     """Encoding by byte-order mark, by zero bytes, or UTF-8 where it is valid, else Latin-1.
 
     Raises:

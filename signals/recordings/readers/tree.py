@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def pieces_of(leaves: list[Leaf], asked: Asked) -> Iterator[Piece]:
     tables = [leaf for leaf in leaves if leaf.numeric and _is_table(leaf) and len(leaf.path) > 1]
     if tables:
         for leaf in tables:
-            yield Piece(leaf.path[0], "/".join(leaf.path[1:]), lambda leaf=leaf: _table(leaf, asked))
+            yield Piece(leaf.path[0], "/".join(leaf.path[1:]), partial(_table, leaf, asked))
         return
     odd = next((leaf for leaf in leaves if leaf.numeric and len(leaf.long) > 1 and len(leaf.path) > 1), None)
     if odd is not None:
@@ -197,7 +197,8 @@ def _signals(leaves: list[Leaf], holder: tuple[str, ...], group: list[Leaf], at:
 def _signal(
     leaves: list[Leaf], holder: tuple[str, ...], group: list[Leaf], at: int, person: str, asked: Asked
 ) -> Recording:
-    ppg, notices = group[at], []
+    ppg = group[at]
+    notices: list[str] = []
     length = ppg.long[0]
     beside = [leaf for leaf in group if len(leaf.long) == 1]
     names = [leaf.name for leaf in beside]
@@ -273,7 +274,7 @@ def _windows(leaves: list[Leaf], group: list[Leaf], ppg: Leaf, person: str, aske
     for i in range(rows):
         who = person if people is None else people[i]
         who = who.decode("utf-8", "replace") if isinstance(who, bytes) else str(who)
-        yield Piece(who, str(i), lambda i=i, who=who: make(i, who))
+        yield Piece(who, str(i), partial(make, i, who))
 
 
 def _is_table(leaf: Leaf) -> bool:
