@@ -57,6 +57,38 @@ macro(zephyr_library_sources_ifdef feature)
 endmacro()
 add_subdirectory(band/zephyr)
 """
+# A board that is this host, for Arduino's builder.
+BOARD = {
+    "platform.txt": """
+tools.ctags.pattern="arduino-ctags" -u --language-force=c++ -f - --c++-kinds=svpf --fields=KSTtzns --line-directives "{source_file}"
+preproc.macros.flags=-w -x c++ -E -CC
+""",
+    "onwrist/host/boards.txt": "it.name=Host\nit.build.core=host\nit.build.mcu=host\n",
+    "onwrist/host/platform.txt": """
+name=Host
+version=1.0.0
+recipe.c.o.pattern="gcc" -Os -std=gnu11 -ffunction-sections -fdata-sections -c {includes} "{source_file}" -o "{object_file}"
+recipe.cpp.o.pattern="g++" -Os -std=gnu++17 -c {includes} "{source_file}" -o "{object_file}"
+recipe.ar.pattern="ar" rcs "{archive_file_path}" "{object_file}"
+recipe.c.combine.pattern="g++" -Wl,--gc-sections {object_files} "{build.path}/{archive_file}" -o "{build.path}/program"
+recipe.preproc.macros="g++" -w -x c++ -E -CC {includes} "{source_file}" -o "{preprocessed_file_path}"
+""",
+    "onwrist/host/cores/host/Arduino.h": "#include <stdint.h>\nextern int wrong;\nvoid setup();\nvoid loop();\n",
+    "onwrist/host/cores/host/main.cpp": """
+#include "Arduino.h"
+int wrong;
+int main() { setup(); loop(); return wrong != 0; }
+""",
+}
+SKETCH = """
+#include <onwrist_watch.h>
+extern "C" int32_t onwrist_selftest(void);
+static onwrist_watch watch;
+alignas(8) static int8_t arena[ONWRIST_ARENA_BYTES];
+void setup() { wrong = onwrist_watch_init(&watch, arena, ONWRIST_GAP_INTERPOLATE); }
+void loop() { wrong |= onwrist_selftest(); }
+"""
+BUILDER = "arduino-builder"
 cmake = pytest.mark.skipif(not (shutil.which("cmake") and shutil.which("gcc")), reason="no cmake or no gcc")
 
 
@@ -299,6 +331,23 @@ def test_a_sketch_in_cplusplus_links_against_the_arduino_layout(folder, tmp_path
     run(tmp_path / "sketch")
     # Bring-up's vectors cost nothing in a sketch that does not call them.
     assert "onwrist_golden" not in run("nm", tmp_path / "sketch")
+
+
+@pytest.mark.skipif(
+    not (shutil.which(BUILDER) and shutil.which("g++")), reason=f"no {BUILDER} (Debian has it) or no g++"
+)
+def test_arduinos_own_builder_finds_and_builds_the_library(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "libraries" / "onwrist")
+    for name, text in {**{f"hardware/{n}": t for n, t in BOARD.items()}, "sketch/sketch.ino": SKETCH}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "build").mkdir()
+    words = ["-hardware", "hardware", "-tools", "hardware", "-libraries", "libraries", "-fqbn", "onwrist:host:it"]
+    words += ["-build-path", tmp_path / "build", "sketch/sketch.ino"]
+    said = run(BUILDER, "-compile", "-verbose", *words, cwd=tmp_path)
+    assert f"Using library onwrist at version {packages.release()}" in said
+    assert set(re.findall(r"libraries/onwrist/(\w+\.c)\.o\"\n", said)) == sources(folder, "*.c")
+    run(tmp_path / "build" / "program")
 
 
 # --- all of them ---
