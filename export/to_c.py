@@ -39,6 +39,7 @@ def main(config: CConfig) -> None:
     from onwrist.export.graphs.tflite_writer import write_tflite_step
     from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
     from onwrist.export.sources.firmware import firmware_sources
+    from onwrist.export.sources.packages import package_files
     from onwrist.quantize.integers.training import load_integers
     from onwrist.quantize.teaching.student_files import int8_weights
     from onwrist.signals.front_end.fixed import design
@@ -60,7 +61,7 @@ def main(config: CConfig) -> None:
         model, hop = load_integers(int8_weights(config.size, config.teacher)), hop_samples(config.hop_s)
         data = write_tflite_step(model, hop)
         firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits))
-        files, plan = firmware.files, firmware.plan
+        files, plan = {**firmware.files, **package_files(firmware.files, model.digest())}, firmware.plan
     if config.array:
         files = {f"{name}_tflite.h": array_header(data, name)}
     for file, text in files.items():

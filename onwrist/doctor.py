@@ -57,6 +57,8 @@ PROGRAMS = {
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi libnewlib-arm-none-eabi", "the C is not tried with the compiler that most teams use"),
     "qemu-system-arm": ("qemu-system-arm", "the Cortex-M55 is compiled for, not run"),
     "gcc": ("gcc", "the self-test under GCC's sanitizers"),
+    "cmake": ("cmake", "the CMake and Zephyr packages of the C are not built"),
+    "arduino-builder": ("arduino-builder", "the Arduino library is not built by Arduino's own builder"),
     "chromium": ("chromium", "the pages are not tried in a browser"),
 }  # fmt: skip
 

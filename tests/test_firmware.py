@@ -13,6 +13,7 @@ from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
 from onwrist.export.sources.c_writer import C_SOURCES, KERNELS, plan_memory, write_c
 from onwrist.export.sources.firmware import firmware_sources
+from onwrist.export.sources.packages import package_files
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
 from onwrist.firmware_sim.parity.gates import Played
 from onwrist.firmware_sim.runtimes.compiler import CORES, M55, PORTABLE_CORES, build_core, build_native
@@ -282,8 +283,11 @@ def test_what_is_not_known_is_refused_by_name(artifacts):
 def test_through_the_script(run_script, tmp_path, artifacts):
     done = run_script("export/to_c.py", "--size", artifacts.size, "--out", tmp_path / "c")
     assert done.returncode == 0, done.stderr
-    files = {p.name: p.read_text() for p in (tmp_path / "c").iterdir()}
-    assert files == firmware_sources(artifacts.model, 25, design(64, 19)).files
+    files = {
+        p.relative_to(tmp_path / "c").as_posix(): p.read_text() for p in (tmp_path / "c").rglob("*") if p.is_file()
+    }
+    sources = firmware_sources(artifacts.model, 25, design(64, 19)).files
+    assert files == {**sources, **package_files(sources, artifacts.model.digest())}
     (tmp_path / "net.tflite").write_bytes(NETWORKS["anomaly"]())
     for words in ((), ("--array",)):
         done = run_script(

@@ -52,6 +52,7 @@ from onwrist.export.handoff.provenance import Origin, model_card
 from onwrist.export.handoff.signature import sign
 from onwrist.export.sources.c_writer import runtime_sources
 from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, Firmware, firmware_sources
+from onwrist.export.sources.packages import package_files
 from onwrist.export.sources.watch_rules import BURST
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.resources import C_SOURCES, licence
@@ -96,12 +97,13 @@ def derived_files(
 ) -> dict[str, bytes]:
     """What follows from a student's integers, a sensor and golden vectors, without ONNX: path in the student's folder -> bytes."""
     firmware, sources = bundle_sources(named.model, hop, fixed, golden, watch_header)
+    packages = package_files(sources, named.model.digest())
     return {
         WINDOW: write_tflite(named.model),
         STEP: write_tflite_step(named.model, hop),
         CONTRACT: contract_text(named, hop, fixed).encode(),
         MEMORY: (json.dumps(memory_plan(firmware), indent=1) + "\n").encode(),
-        **{SOURCES + name: text.encode() for name, text in sources.items()},
+        **{SOURCES + name: text.encode() for name, text in {**sources, **packages}.items()},
     }
 
 
