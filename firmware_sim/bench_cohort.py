@@ -23,7 +23,7 @@ class BenchCohortConfig:
     """Worker processes of each run."""
     size: Size = "watch"
     hop_s: HopS = 1.0
-    data: Path = Path("build/bench_cohort")
+    made: Path = Path("build/bench_cohort")
     """Folder of the made-up people; those that are there already are kept."""
     out: Path = Path("runs/bench/cohort.json")
     """Where the numbers go."""
@@ -35,7 +35,7 @@ def main(config: BenchCohortConfig) -> int:
     from onwrist.command import bar, results
     from onwrist.firmware_sim.study.throughput import make_people, measure, table
 
-    patterns = make_people(config.data, config.people, config.hours, bar)
+    patterns = make_people(config.made, config.people, config.hours, bar)
     found = measure(patterns, config.size, config.hop_s, config.workers, bar)
     results(found, config.out, table(found))
     return 0

@@ -283,8 +283,8 @@ def library(tmp_path_factory):
 
 def test_misuse_is_an_error_code(library):
     room = ctypes.create_string_buffer(library.size() + (1 << 16))
-    watch = ctypes.c_void_p(ctypes.addressof(room) & ~63)
-    arena = ctypes.c_void_p((ctypes.addressof(room) & ~63) + (library.size() // 64 + 2) * 64)
+    watch = ctypes.c_void_p((ctypes.addressof(room) + 63) & ~63)
+    arena = ctypes.c_void_p(((ctypes.addressof(room) + 63) & ~63) + (library.size() // 64 + 2) * 64)
     out, counts = ctypes.create_string_buffer(256), (ctypes.c_int32 * 4)()
     calls = {
         "push": lambda w: library.onwrist_watch_push(w, 0, counts, 4),

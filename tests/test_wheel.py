@@ -74,7 +74,7 @@ def test_the_wheel_holds_one_package_and_its_data(wheel):
 
 
 def test_it_deploys_and_verifies_from_the_wheel(installed, tmp_path):
-    done = run(installed, tmp_path, "deploy", "--no-hub", "--no-firmware", "bidmc_13", "--out", "out")
+    done = run(installed, tmp_path, "deploy", "--no-hub", "--no-firmware", "--recording", "bidmc_13", "--out", "out")
     assert done.returncode in (0, 1), done.stderr
     assert (tmp_path / "out" / "manifest.json").exists()
     done = run(installed, tmp_path, "tflite", "--size", "band", "--out", "band.tflite")

@@ -17,6 +17,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from onwrist.errors import CheckpointError
 from onwrist.models.student.network import ANSWER_RANGE, Student, StudentConfig, fold
 from onwrist.signals.front_end.floating import FrontEndConfig
 
@@ -37,6 +38,8 @@ with warnings.catch_warnings():
 INPUT_SCALE = FrontEndConfig().clip / 128
 # A channel that hardly ever speaks is not blown up beyond this share of the loudest.
 DEAD_CHANNEL = 0.02
+# Scale of a range that only zeros were seen in: Brevitas leaves next to nothing.
+SILENT = 1e-9
 
 
 class InputQuant(Int8ActPerTensorFloat):
@@ -184,6 +187,20 @@ def equalise(folded: Student, batches: list[Tensor]) -> None:
             reader.weight *= share[:, None, None] if depthwise else share[None, :, None]
 
 
+def _refuse_silence(quantised: QuantStudent) -> None:
+    """A layer that gave nothing but zeros on every calibration window has no range, and a student with one no answers."""
+    layers = [(f"features.{i}", pair[1]) for i, pair in enumerate(quantised.features)]
+    layers += [("pool", quantised.pooled), *((f"head.{i}", act) for i, act in enumerate(quantised.answered))]
+    for name, act in layers:
+        scale = act.act_quant.scale()
+        if not bool((scale > SILENT).all()):
+            raise CheckpointError(
+                "gives nothing but zeros on real recordings",
+                field=name,
+                cure="The student has learnt nothing: distil it longer",
+            )
+
+
 def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
     """Post-training quantisation: fold, equalise, wrap, calibrate the ranges on `batches` of (B, window).
 
@@ -206,6 +223,7 @@ def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
     with torch.no_grad(), calibration_mode(quantised):
         for batch in batches:
             quantised(batch)
+    _refuse_silence(quantised)
     # The ranges stay: QAT would narrow them for its median window, and the spikes that then clip are its worst ones.
     for layer in [
         *(pair[1] for pair in quantised.features),

@@ -71,9 +71,9 @@ class Track:
         student: float32 (m,), 25 Hz, causal front end.
         ecg: float32 (n,), 100 Hz, cleaned, or None.
         beats: beat times, or None without ECG.
-        device: the wristband's own intervals, or None.
         missing: bool (n,), teacher samples that were interpolated.
         extra: 1 Hz or scalar labels of the file.
+        device: the wristband's own intervals, or None.
     """
 
     name: str
@@ -84,9 +84,9 @@ class Track:
     student: np.ndarray
     ecg: np.ndarray | None = None
     beats: Beats | None = None
-    device: DeviceIntervals | None = None
     missing: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
+    device: DeviceIntervals | None = None
 
 
 @dataclass
@@ -178,7 +178,7 @@ def prepare(recording: Recording, name: str | None = None, source: str = "") -> 
         rise = upslopes(teacher, TEACHER_RATE_HZ)
         device = DeviceIntervals(labels["ibi_t"].astype(np.float64) + late, labels["ibi_s"].astype(np.float64), rise)
     who = (name, person_of(name), role(name), source)
-    return Track(*who, teacher, student, ecg, beats, device, missing, labels)
+    return Track(*who, teacher, student, ecg, beats, missing, labels, device)
 
 
 def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
