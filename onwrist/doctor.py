@@ -51,6 +51,9 @@ EXTRAS = {
     "tensorflow": ("tensorflow", "TensorFlow's interpreter and converter as witnesses, Keras teachers"),
     "bakenn": ("compare", "another C generator beside ours in `make bench`"),
     "dask": ("cohort", "`onwrist cohort`"),
+    "cryptography": ("sign", "signing bundles, and checking signatures"),
+    "playwright": ("browser", "tests of the pages in a browser"),
+    "mkdocs-material": ("site", "the documents as pages"),
 }
 # Program -> (Debian's package, what is lost without it).
 PROGRAMS = {

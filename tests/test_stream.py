@@ -10,7 +10,7 @@ import pytest
 from onwrist.errors import ConfigError, RecordingError
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.gates import EXACT
-from onwrist.firmware_sim.parity.parts import cells, find_part
+from onwrist.firmware_sim.parity.parts import cells, find_part, not_below
 from onwrist.firmware_sim.parity.play import stream
 from onwrist.firmware_sim.parity.report import page, table
 from onwrist.firmware_sim.parity.streamed import summary
@@ -208,3 +208,16 @@ def test_every_watch_rate_streams_exactly(artifacts, recordings):
     for rate in (25, 32, 100):
         result = stream(recording, artifacts, WatchConfig(10.0, SensorConfig(rate, fifo=8)))
         assert [a.equal for a in result.agreements if a.runtime in EXACT] == [1.0] * len(EXACT)
+
+
+def test_a_single_issue_core_takes_no_fewer_cycles_than_instructions(streamed):
+    by_name = {c.part: c for c in streamed.costs}
+    quick = by_name["STM32U385"]
+    counted = round(1.5 * quick.seconds[1] * 96e6)
+    floored = not_below(quick, counted)
+    assert floored.seconds == (counted / 96e6, counted / 96e6)
+    assert "count" in floored.source
+    assert not_below(quick, 1) == quick
+    assert not_below(by_name["nRF54L15"], counted).seconds is None
+    helium = by_name["Apollo510 (250 MHz)"]
+    assert not_below(helium, counted) == helium  # several operations an instruction

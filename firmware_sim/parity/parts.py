@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import Artifacts
@@ -24,6 +24,7 @@ SECONDS_PER_DAY = 86_400
 CELL_JOULES = 0.2 * 3600 * 3.7
 
 HOP_STEP_S, LONGEST_HOP_S = 0.2, 10.0
+SINGLE_ISSUE = ("M4", "M4F", "M33")
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,19 @@ def cost(part: Part, artifacts: Artifacts, memory: Memory, sensor: SensorConfig,
     joules = None if part.energy_per_mac is None else macs * part.energy_per_mac
     fits = memory.step + memory.front_end_tables <= part.flash and memory.ram <= part.ram
     return Cost(part.name, artifacts.size, hop_s, fits, seconds, joules, smallest, part.source)
+
+
+def not_below(found: Cost, instructions: int) -> Cost:
+    """The cost with a floor: a single-issue core takes no fewer cycles than instructions, which were counted (front end
+    included) for this very C, where the range comes from other kernels."""
+    (part,) = (p for p in PARTS if p.name == found.part)
+    if found.seconds is None or part.core not in SINGLE_ISSUE:
+        return found
+    floor = instructions / (part.mhz * 1e6)
+    if floor <= found.seconds[0]:
+        return found
+    low, high = (max(floor, v) for v in found.seconds)
+    return replace(found, seconds=(low, high), source=f"{found.source}; not below this C's count")
 
 
 def find_part(name: str) -> Part:

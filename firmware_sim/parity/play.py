@@ -22,7 +22,7 @@ from onwrist.firmware_sim.parity.gates import (
     front_end_gates,
 )
 from onwrist.firmware_sim.parity.memory import measure
-from onwrist.firmware_sim.parity.parts import PARTS, cost
+from onwrist.firmware_sim.parity.parts import PARTS, cost, not_below
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import baseline_rates, right_gates
 from onwrist.firmware_sim.parity.streamed import REASONS, Streamed, reason
@@ -105,6 +105,8 @@ def stream(
     if firmware:
         fixed = design(config.sensor.rate_hz, config.sensor.bits)
         result.firmware = run_everywhere(model, hop, fixed, played, (result.embedding, result.answers), progress)
+        counted = [f.instructions for f in result.firmware if f.instructions and "M4F" in f.name]
+        result.costs = [not_below(c, counted[0]) for c in result.costs] if counted else result.costs
         result.watch_in_c = run_watch_everywhere(model, watch, script, hops, progress)
     books = watch.counters
     real_units = result.embedding.astype(np.float64) * result.embedding_scale
