@@ -58,7 +58,8 @@ def main(config: CConfig) -> None:
         files = {**made.files, **runtime_sources()} if made else {}
         plan = made.plan if made else None
     else:
-        model, hop = load_integers(int8_weights(config.size, config.teacher)), hop_samples(config.hop_s)
+        model = load_integers(int8_weights(config.size, config.teacher))
+        hop = hop_samples(config.hop_s, model.stride)
         data = write_tflite_step(model, hop)
         firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits))
         files, plan = {**firmware.files, **package_files(firmware.files, model.digest())}, firmware.plan

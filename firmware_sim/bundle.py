@@ -40,11 +40,12 @@ def main(config: BundleConfig) -> None:
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
 
-    hop, fixed = hop_samples(config.hop_s), design(config.sensor_hz, config.bits)
+    fixed = design(config.sensor_hz, config.bits)
     key = read_secret_key(config.sign) if config.sign else None
     report = read_report(config.report) if config.report else None
     with claim_bundle(config.out):
         pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
+        hop = hop_samples(config.hop_s, pairs[0][0].model.stride)
         bundle = assemble(pairs, hop, fixed, golden_watch_header)
         if report:
             bundle = bundle.with_report(report, config.report)

@@ -19,7 +19,7 @@ def student_tflite(weights: Path, hop_s: float | None = None) -> bytes:
         ConfigError: no such hop.
     """
     model = load_integers(weights)
-    data = write_tflite_step(model, hop_samples(hop_s)) if hop_s else write_tflite(model)
+    data = write_tflite_step(model, hop_samples(hop_s, model.stride)) if hop_s else write_tflite(model)
     check_integer_only(data)
     return data
 
@@ -31,5 +31,6 @@ def student_onnx(weights: Path, hop_s: float | None = None) -> bytes:
         CheckpointError: the weights do not fit. ConfigError: no such hop.
     """
     if hop_s:
-        return write_onnx_step(load_integers(weights), hop_samples(hop_s))
+        model = load_integers(weights)
+        return write_onnx_step(model, hop_samples(hop_s, model.stride))
     return write_onnx(load_quantised(weights))
