@@ -16,6 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 torch.set_num_threads(2)
 
 
+# Files whose tests emulate, train, start the command again and again, or play whole recordings.
+SLOW = (
+    "benchmark", "bundle", "bundle_fuzz", "cohort", "cohort_report", "compilers", "export", "firmware", "firmware_page", "models",
+    "objectives", "packages", "page", "rightness", "steps", "strangers", "stream", "verify", "watch", "watch_c", "wheel",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def recordings() -> Path:
     return SHIPPED
