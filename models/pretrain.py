@@ -2,7 +2,7 @@
 
     python models/pretrain.py                        # the recipe of the shipped teacher
     python models/pretrain.py --method dino          # runs/pretrain/dino/encoder.safetensors
-    python models/pretrain.py --method dino --resume True
+    python models/pretrain.py --method dino --resume
 
 Every step's batch is drawn from a generator seeded by (seed, step): a resumed run sees what an uninterrupted one would
 have seen, and two methods that take single windows see the same ones.

@@ -4,7 +4,7 @@
     python models/probe.py --teacher mine.pth
 
 Classes by logistic regression, values by ridge, hand-made pulse intervals by a random forest; the questions and their
-two ways of splitting are in `models.tasks`.
+two ways of splitting are in `models.bench.tasks`.
 """
 
 from __future__ import annotations

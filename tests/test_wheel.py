@@ -1,6 +1,7 @@
 """The wheel, installed where nothing else of this project is: it deploys, exports and verifies, and touches nobody else."""
 
 import os
+import shutil
 import site
 import subprocess
 import sys
@@ -18,6 +19,8 @@ HERS = ("models", "export", "signals", "quantize", "recordings")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
+    # What an earlier build left there would go into the wheel again.
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
     command = [
         sys.executable,
         "-m",

@@ -1,7 +1,7 @@
 """Parity and its gates: does the firmware's runtime compute what training computed, and does the task survive?
 
-    python firmware_sim/parity.py --size watch                # gates on the labelled cohort
-    python firmware_sim/parity.py --size watch --store True   # and keep them beside the weights
+    onwrist cohort-gates --size watch             # gates on the labelled cohort
+    onwrist cohort-gates --size watch --store     # and keep them beside the weights
 
 A gate that needs the labelled cohort is computed where the cohort is; elsewhere its stored result is shown, marked
 as stored, and it fails if it belongs to other integers than the model's.
@@ -295,7 +295,7 @@ def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True)
     is mostly rounding.
 
     Args:
-        found: of `quantize.evaluate.compare`.
+        found: of `quantize.judging.evaluate.compare`.
         current: False if `found` belongs to other integers; every gate then fails.
     """
     cosines = found["cosine"]
