@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from onwrist.models.bench.subsets import interval, subsets
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs
 from onwrist.quantize.judging.useful import floors
@@ -60,3 +61,11 @@ def test_answers_without_labels_are_left_out():
     data = people()
     data.labels[:, 1:] = np.nan
     assert [f.answer for f in floors(outputs(data.labels), data)] == ["heart_rate"]
+
+
+@pytest.mark.parametrize("people", [6, 12, 13, 14, 40])
+def test_no_subset_is_nobody(people):
+    chosen = subsets(people)
+    assert chosen.any(axis=1).all()
+    found = interval(np.arange(1.0, people + 1))
+    assert np.isfinite([found.low, found.high]).all()

@@ -54,6 +54,7 @@ def subsets(people: int) -> np.ndarray:
         return (np.arange(1, 2**people)[:, None] >> np.arange(people) & 1).astype(bool)
     # Half of each pair is the other's complement: where one lies above the value the other lies below it.
     half = np.random.default_rng([SEED, people]).integers(0, 2, (2 ** (EXACT_PEOPLE - 1), people)).astype(bool)
+    half = half[half.any(axis=1) & ~half.all(axis=1)]  # nobody has no mean, and everybody is nobody's complement
     return np.concatenate([half, ~half])
 
 
