@@ -136,6 +136,7 @@ def _distil(spec: Spec, out: Path, progress) -> None:
 
     from onwrist.models.encoders.teacher import examine, load_teacher
     from onwrist.models.student.network import LADDER, Student
+    from onwrist.quantize.distill import DistillConfig
     from onwrist.quantize.teaching.distillation import train
     from onwrist.quantize.teaching.examples import build
     from onwrist.quantize.teaching.student_files import save_student
@@ -153,7 +154,11 @@ def _distil(spec: Spec, out: Path, progress) -> None:
         progress=progress,
     )  # fmt: skip
     student, s = Student(shape), spec.student
-    losses = train(student, examples, steps=s.steps, batch=256, lr=2e-3, weight_decay=0.05, seed=s.seed, bf16=True)
+    usual = DistillConfig()
+    losses = train(
+        student, examples, steps=s.steps, batch=usual.batch, lr=usual.lr, weight_decay=usual.weight_decay, seed=s.seed,
+        bf16=usual.bf16,
+    )  # fmt: skip
     for _ in progress(losses, f"distil {s.size}", total=s.steps):
         pass
     recipe = {
@@ -172,6 +177,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress) -> N
     from onwrist.quantize.integers.fake_quant import quantise
     from onwrist.quantize.integers.training import calibration_batches, save_quantised, train_quantised
     from onwrist.quantize.judging.evaluate import compare, evaluation, evaluation_of_material, run_integers, run_torch
+    from onwrist.quantize.qat import QATConfig
     from onwrist.quantize.teaching.examples import build
     from onwrist.quantize.teaching.student_files import load_student
     from onwrist.writing import write_whole
@@ -181,7 +187,10 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress) -> N
     examples, _ = build(None, context, versions=1, seed=s.seed + 1, material=material, progress=progress)
     quantised = quantise(parent, calibration_batches(examples.x, s.seed))
     if s.qat_steps:
-        losses = train_quantised(quantised, parent, examples.x, steps=s.qat_steps, batch=256, lr=1.5e-4, seed=s.seed)
+        usual = QATConfig()
+        losses = train_quantised(
+            quantised, parent, examples.x, steps=s.qat_steps, batch=usual.batch, lr=usual.lr, seed=s.seed
+        )
         for _ in progress(losses, f"QAT {s.size}", total=s.qat_steps):
             pass
     own = evaluation_of_material(material, context, progress) if material.items else evaluation(context, None, progress)

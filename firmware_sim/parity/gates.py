@@ -330,10 +330,14 @@ def cohort_present(root: Path | None = None) -> bool:
     return all((root or data_root()).joinpath(s).is_dir() for s in EVALUATION_SETS)
 
 
-def judge_cohort(artifacts: Artifacts, progress: Progress = silent) -> list[Gate]:
-    """Cohort gates: measured where the cohort is, else stored."""
+def judge_cohort(artifacts: Artifacts, progress: Progress = silent, data: Evaluation | None = None) -> list[Gate]:
+    """Cohort gates: measured where the cohort is, else stored.
+
+    Args:
+        data: the cohort, for whoever has prepared it already.
+    """
     if cohort_present():
-        data = evaluation(artifacts.student.config.context, progress=progress)
+        data = data or evaluation(artifacts.student.config.context, progress=progress)
         found = cohort_comparison(artifacts, data)
         return cohort_gates(found, "measured", f"{found['data']}, {found['people']} people, {found['windows']} windows")
     path = stored_path(artifacts.size)
@@ -375,7 +379,7 @@ def judge_people(artifacts: Artifacts, own: Evaluation | None, progress: Progres
     if own is not None:
         return floor_gates(artifacts, own)
     data = evaluation(artifacts.student.config.context, progress=progress)
-    return [*judge_cohort(artifacts, progress), *floor_gates(artifacts, data)]
+    return [*judge_cohort(artifacts, progress, data), *floor_gates(artifacts, data)]
 
 
 def cohort_comparison(artifacts: Artifacts, data: Evaluation) -> dict:

@@ -27,29 +27,13 @@ from onwrist.errors import RecordingError, SplitError
 from onwrist.models.bench.tasks import Task, Windows
 from onwrist.signals.people.cohort import MAX_MISSING
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps, min_max, teacher_input
+from onwrist.signals.recordings.names import MISSING_WORDS
 from onwrist.signals.recordings.readers import read_recording
 
 COLUMNS = ("person", "recording", "start", "label")
 FOLDS = 5
 LENGTH = int(WINDOW_S * TEACHER_RATE_HZ)
-MISSING = (
-    "",
-    "nan",
-    "na",
-    "n/a",
-    "#n/a",
-    "null",
-    "none",
-    "nil",
-    "-",
-    "--",
-    "?",
-    ".",
-    "missing",
-    "<na>",
-    "nat",
-    "unknown",
-)
+MISSING = (*MISSING_WORDS, "unknown")
 SEPARATORS = ",;\t|"
 
 # Sleep stages by the words of AASM and of the older rules; a stage has one name here.

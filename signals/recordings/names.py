@@ -8,6 +8,11 @@ from pathlib import Path
 
 from onwrist.errors import RecordingError
 
+# How a cell says that it holds no value.
+MISSING_WORDS = (
+    "", "nan", "na", "n/a", "#n/a", "null", "none", "nil", "-", "--", "?", ".", "missing", "<na>", "nat",
+)  # fmt: skip
+
 # In order of preference: what says PPG outright, then the LEDs, then what a file of one signal calls it.
 PPG_NAMES = (
     "ppg", "pleth", "bvp", "ppg_ir", "ppg_green", "green", "ir", "pleth_ir", "infrared", "signal", "value",

@@ -11,31 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onwrist.errors import RecordingError
+from onwrist.signals.recordings.names import MISSING_WORDS
 
 # What is looked at before a file is read; headers of loggers are a few kilobytes.
 HEAD_BYTES = 1 << 17
 HEAD_ROWS = 200
 SAMPLE_ROWS = 60
 COMMENT_MARKS = ("#", "%", "//", "!")
-MISSING = (
-    "",
-    "nan",
-    "na",
-    "n/a",
-    "#n/a",
-    "#na",
-    "null",
-    "none",
-    "nil",
-    "-",
-    "--",
-    "?",
-    ".",
-    "missing",
-    "<na>",
-    "-nan",
-    "nat",
-)
+MISSING = (*MISSING_WORDS, "#na", "-nan")
 # Separator and decimal sign, the likelier first; None is any run of blanks, "" a file of one column.
 DIALECTS = ((",", "."), (";", ","), (";", "."), ("\t", "."), ("\t", ","), ("|", "."), ("|", ","), (None, "."), (None, ","),
             ("", "."), ("", ","), (",", ","))  # fmt: skip
