@@ -36,8 +36,9 @@ def main(config: BenchConfig) -> None:
     import numpy as np
 
     from onwrist.export.handoff.artifacts import SIZES, load_artifacts
+    from onwrist.firmware_sim.parity.deployed import Deployed
     from onwrist.firmware_sim.parity.gates import all_runtimes
-    from onwrist.firmware_sim.runtimes.hop import LiteRTStep, TFLMStep, TorchStep, time_major
+    from onwrist.firmware_sim.runtimes.hop import TFLMStep, TorchStep
     from onwrist.firmware_sim.runtimes.timing import EVERY_FAULT, ms_each, time_runtimes
     from onwrist.firmware_sim.runtimes.window import TorchFloat
     from onwrist.firmware_sim.watch.faults import Faults
@@ -55,10 +56,10 @@ def main(config: BenchConfig) -> None:
     hop = round(config.hop_s * STUDENT_RATE_HZ)
     for size in SIZES:
         a = load_artifacts(size)
-        step = a.tflite_step(hop)
+        deployed = Deployed(a, WatchConfig(config.hop_s))
         runtimes = [
-            TFLMStep(step, time_major(a.model, hop)),
-            *all_runtimes(a, hop),
+            deployed.tflm(),
+            *all_runtimes(deployed),
             TorchFloat(a.student),
             TorchStep(a.student, hop),
         ]
@@ -69,7 +70,7 @@ def main(config: BenchConfig) -> None:
         repeat = max(1, round(config.hours * 3600 / sensor.seconds))
         for what, faults in (("", Faults()), (" of every fault", EVERY_FAULT)):
             day = Sensor(recording, SensorConfig(), faults, repeat)
-            watch = Watch(a.model, LiteRTStep(step, time_major(a.model, hop)), WatchConfig(config.hop_s))
+            watch = Watch(a.model, deployed.litert(), deployed.config)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             took = ms_each(partial(deque, watch.run(day), 0), 1) / 1e3
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

@@ -25,15 +25,16 @@ def main(config: PartsConfig) -> None:
     """Estimate time and energy of each student, streamed, on each part."""
 
     from onwrist.export.handoff.artifacts import SIZES, load_artifacts
-    from onwrist.firmware_sim.parity.memory import measure
+    from onwrist.firmware_sim.parity.deployed import Deployed
     from onwrist.firmware_sim.parity.parts import PARTS, cost, table
     from onwrist.firmware_sim.watch.sensor import SensorConfig
+    from onwrist.firmware_sim.watch.watch import WatchConfig
 
     sensor = SensorConfig(config.sensor_hz, min(16, config.sensor_hz))
     costs = []
     for size in SIZES:
         artifacts = load_artifacts(size)
-        memory = measure(artifacts, sensor, config.hop_s)
+        memory = Deployed(artifacts, WatchConfig(config.hop_s, sensor)).memory
         costs += [cost(part, artifacts, memory, sensor, config.hop_s) for part in PARTS]
     print(table(costs))
 

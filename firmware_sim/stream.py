@@ -65,6 +65,7 @@ def main(config: StreamConfig) -> int:
 
     from onwrist.command import GATE_FAILED, bar, say
     from onwrist.export.handoff.artifacts import load_artifacts
+    from onwrist.firmware_sim.parity.deployed import Deployed
     from onwrist.firmware_sim.parity.gates import judge_cohort
     from onwrist.firmware_sim.parity.parts import find_part, hop_seconds
     from onwrist.firmware_sim.parity.play import stream
@@ -86,9 +87,9 @@ def main(config: StreamConfig) -> int:
     sensor = SensorConfig(config.sensor_hz, config.fifo, config.bits)
     taken = hop_seconds(find_part(config.part), artifacts, sensor, config.hop_s) if config.part else None
     watch = WatchConfig(config.hop_s, sensor, config.gap, taken[1] if taken else 0.0)
-    result = stream(recording, artifacts, watch, bar, faults=faults, firmware=config.firmware)
+    result = stream(recording, Deployed(artifacts, watch), bar, faults=faults, firmware=config.firmware)
     if config.cohort:
-        result.gates += judge_cohort(artifacts, bar)
+        result = result.with_gates(judge_cohort(artifacts, bar))
     path = write_report([result], config.out)
     print(table([result], **terminal()))
     say(f"report: {path}")

@@ -39,17 +39,18 @@ def plain_bundle() -> Bundle:
 @functools.cache
 def report() -> dict[str, bytes]:
     """Of a stretch of a wrist, with the stored gates on labelled people; its page is not what is tested."""
+    from onwrist.firmware_sim.parity.deployed import Deployed
     from onwrist.firmware_sim.parity.gates import cohort_gates, stored_path
     from onwrist.firmware_sim.parity.play import stream
-    from onwrist.firmware_sim.parity.streamed import summary
+    from onwrist.firmware_sim.parity.summary import summary
     from onwrist.signals.recordings.readers import read_recording
 
     whole = read_recording(SHIPPED / "S34.npz")
     first, last = (int(s * whole.ppg.rate_hz) for s in (660, 660 + REPORT_S))
     short = replace(whole, ppg=replace(whole.ppg, samples=whole.ppg.samples[first:last]), ecg=None, labels={})
-    result = stream(short, band())
+    result = stream(short, Deployed(band()))
     stored = json.loads(stored_path("band").read_text())
-    result.gates += cohort_gates(stored["result"], "stored", stored["date"])
+    result = result.with_gates(cohort_gates(stored["result"], "stored", stored["date"]))
     return {
         REPORT_PAGE: b"<title>report</title>",
         REPORT_JSON: json.dumps({"runs": [summary(result)], "hub": []}).encode(),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import (
     EXACT,
     USUAL_ERROR,
@@ -23,8 +24,6 @@ from onwrist.firmware_sim.parity.gates import (
     stored_path,
     verdict,
 )
-from onwrist.firmware_sim.parity.memory import measure
-from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.signals.front_end.fixed import FrontEndParity
 
 
@@ -50,9 +49,7 @@ def test_largest_difference_is_seen_across_the_sign():
 def test_cosine_and_budget_gates_fail(artifacts):
     assert [g.passed for g in cosine_gates(0.9995, 0.98, "x")] == [True, False]
     assert [g.passed for g in cosine_gates(float("nan"), float("nan"), "x")] == [False, False]
-    fat = replace(
-        measure(artifacts, SensorConfig(), 1.0), model=10**6, step=10**6, activations=10**6, step_activations=10**6
-    )
+    fat = replace(Deployed(artifacts).memory, model=10**6, step=10**6, activations=10**6, step_activations=10**6)
     assert not any(g.passed for g in budget_gates(artifacts.size, fat)[:4])
     poor = FrontEndParity(30.0, 42.0, 0.5, 7)
     assert not any(g.passed for g in front_end_gates(poor))

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from onwrist.errors import RecordingError
 from onwrist.export.handoff.artifacts import load_artifacts
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import verdict
 from onwrist.firmware_sim.parity.play import stream
+from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, reason
 from onwrist.firmware_sim.parity.reference import HR_LAG_S, reference_rate
 from onwrist.firmware_sim.parity.rightness import (
     BIN_SECONDS,
@@ -20,7 +22,6 @@ from onwrist.firmware_sim.parity.rightness import (
     right_gates,
     risk_coverage,
 )
-from onwrist.firmware_sim.parity.streamed import REASONS, SHOWN, reason
 from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.watch import WatchConfig, Why
 from onwrist.signals.pulse.baselines import methods
@@ -214,12 +215,12 @@ def test_the_cause_that_is_named_is_the_cause(band):
     }
     for words, recording in cases.items():
         with pytest.raises(RecordingError, match=words) as caught:
-            stream(recording, band)
+            stream(recording, Deployed(band))
         assert ("Give at least" in str(caught.value)) == (words == "Give at least")
     with pytest.raises(RecordingError, match="cut off"):
-        stream(wave(good), band, faults=parse_faults(("saturation:seconds=60,every_s=60",), 0))
+        stream(wave(good), Deployed(band), faults=parse_faults(("saturation:seconds=60,every_s=60",), 0))
     with pytest.raises(RecordingError, match="made up"):
-        stream(wave(np.where(np.arange(len(good)) % 128 < 40, np.nan, good)), band)
+        stream(wave(np.where(np.arange(len(good)) % 128 < 40, np.nan, good)), Deployed(band))
 
 
 # --- one recording, three formats ---
@@ -245,8 +246,10 @@ def test_the_verdict_is_the_same_as_npz_csv_and_edf(band, recordings, tmp_path):
                 },
             )  # fmt: skip
         edf.writeSamples([ppg, ecg])
-    found = [stream(read_recording(tmp_path / f"a.{end}"), band, WatchConfig(2.0)) for end in ("npz", "csv", "edf")]
+    found = [
+        stream(read_recording(tmp_path / f"a.{end}"), Deployed(band, WatchConfig(2.0))) for end in ("npz", "csv", "edf")
+    ]
     words = [[(g.name, g.word) for g in r.gates if "deadlines" not in g.name] for r in found]
     assert words[0] == words[1] == words[2]
     assert len({r.verdict[0] for r in found}) == 1
-    assert {r.reference_kind for r in found} == {"ECG"}
+    assert {r.reference.kind for r in found} == {"ECG"}

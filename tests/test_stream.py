@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 
 from onwrist.errors import ConfigError, RecordingError
 from onwrist.firmware_sim.parity import pictures
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import EXACT
 from onwrist.firmware_sim.parity.parts import cells, find_part, not_below
 from onwrist.firmware_sim.parity.play import stream
 from onwrist.firmware_sim.parity.report import page, table
-from onwrist.firmware_sim.parity.streamed import summary
+from onwrist.firmware_sim.parity.summary import summary
 from onwrist.firmware_sim.parity.sweep import STRENGTHS, point, stored_curves, subjects
 from onwrist.firmware_sim.watch.faults import KINDS, parse_faults
 from onwrist.firmware_sim.watch.sensor import SensorConfig
@@ -46,7 +48,7 @@ def test_help_describes_every_option(run_script, script):
 
 @pytest.fixture(scope="module")
 def streamed(artifacts, recordings):
-    return stream(read_recording(recordings / "bidmc_13.npz"), artifacts, WatchConfig(hop_s=4.0))
+    return stream(read_recording(recordings / "bidmc_13.npz"), Deployed(artifacts, WatchConfig(hop_s=4.0)))
 
 
 def test_stream_of_a_real_recording(streamed):
@@ -140,11 +142,10 @@ def test_a_part_turns_macs_into_ranges_and_unknown_stays_unknown(streamed):
 
 
 def test_a_hostile_name_is_escaped(streamed):
-    streamed.recording, before = "<script>alert(1)</script>", streamed.recording
-    try:
-        assert "<script>" not in page([streamed])
-    finally:
-        streamed.recording = before
+    hostile = replace(streamed.run.recording, source="<script>alert(1)<script>", subject="<script>alert(1)<script>")
+    html = page([replace(streamed, run=replace(streamed.run, recording=hostile))])
+    assert "alert(1)" in html
+    assert "<script>" not in html
 
 
 def test_own_csv_through_the_script(run_script, tmp_path, recordings):
@@ -200,13 +201,13 @@ def test_bad_recordings_end_in_one_line(run_script, tmp_path):
 def test_too_short_says_how_long(artifacts):
     t = np.arange(64 * 10) / 64
     with pytest.raises(RecordingError, match="at least"):
-        stream(Recording(Channel(np.sin(8 * t).astype(np.float32), 64), "p", "short"), artifacts)
+        stream(Recording(Channel(np.sin(8 * t).astype(np.float32), 64), "p", "short"), Deployed(artifacts))
 
 
 def test_every_watch_rate_streams_exactly(artifacts, recordings):
     recording = read_recording(recordings / "v200s.npz")
     for rate in (25, 32, 100):
-        result = stream(recording, artifacts, WatchConfig(10.0, SensorConfig(rate, fifo=8)))
+        result = stream(recording, Deployed(artifacts, WatchConfig(10.0, SensorConfig(rate, fifo=8))))
         assert [a.equal for a in result.agreements if a.runtime in EXACT] == [1.0] * len(EXACT)
 
 

@@ -22,6 +22,7 @@ from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import judge_people
 from onwrist.firmware_sim.parity.play import stream
 from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
@@ -138,9 +139,9 @@ def hand_over(
         for artifacts, source in _students(spec, work):
             students.append((artifacts, source))
             curves += stored_curves(artifacts)
-            result = stream(recording, artifacts, watch, progress, firmware=firmware)
-            result.gates += judge_people(artifacts, _people(spec, artifacts, progress), progress)
-            results.append(result)
+            result = stream(recording, Deployed(artifacts, watch), progress, firmware=firmware)
+            people = judge_people(artifacts, _people(spec, artifacts, progress), progress)
+            results.append(result.with_gates(people))
         figures, encoder_files = hub_figures(progress) if hub and spec.teacher == Teacher() else ([], {})
         if store:
             kept = [r for r in figures if r["source"] == "measured"]

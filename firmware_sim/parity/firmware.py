@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, Played
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
 from onwrist.firmware_sim.runtimes.device import FirmwareStep
 from onwrist.firmware_sim.runtimes.emulator import Emulator, Image
-from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.people.cohort import Progress, silent
 
 # Kernels by what they are reported as: the rest is copying, calls and the front end.
@@ -91,15 +90,10 @@ def measured(run: FirmwareRun, firmware: Firmware, core: Core, counts: np.ndarra
 
 
 def run_everywhere(
-    model: IntegerModel,
-    hop: int,
-    design: FixedDesign,
-    played: Played,
-    outputs: tuple[np.ndarray, np.ndarray],
-    progress: Progress = silent,
+    deployed: Deployed, played: Played, outputs: tuple[np.ndarray, np.ndarray], progress: Progress = silent
 ) -> list[FirmwareRun]:
     """The firmware of a student on this host and on every emulated core."""
-    firmware = firmware_sources(model, hop, design)
+    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end)
     return [run_firmware(firmware, core, played, outputs, progress) for core in (None, *CORES)]
 
 

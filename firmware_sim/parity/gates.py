@@ -17,16 +17,9 @@ from typing import Literal
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
-from onwrist.firmware_sim.runtimes.hop import (
-    LiteRTStep,
-    NumpyStep,
-    OnnxStep,
-    Stepped,
-    TFLMStep,
-    channel_major,
-    time_major,
-)
+from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
 from onwrist.models.bench.subsets import text
 from onwrist.quantize.judging.evaluate import (
@@ -124,15 +117,15 @@ EXACT = (
 )  # fmt: skip
 
 
-def all_runtimes(artifacts: Artifacts, hop: int) -> list[Runtime | Stepped]:
+def all_runtimes(deployed: Deployed) -> list[Runtime | Stepped]:
     """Every integer runtime but TFLM's stream, which is the reference."""
-    a, step = artifacts, artifacts.tflite_step(hop)
+    a = deployed.artifacts
     return [
-        LiteRTStep(step, time_major(a.model, hop)),
-        NumpyStep(a.model, hop),
+        deployed.litert(),
+        NumpyStep(a.model, deployed.hop),
         TFLM(a.tflite, a.model.window),
         *other_runtimes(a.quantised, a.model, a.tflite, a.onnx),
-        OnnxStep(a.onnx_step(hop), channel_major(a.model, hop)),
+        deployed.onnx(),
     ]
 
 

@@ -9,10 +9,9 @@ from onwrist.export.sources.watch_rules import capacity_for
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TFLM
 from onwrist.firmware_sim.watch.ring import RingBuffer
-from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.models.student.network import Work, work
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.signals.front_end.fixed import design
+from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 
@@ -80,11 +79,13 @@ def planned_activations(model: IntegerModel) -> int:
     return most
 
 
-def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
-    """Memory of a student behind a sensor at a hop."""
+def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, fifo: int, hop_s: float) -> Memory:
+    """Memory of a student behind a sensor at a hop.
+
+    Args:
+        step: TFLite file of the hop. fixed: the front end at the sensor's rate. fifo: samples a burst. hop_s: seconds.
+    """
     model, hop = artifacts.model, round(hop_s * STUDENT_RATE_HZ)
-    step = artifacts.tflite_step(hop)
-    fixed = design(sensor.rate_hz, sensor.bits)
     return Memory(
         model=len(artifacts.tflite),
         step=len(step),
@@ -94,7 +95,7 @@ def measure(artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> Memory:
         planned=planned_activations(model),
         state=sum(state.size for state in model.first_state(hop)),
         window=model.window,
-        ring=RingBuffer(capacity_for(sensor.rate_hz, sensor.fifo, hop_s)).bytes,
+        ring=RingBuffer(capacity_for(fixed.rate_hz, fifo, hop_s)).bytes,
         front_end=fixed.state_bytes,
         front_end_tables=fixed.table_bytes,
         work=work(artifacts.student.config, hop_s),

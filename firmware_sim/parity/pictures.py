@@ -50,7 +50,7 @@ def overview(result: Streamed) -> str:
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(10.5, 4.2), sharex=True, height_ratios=(2.4, 1))
     rate = beats_per_minute(answers)
     if np.isfinite(result.reference_bpm).any():
-        top.plot(t, result.reference_bpm, color=GREY, lw=2.2, label=f"reference: {result.reference_name}")
+        top.plot(t, result.reference_bpm, color=GREY, lw=2.2, label=f"reference: {result.reference.name}")
     top.plot(
         t, np.where(result.valid & ~good, rate, np.nan), ".", color=AMBER, ms=2, alpha=0.5, label="INT8, quality low"
     )

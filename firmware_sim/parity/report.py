@@ -20,22 +20,16 @@ from rich.table import Table
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
 from onwrist.firmware_sim.parity.parts import cells
-from onwrist.firmware_sim.parity.streamed import (
-    LATENCY_QUANTILES,
-    REASONS,
-    WORK_HOPS_S,
-    Streamed,
-    front_end_effect,
-    methods,
-    rate_errors,
-    summary,
-)
+from onwrist.firmware_sim.parity.reasons import REASONS
+from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, front_end_effect, methods, rate_errors, summary
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.models.student.network import work
 from onwrist.writing import write_whole
 
 # Columns of a table that nobody looks at in a terminal: wide enough that no line breaks.
 PIPED = 200
+WORK_HOPS_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 REPORT_HTML, REPORT_JSON = "report.html", "report.json"
 TEMPLATES = Path(str(files("onwrist.firmware_sim.parity"))) / "templates"
 
@@ -87,7 +81,7 @@ def _person_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, 
     rates = [s["heart_rate"] for s in found]
     reference = next((r["reference"] for r in rates if r), "")
     if not reference:
-        why = "no reference in the recording" if not results[0].reference_kind else "no reference where it shows"
+        why = "no reference in the recording" if not results[0].reference.kind else "no reference where it shows"
         rows.append(("error of what is shown", [why] * len(found)))
         return rows
     rows.append(("reference", [reference] * len(found)))
@@ -280,7 +274,7 @@ def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> l
             "details": [(n, Markup(text)) for n, text in details if text],
         }  # fmt: skip
 
-    faulty = [r for r in results if r.faults.faults]
+    faulty = [r for r in results if r.run.faults.faults]
     faults = "".join(f"<h3>{_text(r.size)}</h3>{_image(pictures.timeline(r), 'a faulty stretch')}" for r in faulty)
     pair = "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>"
     time = _image(pictures.work(results), "work by hop") + _image(pictures.latency(results), "latency histogram")
@@ -291,7 +285,7 @@ def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> l
         section("gates", "Gates", "".join(_gates(r) for r in results)),
     ]  # fmt: skip
     if faulty:
-        found.append(section("faults", f"Faults, seed {first.faults.plain()['seed']}", _faults(first) + faults))
+        found.append(section("faults", f"Faults, seed {first.run.faults.plain()['seed']}", _faults(first) + faults))
     found += [
         section("close", "INT8 against float", each(pictures.similarity, "cosine over time"),
                 ("Front end: fixed point against float", _front_end(results))),
@@ -310,7 +304,7 @@ def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> l
 
 
 def _faults(r: Streamed) -> str:
-    plain = r.faults.plain()
+    plain = r.run.faults.plain()
     if not plain["fault"]:
         return ""
     rows = [[f.pop("kind"), ", ".join(f"{k} {v:g}" for k, v in f.items())] for f in plain["fault"]]
@@ -356,7 +350,7 @@ def _front_end(results: list[Streamed]) -> str:
     ]
     rows = []
     for r in results:
-        f, effect = r.front_end, front_end_effect(r)
+        f, effect = r.real.front_end, front_end_effect(r)
         rows.append(
             [
                 r.size, f"{f.snr_db:.2f} dB", f"{f.float_snr_db:.2f} dB", f"{100 * f.equal:.3f} %", f.largest,
@@ -549,9 +543,14 @@ def _samples(results: list[Streamed]) -> str:
     names = [
         "sent", "received", "used", "gated", "pending", "dropped", "discarded", "bridged", "resets", "missed", "backlog",
     ]  # fmt: skip
-    values = [{**asdict(r.counters), "sent": r.sent, "at a rail of the converter": r.saturated} for r in results]
+    values = [
+        {**asdict(r.counters), "sent": r.run.sensor.sent, "at a rail of the converter": r.run.sensor.saturated}
+        for r in results
+    ]
     rows = [[n, *[f"{v[n]:,}" for v in values]] for n in (*names, "at a rail of the converter")]
-    rows.append(["most in the ring", *[f"{r.high_water} of {r.ring_capacity}" for r in results]])
+    rows.append(
+        ["most in the ring", *[f"{r.run.watch.ring.high_water} of {r.run.watch.ring.capacity}" for r in results]]
+    )
     head = ["samples", *[r.size for r in results]]
     reasons = [[name, *[_share(r.reasons[name], len(r.hops)) for r in results]] for name in REASONS]
     return (

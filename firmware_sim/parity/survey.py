@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, verdict
+from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, reason
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import (
     WATCH,
@@ -18,8 +20,7 @@ from onwrist.firmware_sim.parity.rightness import (
     paired_by_person,
     right_gates,
 )
-from onwrist.firmware_sim.parity.streamed import REASONS, SHOWN, beats_per_minute, reason
-from onwrist.firmware_sim.runtimes.hop import LiteRTStep, time_major
+from onwrist.firmware_sim.parity.streamed import beats_per_minute
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
@@ -61,7 +62,7 @@ def survey(
     """Play one recording through the watch, LiteRT's reference kernels in the loop."""
     model = artifacts.model
     hop = config.hop_samples(model.stride)
-    watch = Watch(model, LiteRTStep(artifacts.tflite_step(hop), time_major(model, hop)), config, witness=True)
+    watch = Watch(model, Deployed(artifacts, config).litert(), config, witness=True)
     hops = list(watch.run(Sensor(recording, config.sensor)))
     name = Path(recording.source).name
     if not hops:

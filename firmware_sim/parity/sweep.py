@@ -11,9 +11,9 @@ import numpy as np
 
 from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.streamed import beats_per_minute
-from onwrist.firmware_sim.runtimes.hop import LiteRTStep, time_major
 from onwrist.firmware_sim.watch.faults import Faults, make_fault
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
@@ -71,13 +71,12 @@ def subjects(folder: Path) -> list[Subject]:
 
 def point(artifacts: Artifacts, people: list[Subject], faults: Faults, config: WatchConfig) -> dict:
     """One strength: error of what is shown, of all that has a full window, and the share shown."""
-    hop = config.hop_samples(artifacts.model.stride)
-    step = artifacts.tflite_step(hop)
+    deployed = Deployed(artifacts, config)
     errors, shown, person = [], [], []
     lost = sent = 0
     for who in people:
         sensor = Sensor(who.recording, config.sensor, faults)
-        watch = Watch(artifacts.model, LiteRTStep(step, time_major(artifacts.model, hop)), config)
+        watch = Watch(artifacts.model, deployed.litert(), config)
         for h in watch.run(sensor):
             truth = who.bpm[min(round(h.time_s), len(who.bpm) - 1)]
             if not h.why & Why.WARMING and np.isfinite(truth):

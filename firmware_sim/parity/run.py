@@ -1,0 +1,146 @@
+"""First stage of a streamed recording: through sensor, faults, ring and front end into TFLM's stream, hop by hop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from onwrist.errors import RecordingError
+from onwrist.firmware_sim.parity.deployed import Deployed
+from onwrist.firmware_sim.parity.gates import Played
+from onwrist.firmware_sim.parity.reasons import REASONS, reason
+from onwrist.firmware_sim.watch.faults import Faults
+from onwrist.firmware_sim.watch.script import LoggedRing, Script
+from onwrist.firmware_sim.watch.sensor import Sensor
+from onwrist.firmware_sim.watch.watch import Hop, Watch, Why
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.recordings.recording import Recording
+
+# Fewer outputs than this say nothing about parity.
+MIN_HOPS = 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the watch did with one recording.
+
+    Attributes:
+        recording: what was played, pulses up. faults: what went wrong.
+        sensor, watch: as they stood at the end. script: what happened to the ring, where it was logged.
+        hops: every output, with its int8 and float windows.
+    """
+
+    recording: Recording
+    faults: Faults
+    sensor: Sensor
+    watch: Watch
+    script: Script
+    hops: list[Hop]
+
+    @property
+    def name(self) -> str:
+        """Of the recording's file."""
+        return Path(self.recording.source).name
+
+    @cached_property
+    def time_s(self) -> np.ndarray:
+        """(n,) seconds since power-up."""
+        return np.array([h.time_s for h in self.hops])
+
+    @cached_property
+    def latency_s(self) -> np.ndarray:
+        """(n,) seconds of the model on this host."""
+        return np.array([h.latency_s for h in self.hops])
+
+    @cached_property
+    def why(self) -> np.ndarray:
+        """(n,) reasons not to show an output, as bits."""
+        return np.array([int(h.why) for h in self.hops])
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(n,) whether the window is real signal."""
+        return (self.why & ~int(Why.POOR)) == 0
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(n,) valid, and good in the model's own eyes."""
+        return self.why == 0
+
+    @cached_property
+    def embedding(self) -> np.ndarray:
+        """int8 (n, width)."""
+        return np.stack([h.embedding for h in self.hops])
+
+    @cached_property
+    def answers(self) -> np.ndarray:
+        """int8 (n, answers)."""
+        return np.stack([h.answers for h in self.hops])
+
+    @cached_property
+    def played(self) -> Played:
+        """What went into the model, for whoever has to compute the same."""
+        return Played(
+            np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops]),
+            np.stack([h.window for h in self.hops]), [h.counts for h in self.hops],
+        )  # fmt: skip
+
+    @cached_property
+    def real(self) -> np.ndarray:
+        """float32 (n, window): what the float front end made of the same counts."""
+        return np.stack([h.real for h in self.hops])
+
+
+def run_watch_on(
+    recording: Recording,
+    deployed: Deployed,
+    faults: Faults = Faults(),
+    progress: Progress = silent,
+    *,
+    logged: bool = False,
+) -> Run:
+    """Play a recording through the watch with TFLM's stream in the loop.
+
+    Args:
+        logged: write the script too, so that another watch can be put through the same.
+
+    Raises:
+        RecordingError: no output to speak of; it names the reason that most outputs have.
+    """
+    config = deployed.config
+    sensor = Sensor(recording, config.sensor, faults)
+    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True), Script()
+    if logged:
+        watch.ring = LoggedRing(watch.ring.capacity, script)
+    total = int(sensor.seconds / config.hop_s)
+    hops = list(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
+    if sum(h.valid for h in hops) < MIN_HOPS:
+        raise too_few(recording, hops, deployed.model.window / STUDENT_RATE_HZ, config.hop_s)
+    return Run(recording, faults, sensor, watch, script, hops)
+
+
+def too_few(recording: Recording, hops: list[Hop], window_s: float, hop_s: float) -> RecordingError:
+    """The error of a recording that gives hardly an output: by what most of its outputs lack, after the warm-up."""
+    valid = sum(h.valid for h in hops)
+    needed = window_s + MIN_HOPS * hop_s
+    what = f"{recording.seconds:.0f} s give {valid} valid output{'' if valid == 1 else 's'}"
+    where = {"where": recording.source, "field": recording.ppg.name}
+    early = round(window_s / hop_s) - 1
+    late = [reason(int(h.why), False) for h in hops[early:] if not h.valid]
+    if recording.seconds < needed:
+        return RecordingError(f"{what}: too short", cure=f"Give at least {needed:.0f} s of signal", **where)
+    cures = {
+        REASONS[2]: "Nothing moves in this channel: choose another with channel (--channel), or check the sensor",
+        REASONS[3]: "The signal is cut off at its highest or lowest value: use less light or gain, or another channel",
+        REASONS[4]: f"Samples are missing ({100 * recording.missing:.0f} % of the file): nowhere do {window_s:.0f} s follow "
+        "without a gap of over a second",
+        REASONS[5]: f"Samples are missing ({100 * recording.missing:.0f} % of the file): too much of every window is made up",
+    }  # fmt: skip
+    # Nothing at all came out, or nothing but restarts: the gaps swallow every window.
+    worst = max(cures, key=late.count) if late else REASONS[4]
+    share = f" ({100 * late.count(worst) / len(late):.0f} % of them)" if late else ""
+    return RecordingError(f"{what}; the outputs are {worst}{share}", cure=cures[worst], **where)

@@ -1,0 +1,124 @@
+"""A streamed recording as plain values: what report.json holds of each run."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+
+import numpy as np
+
+from onwrist.firmware_sim.parity.gates import embedding_errors
+from onwrist.firmware_sim.parity.rightness import by_rate, compare_methods
+from onwrist.firmware_sim.parity.streamed import Streamed, beats_per_minute
+from onwrist.firmware_sim.watch.watch import Why
+from onwrist.models.student.network import ANSWERS
+from onwrist.quantize.judging.evaluate import cosine
+
+LATENCY_QUANTILES = {"p50": 50, "p95": 95, "max": 100}
+
+
+def summary(result: Streamed) -> dict:
+    """Plain values of a run, for the JSON beside the report."""
+    latency = {k: float(np.percentile(result.latency_s, q) * 1e3) for k, q in LATENCY_QUANTILES.items()}
+    similarity = result.similarity[result.valid]
+    word, why = result.verdict
+    memory = asdict(result.memory)
+    late = np.array([h.done_s - h.time_s for h in result.hops])
+    return {
+        "size": result.size,
+        "recording": result.recording,
+        "person": result.person,
+        "rate_hz": result.rate_hz,
+        "hop_s": result.hop_s,
+        "service_s": result.service_s,
+        "seconds": result.seconds,
+        "hops": len(result.hops),
+        "valid_hops": int(result.valid.sum()),
+        "shown_hops": int(result.shown.sum()),
+        "not_shown": {str(w.name).lower(): int(np.sum(result.why & w.value > 0)) for w in Why},
+        "faults": result.run.faults.plain(),
+        "counters": {
+            **asdict(result.counters),
+            "sent": result.run.sensor.sent,
+            "saturated": result.run.sensor.saturated,
+        },
+        "ring": {"capacity": result.run.watch.ring.capacity, "high_water": result.run.watch.ring.high_water},
+        "utilisation": result.service_s / result.hop_s,
+        "worst_delay_s": float(late.max()),
+        "host_latency_ms": latency,
+        "real_time_factor": float(len(result.hops) * result.hop_s / max(result.latency_s.sum(), 1e-9)),
+        "deadline_misses": result.deadline_misses,
+        "memory": {**memory, "ram": result.memory.ram, "windowed_ram": result.memory.windowed_ram},
+        "front_end": asdict(result.real.front_end) | front_end_effect(result),
+        "parts": [asdict(c) for c in result.costs],
+        "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
+        "embedding_error": embedding_errors(
+            result.embedding.astype(np.float64) * result.embedding_scale, result.real.embedding, result.shown
+        ),
+        "heart_rate": rate_errors(result),
+        "heart_rate_range": rate_range(result),
+        "methods": methods(result),
+        "reasons": result.reasons,
+        "answers": {n: float(np.mean(result.real_answers[result.valid, i] > 0)) for i, n in enumerate(ANSWERS) if i},
+        "runtimes": [asdict(a) for a in result.agreements],
+        "firmware": [asdict(f) for f in result.firmware],
+        "watch_in_c": [asdict(f) for f in result.watch_in_c],
+        "gates": [asdict(g) | {"word": g.word} for g in result.gates],
+        "passed": result.passed,
+        "verdict": word,
+        "verdict_reason": why,
+        "digest": result.contract["digest"],
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def front_end_effect(result: Streamed) -> dict:
+    """What the front end's rounding does behind the INT8 student: worst cosine, largest change of the heart rate."""
+    width = result.embedding.shape[1]
+    similarity = cosine(result.embedding.astype(np.float64), result.real.other_front_end[:, :width].astype(np.float64))
+    ours, other = (
+        beats_per_minute(a * result.answer_scale) for a in (result.answers, result.real.other_front_end[:, width:])
+    )
+    rows = result.valid
+    return {
+        "cosine_worst": float(similarity[rows].min()),
+        "bpm_largest": float(np.abs(ours - other)[rows].max()),
+        "bpm_mean": float(np.mean((ours - other)[rows])),
+    }
+
+
+def rate_range(result: Streamed) -> dict | None:
+    """Median and 5th to 95th percentile of the heart rate that is shown, and the share flagged irregular; None of nothing."""
+    if not result.shown.any():
+        return None
+    low, median, high = np.percentile(result.bpm[result.shown], (5, 50, 95))
+    irregular = result.real_answers[result.shown, ANSWERS.index("irregular")] > 0
+    return {"median": float(median), "p5": float(low), "p95": float(high), "irregular": float(irregular.mean())}
+
+
+def methods(result: Streamed) -> list[dict]:
+    """The watch beside the baselines, over outputs with a reference; nothing without one."""
+    rows = result.judged
+    if not rows.any() or not result.shown[rows].any():
+        return []
+    baselines = {n: b[rows] for n, b in result.baselines.items()}
+    sure = result.real_answers[rows, ANSWERS.index("quality")]
+    return compare_methods(result.reference_bpm[rows], result.bpm[rows], result.shown[rows], sure, baselines)
+
+
+def rate_errors(result: Streamed) -> dict | None:
+    """Mean absolute heart-rate error of INT8 and float where the watch shows an output; None without reference."""
+    rows = result.shown & np.isfinite(result.reference_bpm)
+    if not rows.any():
+        return None
+    truth = result.reference_bpm[rows]
+    error = np.abs(result.bpm[rows] - truth)
+    int8, real = float(error.mean()), float(np.mean(np.abs(beats_per_minute(result.real.answers[rows]) - truth)))
+    judged = result.judged
+    bins = by_rate(result.reference_bpm[judged], result.bpm[judged], result.shown[judged])
+    return {
+        "reference": result.reference.name, "kind": result.reference.kind, "hops": int(rows.sum()),
+        "share": float(rows.sum() / result.valid.sum()), "int8_mae": int8, "float_mae": real, "difference": int8 - real,
+        "bias": float(np.mean(result.bpm[rows] - truth)), "mae_all": float(np.mean(np.abs(result.bpm - result.reference_bpm)[judged])),
+        "by_rate": [asdict(b) for b in bins],
+    }  # fmt: skip
