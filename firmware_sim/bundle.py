@@ -36,6 +36,7 @@ def main(config: BundleConfig) -> None:
     from onwrist.export.handoff.bundle import assemble, claim_bundle, read_report, write_bundle
     from onwrist.export.handoff.provenance import origin
     from onwrist.export.handoff.signature import read_secret_key
+    from onwrist.firmware_sim.fleet.counting import shipped_reference
     from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
@@ -46,7 +47,7 @@ def main(config: BundleConfig) -> None:
     with claim_bundle(config.out):
         pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
         hop = hop_samples(config.hop_s, pairs[0][0].model.stride)
-        bundle = assemble(pairs, hop, fixed, golden_watch_header)
+        bundle = assemble(pairs, hop, fixed, golden_watch_header, shipped_reference)
         if report:
             bundle = bundle.with_report(report, config.report)
         path = write_bundle(config.out, bundle, key)

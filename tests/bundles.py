@@ -15,6 +15,7 @@ from onwrist.export.handoff.artifacts import load_artifacts
 from onwrist.export.handoff.bundle import Bundle, assemble, manifest
 from onwrist.export.handoff.names import MANIFEST, REPORT_JSON, REPORT_PAGE, SIGNATURE
 from onwrist.export.handoff.provenance import origin
+from onwrist.firmware_sim.fleet.counting import shipped_reference
 from onwrist.firmware_sim.handoff import jobs
 from onwrist.firmware_sim.handoff.confined import Row
 from onwrist.firmware_sim.watch.golden import golden_watch_header
@@ -33,7 +34,7 @@ def band():
 @functools.cache
 def plain_bundle() -> Bundle:
     """Not judged."""
-    return assemble([(band(), origin("band"))], HOP, design(RATE, BITS), golden_watch_header)
+    return assemble([(band(), origin("band"))], HOP, design(RATE, BITS), golden_watch_header, shipped_reference)
 
 
 @functools.cache

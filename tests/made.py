@@ -4,6 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from onwrist.export.handoff.reference import Reference
+from onwrist.export.sources.telemetry_rules import telemetry_rules
+from onwrist.models.student.outputs import ANSWERS
+from onwrist.signals.front_end.fixed import design
 from onwrist.signals.pulse.clean import clean_ppg, fill_gaps
 from onwrist.signals.recordings.recording import Recording
 
@@ -53,3 +57,10 @@ def assert_good(recording: Recording, rate=RATE, seconds=SECONDS, missing=0.0, b
     assert abs(heart_rate(recording) - bpm) < 0.5
     assert recording.ppg.samples.dtype == np.float32
     return recording
+
+
+def reference(model, hop: int = 25, rate: float = 64, bits: int = 19) -> Reference:
+    """Of two people who were never there: what is compiled with it is as good as with the real one."""
+    edges = [[k * (i + 1) * 100 for k in range(-3, 3)] for i in range(3)]
+    rules = telemetry_rules(model.digest(), hop, design(rate, bits), ANSWERS, (63, 214, 39), edges)
+    return Reference(rules, np.arange(160).reshape(2, 80), "nobody")

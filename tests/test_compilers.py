@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 
+import made
 import numpy as np
 import pytest
 
@@ -69,7 +70,9 @@ def firmware():
 def files():
     model, fixed = load_integers("band"), design(64, 19)
     golden = golden_vectors(model, 25, fixed)
-    return {**bundle_sources(model, 25, fixed, golden, golden_watch_header)[1], "board.h": "#include <stdint.h>\n"}
+    rules = made.reference(model).rules
+    sources = bundle_sources(model, 25, fixed, golden, golden_watch_header, rules)[1]
+    return {**sources, "board.h": "#include <stdint.h>\n"}
 
 
 def name_of(case) -> str:

@@ -213,7 +213,12 @@ def test_every_option_of_zephyr_is_one_that_its_cmake_asks_for(folder):
 
 @cmake
 @pytest.mark.parametrize(
-    "on, off", [("WATCH SELFTEST COUNTS_FALL", ""), ("SELFTEST", "onwrist_watch.c selftest_watch.c"), (None, None)]
+    "on, off",
+    [
+        ("WATCH SELFTEST COUNTS_FALL", ""),
+        ("SELFTEST", "onwrist_watch.c onwrist_telemetry.c selftest_watch.c"),
+        (None, None),
+    ],
 )
 def test_the_zephyr_module_builds_with_stand_ins_for_what_zephyr_gives(folder, tmp_path, on, off):
     shutil.copytree(folder, tmp_path / "band")

@@ -34,6 +34,7 @@ from onwrist.export.handoff.bundle import assemble, write_bundle
 from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, MANIFEST, REPORT_JSON, SIGNATURE
 from onwrist.export.handoff.provenance import origin
 from onwrist.export.handoff.signature import read_secret_key
+from onwrist.firmware_sim.fleet.counting import shipped_reference
 from onwrist.firmware_sim.handoff.confined import Row, confined
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
@@ -88,7 +89,7 @@ def test_what_a_student_says_is_defined_once():
 
 @pytest.mark.parametrize("rate, bits, hop", [(125, 8, 5), (25, 24, 250), (32, 10, 50)])
 def test_bundles_of_other_sensors_and_hops_verify(tmp_path, rate, bits, hop):
-    bundle = assemble([(band(), origin("band"))], hop, design(rate, bits), golden_watch_header)
+    bundle = assemble([(band(), origin("band"))], hop, design(rate, bits), golden_watch_header, shipped_reference)
     verdict = verify(packed(files_of(bundle), tmp_path / "b.zip"), run=derived_only)
     assert verdict.word == "degraded", verdict.lines
 

@@ -1,12 +1,12 @@
 """The handoff bundle: everything about the students that a firmware team needs, with golden vectors and a manifest.
 
-    bundle = assemble([(artifacts, origin("band"))], hop, fixed).with_report(report_files)
+    bundle = assemble([(artifacts, origin("band"))], hop, fixed, makers).with_report(report_files)
     with claim_bundle(folder):
         write_bundle(folder, bundle)
 
 A folder and the same as a zip. `manifest.json` has the SHA-256 of every file; what is not in it is not of the bundle. All
-of a student but `window.onnx` follows from its integers, the sensor and the golden counts (`derived_files`): whoever gets
-a bundle can make it again and compare.
+of a student but `window.onnx` follows from its integers, the sensor, the golden counts and the counters of the reference
+(`derived_files`): whoever gets a bundle can make it again and compare.
 """
 
 from __future__ import annotations
@@ -44,15 +44,25 @@ from onwrist.export.handoff.names import (
     SOURCES,
     STEP,
     STEP_ONNX,
+    TELEMETRY,
     VALID,
     WINDOW,
     WINDOW_ONNX,
 )
 from onwrist.export.handoff.provenance import Origin, model_card
+from onwrist.export.handoff.reference import Reference
 from onwrist.export.handoff.signature import sign
 from onwrist.export.sources.c_writer import runtime_sources
-from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, Firmware, firmware_sources
+from onwrist.export.sources.firmware import (
+    GOLDEN_HEADER,
+    GOLDEN_WATCH_HEADER,
+    SELFTEST,
+    Firmware,
+    firmware_sources,
+    with_telemetry,
+)
 from onwrist.export.sources.packages import package_files
+from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.resources import C_SOURCES, licence
@@ -62,8 +72,11 @@ from onwrist.writing import claim, replace_folder
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
 )  # fmt: skip
-# Model, hop, front end, counts (n,), samples a burst -> what the simulated watch, which is a floor above, makes of them.
-WatchHeader = Callable[[IntegerModel, int, FixedDesign, np.ndarray, int], str]
+# Model, hop, front end, counts (n,), samples a burst, what is counted -> what the simulated watch, which is a floor above,
+# makes of them.
+WatchHeader = Callable[[IntegerModel, int, FixedDesign, np.ndarray, int, TelemetryRules], str]
+# Model, hop, front end -> what such a watch counts of people.
+MakeReference = Callable[[IntegerModel, int, FixedDesign], Reference]
 # As old as a zip can be: the same files give the same archive.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -81,37 +94,42 @@ def memory_plan(firmware: Firmware) -> dict:
 
 
 def bundle_sources(
-    model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader
+    model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader, rules: TelemetryRules
 ) -> tuple[Firmware, dict[str, str]]:
     """The firmware, and every C file of a student, the self-tests included."""
-    firmware = firmware_sources(model, hop, fixed)
+    firmware = with_telemetry(firmware_sources(model, hop, fixed), rules)
     vectors = {
         GOLDEN_HEADER: golden_header(golden),
-        GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST),
+        GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST, rules),
     }
     return firmware, {**firmware.files, **vectors, **runtime_sources(*SELFTEST)}
 
 
 def derived_files(
-    named: Named, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader
+    named: Named, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader, reference: Reference
 ) -> dict[str, bytes]:
-    """What follows from a student's integers, a sensor and golden vectors, without ONNX: path in the student's folder -> bytes."""
-    firmware, sources = bundle_sources(named.model, hop, fixed, golden, watch_header)
+    """What follows from a student's integers, a sensor, golden vectors and a reference, without ONNX: path in the student's
+    folder -> bytes."""
+    firmware, sources = bundle_sources(named.model, hop, fixed, golden, watch_header, reference.rules)
     packages = package_files(sources, named.model.digest())
     return {
         WINDOW: write_tflite(named.model),
         STEP: write_tflite_step(named.model, hop),
         CONTRACT: contract_text(named, hop, fixed).encode(),
         MEMORY: (json.dumps(memory_plan(firmware), indent=1) + "\n").encode(),
+        TELEMETRY: reference.file(),
         **{SOURCES + name: text.encode() for name, text in {**sources, **packages}.items()},
     }
 
 
-def student_files(artifacts: Artifacts, hop: int, fixed: FixedDesign, watch_header: WatchHeader) -> dict[str, bytes]:
+def student_files(
+    artifacts: Artifacts, hop: int, fixed: FixedDesign, watch_header: WatchHeader, make_reference: MakeReference
+) -> dict[str, bytes]:
     """Path in the bundle -> bytes, of one student."""
+    reference = make_reference(artifacts.model, hop, fixed)
     golden = golden_vectors(artifacts.model, hop, fixed)
     found = {
-        **derived_files(artifacts, hop, fixed, golden, watch_header),
+        **derived_files(artifacts, hop, fixed, golden, watch_header, reference),
         GOLDEN: golden_file(golden),
         WINDOW_ONNX: artifacts.onnx,
         STEP_ONNX: artifacts.onnx_step(hop),
@@ -179,16 +197,21 @@ def read_report(folder: Path) -> dict[str, bytes]:
 
 
 def assemble(
-    students: Iterable[tuple[Artifacts, Origin]], hop: int, fixed: FixedDesign, watch_header: WatchHeader
+    students: Iterable[tuple[Artifacts, Origin]],
+    hop: int,
+    fixed: FixedDesign,
+    watch_header: WatchHeader,
+    make_reference: MakeReference,
 ) -> Bundle:
     """A bundle of students at a hop, behind a sensor; not judged yet.
 
     Args:
         watch_header: `onwrist.firmware_sim.watch.golden.golden_watch_header`.
+        make_reference: `onwrist.firmware_sim.fleet.counting.shipped_reference`, or of other people.
     """
     files, digests, origins = shared_files(), {}, {}
     for artifacts, origin in students:
-        files |= student_files(artifacts, hop, fixed, watch_header)
+        files |= student_files(artifacts, hop, fixed, watch_header, make_reference)
         digests[artifacts.size], origins[artifacts.size] = artifacts.model.digest(), origin.plain()
     files[CARD] = model_card(digests, origins)
     return Bundle(files, digests, origins)

@@ -18,7 +18,9 @@ SPEC = "spec.toml"
 # Of a student, in the folder of its size.
 WINDOW, WINDOW_ONNX, STEP, STEP_ONNX = "window.tflite", "window.onnx", "step.tflite", "step.onnx"
 CONTRACT, GOLDEN, MEMORY = "contract.json", "golden.npz", "memory.json"
-STUDENT = (WINDOW, WINDOW_ONNX, STEP, STEP_ONNX, CONTRACT, GOLDEN, MEMORY)
+# What the model saw, as the counters that a watch keeps.
+TELEMETRY = "telemetry.json"
+STUDENT = (WINDOW, WINDOW_ONNX, STEP, STEP_ONNX, CONTRACT, GOLDEN, MEMORY, TELEMETRY)
 SOURCES = "c/"
 
 # The encoder itself, for an application processor.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from onwrist.export.graphs.tflite_writer import write_tflite_step
 from onwrist.export.sources.c_writer import KERNELS, runtime_sources, write_c
 from onwrist.export.sources.files import MODEL_NAME, Firmware
+from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST, watch_rules
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import (
@@ -20,6 +23,8 @@ from onwrist.signals.front_end.fixed import (
 )
 
 DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
+TELEMETRY = ("onwrist_telemetry.h", "onwrist_telemetry.c")
+TELEMETRY_CONFIG = "onwrist_telemetry_config.h"
 # For bring-up: hand-written, and the vectors that it runs.
 SELFTEST = ("selftest.c", "selftest_watch.c")
 GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
@@ -69,6 +74,12 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
     files = {**made.files, "onwrist_config.h": config, "onwrist_tables.h": tables}
     files |= runtime_sources(*KERNELS, *DEVICE)
     return Firmware(files, constants, made.plan)
+
+
+def with_telemetry(firmware: Firmware, rules: TelemetryRules) -> Firmware:
+    """With `onwrist_telemetry.h`: counters of what the model sees."""
+    more = {TELEMETRY_CONFIG: rules.config(), **runtime_sources(*TELEMETRY)}
+    return replace(firmware, files={**firmware.files, **more})
 
 
 def _defines(values: dict[str, int | str]) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onwrist import __version__
-from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST
+from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, TELEMETRY, TELEMETRY_CONFIG
 from onwrist.resources import licence
 
 CMAKE, ZEPHYR_MODULE, ZEPHYR_CMAKE, ZEPHYR_KCONFIG = (
@@ -23,7 +23,7 @@ NAME = "onwrist"
 PACK, ARDUINO = f"{NAME}.{NAME}.pdsc", "library.properties"
 # What is copied out of a bundle still has to carry them.
 LICENCES = ("LICENSE", "NOTICE")
-WATCH = ("onwrist_watch.h", "onwrist_watch.c")
+WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG)
 PACK_SCHEMA = "1.7.37"
 XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 SENTENCE = "Photoplethysmography to an embedding, heart rate, signal quality and irregular pulse, in integers."

@@ -19,6 +19,7 @@ from onwrist.export.handoff.bundle import assemble, claim_bundle, write_bundle
 from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
 from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, SPEC
 from onwrist.export.handoff.provenance import Origin, origin
+from onwrist.firmware_sim.fleet.counting import shipped_reference
 from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
@@ -147,7 +148,7 @@ def hand_over(
             kept = [r for r in figures if r["source"] == "measured"]
             HUB_STORED.write_text(json.dumps(kept, indent=1) + "\n")
         hop = watch.hop_samples(students[0][0].model.stride)
-        bundle = assemble(students, hop, fixed, golden_watch_header).with_files(encoder_files)
+        bundle = assemble(students, hop, fixed, golden_watch_header, shipped_reference).with_files(encoder_files)
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
         bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
         packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))

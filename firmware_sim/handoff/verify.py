@@ -35,7 +35,7 @@ from onwrist.firmware_sim.handoff.schema import Student, check_manifest, read_js
 
 # Exit statuses.
 STATUS = {VALID: 0, INVALID: 1, "degraded": 3}
-RUNTIMES = ("tflm", "litert", "onnx", "cores")
+RUNTIMES = ("tflm", "litert", "onnx", "cores", "reference")
 
 Run = Callable[[str, Any], list[Row]]
 

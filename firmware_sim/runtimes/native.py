@@ -10,6 +10,7 @@ import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.sources.files import Firmware
+from onwrist.export.sources.telemetry_rules import BYTES
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.device import Machine, Native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
@@ -29,6 +30,9 @@ BOOKS = (
 # What fits into an emulated core beside the watch: bursts and samples of a call, outputs before it comes back.
 BURSTS, SAMPLES, ROOM = 2048, 16384, 512
 FACTS = 3
+TELEMETRY = "onwrist_telemetry.c"
+# What is not reached from the player is left out of an image.
+TELEMETRY_ROOTS = ("onwrist_telemetry_init", "onwrist_telemetry_add", "onwrist_telemetry_merge")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,9 @@ class WatchInC:
         self, firmware: Firmware, core: Core | None = None, *, gap: str = "interpolate", count: bool = False,
         sanitise: bool = False, defines: tuple[str, ...] = (),
     ):  # fmt: skip
+        self.counts_telemetry = TELEMETRY in firmware.files
+        roots = WATCH_ROOTS + (TELEMETRY_ROOTS if self.counts_telemetry else ())
+        defines += ("ONWRIST_PLAY_TELEMETRY=1",) if self.counts_telemetry else ()
         switches = "".join(f"#define {d.replace('=', ' ')}\n" for d in defines)
         files = {**firmware.files, "play.c": PLAYER.read_text()}
         files["onwrist_config.h"] = switches + files["onwrist_config.h"]
@@ -85,14 +92,15 @@ class WatchInC:
         self.machine: Machine = (
             Native(build_native(files, sanitise=sanitise))
             if core is None
-            else Emulator(build_core(files, core, WATCH_ROOTS), core, count=count)
+            else Emulator(build_core(files, core, roots), core, count=count)
         )
         # By kind: sequence, length, takes, counts; embedding, answers, facts, books.
         sizes = (4 * BURSTS, 4 * BURSTS, 4 * BURSTS, 4 * SAMPLES)
         rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS))
         self.inputs = [self.machine.allocate(s) for s in sizes]
         self.outputs = [self.machine.allocate(r * ROOM) for r in rows]
-        self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows)) + 4 * 6)
+        self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows) + 1) + 4 * 6)
+        self.counted = self.machine.allocate(BYTES) if self.counts_telemetry else 0
         self.out = self.machine.allocate(4 * len(BOOKS))
         self.bytes = self.machine.call("onwrist_watch_size")
         self.watch = self.machine.allocate(self.bytes)
@@ -100,8 +108,10 @@ class WatchInC:
         self.init()
 
     def init(self) -> None:
-        """As after a power-up: books too."""
+        """As after a power-up: books and telemetry too."""
         self._call("onwrist_watch_init", self.watch, self.arena, GAPS.index(self.gap))
+        if self.counts_telemetry:
+            self._call("onwrist_telemetry_init", self.counted)
 
     def play(self, script: Script, *, books: bool = False) -> WatchOutputs:
         """Play a script; the watch goes on from where it was.
@@ -132,6 +142,17 @@ class WatchInC:
         self._call("onwrist_watch_books", self.watch, self.out)
         return dict(zip(BOOKS, self.machine.read(self.out, len(BOOKS), np.uint32).tolist(), strict=True))
 
+    @property
+    def telemetry(self) -> bytes:
+        """The 256 bytes now, of a firmware that has them (`with_telemetry`)."""
+        return self.machine.read(self.counted, BYTES).tobytes()
+
+    def merge_telemetry(self, other: bytes) -> int:
+        """Add another's counters; what the C returns."""
+        place = self.machine.allocate(BYTES)
+        self.machine.write(place, np.frombuffer(other, np.int8))
+        return self.machine.call("onwrist_telemetry_merge", self.counted, place)
+
     def _play(self, script: Script, block: slice, books: bool) -> Iterator[list[np.ndarray]]:
         counts = script.counts[block]
         values = (
@@ -142,9 +163,9 @@ class WatchInC:
             self.machine.write(address, data)
         at = np.zeros(4, np.int32)
         made = ROOM
-        tail = len(self.inputs + self.outputs) * self.word().itemsize
+        tail = (len(self.inputs + self.outputs) + 1) * self.word().itemsize
         while made == ROOM:
-            places = [*self.inputs, *self.outputs[:3], self.outputs[3] if books else 0]
+            places = [*self.inputs, *self.outputs[:3], self.outputs[3] if books else 0, self.counted]
             numbers = np.concatenate([np.array([len(values[1]), ROOM], np.int32), at])
             self.machine.write(self.pointers, np.array(places, self.word))
             self.machine.write(self.pointers + tail, numbers)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from onwrist.export.sources.c_writer import c_array
+from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import SEQUENCE_SPAN
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
 from onwrist.firmware_sim.watch.script import ALL, RESTART, Script
 from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.telemetry import Telemetry
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign
@@ -18,8 +20,8 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 COUNTERS = ("received", "dropped", "discarded", "used", "gated", "pending", "bridged", "resets", "hops", "shown")
 
 
-def play_script(watch: Watch, script: Script) -> list[Hop]:
-    """Put a simulated watch through a script, without time."""
+def play_script(watch: Watch, script: Script, telemetry: Telemetry | None = None) -> list[Hop]:
+    """Put a simulated watch through a script, without time; what it sees is counted in `telemetry`."""
     hops: list[Hop] = []
     for sequence, length, takes, counts in zip(
         script.sequence, script.length, script.takes, script.counts, strict=True
@@ -31,7 +33,10 @@ def play_script(watch: Watch, script: Script) -> list[Hop]:
             watch.counters.received += len(counts)
         done = 0
         while (takes == ALL or done < takes) and len(watch.ring):
-            hops += watch.process(watch.ring.pop(watch.config.sensor.fifo))
+            for hop in watch.process(watch.ring.pop(watch.config.sensor.fifo)):
+                hops.append(hop)
+                if telemetry:
+                    telemetry.add(watch, hop)
             done += 1
     return hops
 
@@ -68,11 +73,13 @@ def golden_steps(samples: int, rate: int, burst: int) -> list[tuple[int, int, in
     return [s for s in steps if s[2] == RESTART or s[1] + s[2] <= samples]
 
 
-def golden_watch_header(model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndarray, burst: int) -> str:
+def golden_watch_header(
+    model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndarray, burst: int, rules: TelemetryRules
+) -> str:
     """`onwrist_golden_watch.h` for `selftest_watch.c`: steps over `onwrist_golden_counts`, and their outcome.
 
     Args:
-        counts: int32 (n,), those of `onwrist_golden.h`. burst: samples per read-out.
+        counts: int32 (n,), those of `onwrist_golden.h`. burst: samples per read-out. rules: of its telemetry.
     """
     config = WatchConfig(hop / STUDENT_RATE_HZ, SensorConfig(int(fixed.rate_hz), burst, fixed.bits))
     watch = Watch(model, NumpyStep(model, hop), config)
@@ -84,7 +91,8 @@ def golden_watch_header(model: IntegerModel, hop: int, fixed: FixedDesign, count
             script.takes[-1] = takes
         else:
             script.push(sequence, counts[offset : offset + length], takes)
-    hops = play_script(watch, script)
+    telemetry = Telemetry(rules)
+    hops = play_script(watch, script, telemetry)
     numbers = np.array([s[0] % SEQUENCE_SPAN for s in steps], np.uint32)
     books = [getattr(watch.counters, n) for n in COUNTERS]
     return "\n".join(
@@ -100,6 +108,7 @@ def golden_watch_header(model: IntegerModel, hop: int, fixed: FixedDesign, count
             c_array("uint32_t", "onwrist_golden_reasons", np.array([int(h.why) for h in hops])),
             c_array("uint32_t", "onwrist_golden_number", np.array([h.sequence for h in hops], np.uint32)),
             c_array("int8_t", "onwrist_golden_shown_answers", np.stack([h.answers for h in hops])),
-            f"/* {', '.join(COUNTERS)} */", c_array("uint32_t", "onwrist_golden_books", np.array(books)), "", "#endif", "",
+            f"/* {', '.join(COUNTERS)} */", c_array("uint32_t", "onwrist_golden_books", np.array(books)),
+            c_array("uint8_t", "onwrist_golden_telemetry", np.frombuffer(telemetry.data, np.uint8)), "", "#endif", "",
         ]
     )  # fmt: skip

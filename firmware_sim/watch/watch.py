@@ -157,7 +157,7 @@ class Watch:
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
         self.expected: int | None = None
-        self.last_count = self.number = 0
+        self.last_count = self.number = self.newest = 0
         self.free_at = self.now = 0.0
         self.arrivals: deque[tuple[int, float]] = deque()
         self.finishing: deque[float] = deque()
@@ -268,6 +268,7 @@ class Watch:
             part, counts = counts[:upto], counts[upto:]
             self.tally[0] += len(part)
             self.number += len(part)
+            self.newest = int(part[-1])
             if real:
                 self.counters.pending += len(part)
                 self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.rules.full)))

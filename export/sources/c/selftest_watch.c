@@ -1,14 +1,16 @@
 /* Plays a golden script of bursts through onwrist_watch.h - gaps, late and repeated packets, an overrun of the ring,
- * restarts - and counts what differs: reasons, sequence numbers, answers, counters. 0 on a sound board. It needs
+ * restarts - and counts what differs: reasons, sequence numbers, answers, counters, telemetry. 0 on a sound board. It needs
  * onwrist_golden.h and onwrist_golden_watch.h in flash. With ONWRIST_SELFTEST_WATCH_MAIN defined it is a program that
  * exits with 0 or 1. */
 #include "onwrist_golden.h"
 #include "onwrist_golden_watch.h"
+#include "onwrist_telemetry.h"
 #include "onwrist_watch.h"
 
 int32_t onwrist_selftest_watch(void);
 
 static onwrist_watch watch;
+static onwrist_telemetry telemetry;
 static _Alignas(8) int8_t arena[ONWRIST_ARENA_BYTES];
 
 static int32_t differing(const onwrist_watch_output *out, int32_t hop) {
@@ -24,6 +26,7 @@ int32_t onwrist_selftest_watch(void) {
     onwrist_watch_output out;
     onwrist_watch_counters b;
     wrong += onwrist_watch_init(&watch, arena, ONWRIST_GAP_INTERPOLATE) != 0;
+    wrong += onwrist_telemetry_init(&telemetry) != 0;
     for (int32_t i = 0; i < ONWRIST_GOLDEN_STEPS; i++) {
         const int32_t length = onwrist_golden_length[i], takes = onwrist_golden_takes[i];
         if (length < 0) {
@@ -37,6 +40,7 @@ int32_t onwrist_selftest_watch(void) {
             if (status <= ONWRIST_IDLE) break;
             if (status == ONWRIST_OUTPUT) {
                 wrong += differing(&out, hops++);
+                wrong += onwrist_telemetry_add(&telemetry, &watch, &out) != 0;
             } else {
                 done++;
             }
@@ -46,6 +50,7 @@ int32_t onwrist_selftest_watch(void) {
     const uint32_t found[] = {b.received, b.dropped, b.discarded, b.used, b.gated,
                               b.pending,  b.bridged, b.resets,    b.hops, b.shown};
     for (uint32_t i = 0; i < sizeof found / sizeof found[0]; i++) wrong += found[i] != onwrist_golden_books[i];
+    for (uint32_t i = 0; i < sizeof telemetry.bytes; i++) wrong += telemetry.bytes[i] != onwrist_golden_telemetry[i];
     return wrong + (hops != ONWRIST_GOLDEN_OUTPUTS);
 }
 

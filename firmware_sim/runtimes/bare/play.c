@@ -3,6 +3,14 @@
 
 #include <stddef.h>
 
+#ifdef ONWRIST_PLAY_TELEMETRY
+#include "onwrist_telemetry.h"
+#define COUNT(s, watch, out) (void)onwrist_telemetry_add((s)->telemetry, (watch), (out))
+#else
+typedef void onwrist_telemetry;
+#define COUNT(s, watch, out) (void)(s)->telemetry
+#endif
+
 /* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead. After it the loop
  * runs `takes` bursts out of the ring, -1: until nothing waits. `at` is where the last call stopped. */
 typedef struct {
@@ -11,6 +19,7 @@ typedef struct {
     int8_t *embedding, *answers;
     uint32_t *facts;               /* reasons, sequence, first of each output */
     onwrist_watch_counters *books; /* at each output; may be NULL */
+    onwrist_telemetry *telemetry;  /* where the firmware has it */
     int32_t bursts, room;
     struct {
         int32_t burst, pushed, counts, takes;
@@ -43,6 +52,7 @@ int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
             const int32_t status = onwrist_watch_run(watch, &out);
             if (status < 0) return status;
             if (status == ONWRIST_OUTPUT) {
+                COUNT(s, watch, &out);
                 for (int32_t i = 0; i < ONWRIST_EMBEDDING; i++) *s->embedding++ = out.embedding[i];
                 for (int32_t i = 0; i < ONWRIST_ANSWERS; i++) *s->answers++ = out.answers[i];
                 *s->facts++ = out.reasons;
