@@ -37,7 +37,9 @@ def main(config: CConfig) -> None:
     from onwrist.command import say
     from onwrist.errors import ExportError
     from onwrist.export.graphs.tflite_writer import write_tflite_step
-    from onwrist.export.sources.c_writer import array_header, runtime_sources, write_c
+    from onwrist.export.sources.c_text import array_header
+    from onwrist.export.sources.c_writer import write_c
+    from onwrist.export.sources.files import runtime_sources
     from onwrist.export.sources.firmware import firmware_sources
     from onwrist.export.sources.packages import package_files
     from onwrist.quantize.integers.training import load_integers

@@ -15,7 +15,9 @@ import pytest
 from onwrist.export.graphs.tflite_writer import write_tflite
 from onwrist.export.handoff.bundle import bundle_sources
 from onwrist.export.handoff.golden import golden_vectors
-from onwrist.export.sources.c_writer import array_header, c_array, runtime_sources, write_c
+from onwrist.export.sources.c_text import array_header, c_array
+from onwrist.export.sources.c_writer import write_c
+from onwrist.export.sources.files import runtime_sources
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.runtimes.compiler import CORES, GNU, M55, PORTABLE_CORES, Toolchain, build_core
 from onwrist.firmware_sim.runtimes.device import ROOTS, Device

@@ -11,8 +11,10 @@ from networks import NETWORKS, Net
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
-from onwrist.export.sources.c_writer import C_SOURCES, KERNELS, plan_memory, write_c
+from onwrist.export.sources.c_writer import write_c
+from onwrist.export.sources.files import KERNELS
 from onwrist.export.sources.firmware import firmware_sources
+from onwrist.export.sources.memory_plan import plan_memory
 from onwrist.export.sources.packages import package_files
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
 from onwrist.firmware_sim.parity.gates import Played
@@ -27,6 +29,7 @@ from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
 from onwrist.quantize.integers.stream import whole_stream
 from onwrist.quantize.integers.training import load_integers
+from onwrist.resources import C_SOURCES
 from onwrist.signals.front_end.fixed import FixedFrontEnd, design
 from onwrist.signals.recordings.readers import read_recording
 

@@ -12,7 +12,9 @@ from networks import INT8, NETWORKS, OPERATOR, OPTIONS, Net
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
-from onwrist.export.sources.c_writer import dead_channels, runtime_sources, write_c
+from onwrist.export.sources.c_writer import write_c
+from onwrist.export.sources.files import runtime_sources
+from onwrist.export.sources.layers.rounding import dead_channels
 from onwrist.firmware_sim.runtimes.compiler import build_native
 from onwrist.firmware_sim.runtimes.device import Native
 

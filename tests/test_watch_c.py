@@ -17,7 +17,6 @@ from scipy.stats import skew
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.handoff.artifacts import contract
-from onwrist.export.sources.c_writer import C_SOURCES
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.export.sources.watch_rules import bridge_line, distance, watch_rules
 from onwrist.firmware_sim.parity.watch_in_c import compare_watches, counters_of, run_watch, watch_cost, watch_gate
@@ -33,6 +32,7 @@ from onwrist.firmware_sim.watch.script import ALL, LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
 from onwrist.quantize.integers.training import load_integers
+from onwrist.resources import C_SOURCES
 from onwrist.signals.front_end.counts import count_wave
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.pulse.clean import clean_ppg

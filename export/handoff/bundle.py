@@ -52,7 +52,7 @@ from onwrist.export.handoff.names import (
 from onwrist.export.handoff.provenance import Origin, model_card
 from onwrist.export.handoff.reference import Reference
 from onwrist.export.handoff.signature import sign
-from onwrist.export.sources.c_writer import runtime_sources
+from onwrist.export.sources.files import runtime_sources
 from onwrist.export.sources.firmware import (
     GOLDEN_HEADER,
     GOLDEN_WATCH_HEADER,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onwrist.export.sources.c_writer import c_array
+from onwrist.export.sources.c_text import c_array
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onwrist.resources import C_SOURCES
+
 if TYPE_CHECKING:
-    from onwrist.export.sources.c_writer import Plan
+    from onwrist.export.sources.memory_plan import Plan
 
 MODEL_NAME = "onwrist_model"
+KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
+
+
+def runtime_sources(*names: str) -> dict[str, str]:
+    """Hand-written C by file name: the kernels, or the files that are named."""
+    return {name: (C_SOURCES / name).read_text() for name in names or KERNELS}
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from onwrist.export.graphs.tflite_writer import write_tflite_step
-from onwrist.export.sources.c_writer import KERNELS, runtime_sources, write_c
-from onwrist.export.sources.files import MODEL_NAME, Firmware
+from onwrist.export.sources.c_writer import write_c
+from onwrist.export.sources.files import KERNELS, MODEL_NAME, Firmware, runtime_sources
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST, watch_rules
 from onwrist.quantize.integers.arithmetic import IntegerModel

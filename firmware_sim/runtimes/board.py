@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onwrist.export.sources.c_writer import c_array
+from onwrist.export.sources.c_text import c_array
 from onwrist.export.sources.firmware import Firmware
 from onwrist.firmware_sim.runtimes.compiler import M55, Core
 from onwrist.firmware_sim.runtimes.native import BOOKS, FACTS, GAPS, PLAYER, WatchOutputs

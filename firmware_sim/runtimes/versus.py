@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.export.sources.c_writer import runtime_sources, write_c
+from onwrist.export.sources.c_writer import write_c
+from onwrist.export.sources.files import runtime_sources
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 

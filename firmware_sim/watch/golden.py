@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onwrist.export.sources.c_writer import c_array
+from onwrist.export.sources.c_text import c_array
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import SEQUENCE_SPAN
 from onwrist.firmware_sim.runtimes.hop import NumpyStep

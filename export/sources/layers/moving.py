@@ -1,0 +1,60 @@
+"""Layers that move bytes and change none: pads, pieces, joins, other shapes."""
+
+from __future__ import annotations
+
+import math
+
+from onwrist.export.graphs.tflite_reader import Operator, Tensor
+from onwrist.export.graphs.tflite_rules import strided
+from onwrist.export.sources.layers.source import Source
+
+
+def write_reshape(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """Nothing: the planner gave both the same memory."""
+
+
+def write_pad(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """PAD: along one axis, or height and width."""
+    x, pads = inputs
+    before = pads.data[:, 0].tolist()
+    axis = max((i for i in range(len(x.shape)) if x.shape[i] != y.shape[i]), default=0)
+    inner = math.prod(x.shape[axis + 1 :])
+    rows, n, to = math.prod(x.shape[:axis]), x.shape[axis] * inner, y.shape[axis] * inner
+    # Height and width at once: the rows before are whole rows of output.
+    above = before[1] * y.shape[2] * y.shape[3] if axis == 2 and len(x.shape) == 4 else 0
+    out = source.at(op.outputs[0])
+    source.calls.append(f"ow_fill({out}, {int(y.zero[0])}, {y.size});")
+    first = above + before[axis] * inner
+    source.calls.append(f"ow_copy({source.at(op.inputs[0])}, {out} + {first}, {rows}, {n}, {n}, {to});")
+
+
+def write_concatenation(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """CONCATENATION."""
+    axis = op.settings["axis"] % len(y.shape)
+    rows, inner = math.prod(y.shape[:axis]), math.prod(y.shape[axis + 1 :])
+    done, whole = 0, y.shape[axis] * inner
+    for tensor, x in zip(op.inputs, inputs, strict=True):
+        n = x.shape[axis] * inner
+        source.calls.append(
+            f"ow_copy({source.at(tensor)}, {source.at(op.outputs[0])} + {done}, {rows}, {n}, {n}, {whole});"
+        )
+        done += n
+
+
+def write_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """SLICE."""
+    _cut(source, op, inputs[0], inputs[1].data.ravel().tolist(), y.shape)
+
+
+def write_strided_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """STRIDED_SLICE."""
+    _cut(source, op, inputs[0], *strided(inputs[0], inputs[1:], op.settings))
+
+
+def _cut(source: Source, op: Operator, x: Tensor, first: list[int], shape: list[int] | tuple[int, ...]) -> None:
+    """A piece along one axis."""
+    axis = next((i for i in range(len(x.shape)) if x.shape[i] != shape[i]), 0)
+    rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    from_, n = x.shape[axis] * inner, shape[axis] * inner
+    begin = f"{source.at(op.inputs[0])} + {first[axis] * inner}"
+    source.calls.append(f"ow_copy({begin}, {source.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
