@@ -1,9 +1,11 @@
-"""Microcontrollers as data, and what a student costs on them: ranges from measured cycles and energy per MAC.
+"""What a hop costs on each microcontroller: instructions of this C, the cycles and time that follow, and energy apart.
 
     python firmware_sim/parts.py --hop-s 1
 
-Every millisecond and microjoule here is an estimate: multiply-accumulates of the student, times what MLPerf Tiny's
-keyword spotting (2.66 MMAC) took on that very part per MAC. A figure that nobody measured is "unknown".
+Instructions are counted on emulated cores, by class. Cycles are a range that follows from them; what nobody published is
+"unknown". A team that ran the self-test on its board gives the line it printed (FIRMWARE.md), which replaces the estimate:
+
+    python firmware_sim/parts.py --measured board.json
 """
 
 from __future__ import annotations
@@ -22,21 +24,22 @@ class PartsConfig:
 
 
 def main(config: PartsConfig) -> None:
-    """Estimate time and energy of each student, streamed, on each part."""
+    """Count the instructions of each student, streamed, and say what they cost on each part."""
 
     from onwrist.export.handoff.artifacts import SIZES, load_artifacts
     from onwrist.firmware_sim.parity.deployed import Deployed
-    from onwrist.firmware_sim.parity.parts import PARTS, cost, table
+    from onwrist.firmware_sim.parity.parts import MIX_HEAD, PARTS, cost, count_mixes, markdown, mix_cells, table
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
 
     sensor = SensorConfig(config.sensor_hz, min(16, config.sensor_hz))
-    costs = []
+    costs, mixes = [], []
     for size in SIZES:
-        artifacts = load_artifacts(size)
-        memory = Deployed(artifacts, WatchConfig(config.hop_s, sensor)).memory
-        costs += [cost(part, artifacts, memory, sensor, config.hop_s) for part in PARTS]
-    print(table(costs))
+        deployed = Deployed(load_artifacts(size), WatchConfig(config.hop_s, sensor))
+        found = count_mixes(deployed)
+        costs += [cost(part, deployed, found) for part in PARTS]
+        mixes += [mix_cells(size, mix) for mix in found.values()]
+    print(f"{markdown(MIX_HEAD, mixes)}\n\n{table(costs)}")
 
 
 if __name__ == "__main__":

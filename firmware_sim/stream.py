@@ -63,11 +63,13 @@ class StreamConfig:
 def main(config: StreamConfig) -> int:
     """Stream a recording through the simulated watch and write a parity report."""
 
+    from dataclasses import replace
+
     from onwrist.command import GATE_FAILED, bar, say
     from onwrist.export.handoff.artifacts import load_artifacts
     from onwrist.firmware_sim.parity.deployed import Deployed
     from onwrist.firmware_sim.parity.gates import judge_cohort
-    from onwrist.firmware_sim.parity.parts import find_part, hop_seconds
+    from onwrist.firmware_sim.parity.parts import count_mixes, find_part, hop_seconds
     from onwrist.firmware_sim.parity.play import stream
     from onwrist.firmware_sim.parity.report import table, terminal, write_report
     from onwrist.firmware_sim.watch.faults import parse_faults, read_faults
@@ -85,9 +87,11 @@ def main(config: StreamConfig) -> int:
     artifacts = load_artifacts(config.size, config.weights, config.student, config.teacher)
     faults = read_faults(config.faults) if config.faults else parse_faults(config.fault, config.seed)
     sensor = SensorConfig(config.sensor_hz, config.fifo, config.bits)
-    taken = hop_seconds(find_part(config.part), artifacts, sensor, config.hop_s) if config.part else None
-    watch = WatchConfig(config.hop_s, sensor, config.gap, taken[1] if taken else 0.0)
-    result = stream(recording, Deployed(artifacts, watch), bar, faults=faults, firmware=config.firmware)
+    deployed = Deployed(artifacts, WatchConfig(config.hop_s, sensor, config.gap))
+    if config.part:
+        service_s = hop_seconds(find_part(config.part), count_mixes(deployed))
+        deployed = replace(deployed, config=replace(deployed.config, service_s=service_s))
+    result = stream(recording, deployed, bar, faults=faults, firmware=config.firmware)
     if config.cohort:
         result = result.with_gates(judge_cohort(artifacts, bar))
     path = write_report([result], config.out)

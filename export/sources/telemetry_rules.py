@@ -89,7 +89,7 @@ class TelemetryRules:
 
     def config(self) -> str:
         """`onwrist_telemetry_config.h`."""
-        from onwrist.export.sources.c_writer import c_array
+        from onwrist.export.sources.c_text import c_array
 
         fields = self.fields
         at = {name: fields[name].start for name in ("level", "swing", "wave", "slope")}

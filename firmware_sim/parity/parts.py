@@ -1,30 +1,34 @@
-"""Microcontrollers as data, and what a student costs on them: ranges from measured cycles and energy per MAC."""
+"""Microcontrollers as data, and what a student costs on them: instructions, cycles, time and, apart from them, energy.
+
+Instructions are counted of this very C on the emulated core; cycles are a range that follows from them (`cycles`); time is
+cycles by the clock. Energy is a range of another kind: the power that somebody measured on that part with other
+kernels, times that time. Where something is not known it says "unknown"; a row that a board measured replaces its estimate.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.export.handoff.artifacts import Artifacts
-from onwrist.firmware_sim.parity.memory import Memory
-from onwrist.firmware_sim.watch.sensor import SensorConfig
-from onwrist.models.student.network import work
-from onwrist.signals.front_end.fixed import design
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-
-# MLPerf Tiny keyword spotting.
-KWS_MACS = 2.66e6
-
-# Of one 25 Hz output of the front end beside its taps: filter, two 64-bit divisions, loads and stores. An estimate.
-FRONT_END_CYCLES, CYCLES_PER_TAP = 400, 4
+from onwrist.export.sources.firmware import firmware_sources
+from onwrist.firmware_sim.parity.cycles import Cycles, Flash, core_cycles, part_cycles
+from onwrist.firmware_sim.parity.deployed import Deployed
+from onwrist.firmware_sim.runtimes.compiler import CORES, M55
+from onwrist.firmware_sim.runtimes.instructions import BRANCH, DIVIDE, LOAD, MAC, MOVES, MULTIPLY, STORE, V_MAC
+from onwrist.firmware_sim.runtimes.mix import Cache, Mix, mix_of_hop
+from onwrist.firmware_sim.runtimes.qemu import absent
 
 SECONDS_PER_DAY = 86_400
-
 # A cell of a small watch: 200 mAh at 3.7 V.
 CELL_JOULES = 0.2 * 3600 * 3.7
-
-HOP_STEP_S, LONGEST_HOP_S = 0.2, 10.0
-SINGLE_ISSUE = ("M4", "M4F", "M33")
+HOP_STEP_S = 0.2
+KB, MB = 1024, 1024 * 1024
+# A pulse of the counts that a wrist gives, for what does not depend on them: beats a second, and counts up and down.
+PULSE_HZ, PULSE_COUNTS = 1.2, 2000
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Part:
     """A microcontroller.
 
     Attributes:
-        name, core, source. mhz: clock. flash, ram: bytes.
-        cycles_per_mac: (low, high) measured, or None. energy_per_mac: joules, or None.
+        name. core: of `compiler`. mhz: clock. flash, ram: bytes. memory: where code and weights are; None: not published.
+        watts: mean power at this clock, and power_source; None if nobody measured it.
     """
 
     name: str
@@ -41,32 +45,31 @@ class Part:
     mhz: float
     flash: int
     ram: int
-    cycles_per_mac: tuple[float, float] | None
-    energy_per_mac: float | None
-    source: str
+    memory: Flash | None
+    watts: float | None
+    power_source: str
 
 
-def _kws(ms: float, mhz: float) -> tuple[float, float]:
-    cycles = ms * 1e-3 * mhz * 1e6 / KWS_MACS
-    return cycles, cycles
+def _kws(joules: float, seconds: float) -> float:
+    return joules / seconds
 
 
-KB, MB = 1024, 1024 * 1024
-
-MLPERF = "MLPerf Tiny v1.3"
+# The upper bounds hold for these caches: 64-bit lines of the ART's instruction and data memories, each taken as so many lines
+# alone; and ICACHE, two ways of 128-bit lines for code and constants.
+ART_CODE, ART_DATA, ICACHE = Cache(1, 32, 8), Cache(1, 8, 8), Cache(256, 2, 16)
+MLPERF, AMBIQ = "MLPerf Tiny v1.3, keyword spotting", "neuralSPOT autodeploy, keyword spotting"
 
 PARTS = (
-    Part(
-        "Apollo510 (250 MHz)", "M55", 250, 4 * MB, 3 * MB, _kws(7.86, 250), 219e-6 / KWS_MACS, "neuralSPOT autodeploy"
-    ),
-    Part("Apollo510 (96 MHz)", "M55", 96, 4 * MB, 3 * MB, _kws(20.5, 96), 160e-6 / KWS_MACS, "neuralSPOT autodeploy"),
-    Part("Apollo4 Plus", "M4F", 192, 2 * MB, 2816 * KB, None, 450e-6 / KWS_MACS, "AmbiqAI/MLPerfTiny"),
-    Part("STM32U385", "M33", 96, MB, 256 * KB, (1.27, 1.96), 245e-6 / KWS_MACS, MLPERF),
-    Part("STM32U575", "M33", 160, 2 * MB, 768 * KB, (1.27, 1.94), 664e-6 / KWS_MACS, MLPERF),
-    Part("STM32L4R5", "M4", 120, 2 * MB, 640 * KB, (1.43, 2.18), 1431e-6 / KWS_MACS, MLPERF),
-    Part("nRF54L15", "M33", 128, 1536 * KB, 256 * KB, None, None, "datasheet"),
-    Part("STM32WB55", "M4", 64, MB, 256 * KB, None, None, "datasheet"),
-)
+    Part("Apollo510 (250 MHz)", "M55", 250, 4 * MB, 3 * MB, None, _kws(219e-6, 7.86e-3), AMBIQ),
+    Part("Apollo510 (96 MHz)", "M55", 96, 4 * MB, 3 * MB, None, _kws(160e-6, 20.5e-3), AMBIQ),
+    Part("Apollo4 Plus", "M4F", 192, 2 * MB, 2816 * KB, None, None, ""),
+    # The reference manual's own table for 96 MHz was not at hand; no part of these families waits longer than 4.
+    Part("STM32U385", "M33", 96, MB, 256 * KB, Flash(4, 16, ICACHE, None, "RM0456's most"), _kws(245e-6, 48.3e-3), MLPERF),
+    Part("STM32U575", "M33", 160, 2 * MB, 768 * KB, Flash(4, 16, ICACHE, None, "RM0456"), _kws(664e-6, 29.0e-3), MLPERF),
+    Part("STM32L4R5", "M4F", 120, 2 * MB, 640 * KB, Flash(5, 8, ART_CODE, ART_DATA, "RM0432"), _kws(1431e-6, 43.4e-3), MLPERF),
+    Part("nRF54L15", "M33", 128, 1536 * KB, 256 * KB, None, 2.6e-3 * 3, "datasheet, CoreMark"),
+    Part("STM32WB55", "M4F", 64, MB, 256 * KB, Flash(3, 8, ART_CODE, ART_DATA, "RM0434"), None, ""),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,105 +77,162 @@ class Cost:
     """A student on a part at a hop.
 
     Attributes:
-        part, size, hop_s. fits: flash and RAM hold it.
-        seconds: (low, high) per hop, or None. joules: per hop, or None.
-        smallest_hop_s: least hop whose work ends before the next, at the high end; None where unknown.
+        part, size, hop_s. fits: flash and RAM hold it. instructions: of a hop, front end included; None: not counted.
+        cycles: of a hop; None: not counted. mhz: clock. watts: as of the part.
+        source: of the cycles. power_source: of the power. measured: on a board, by whoever gave the row.
     """
 
     part: str
     size: str
     hop_s: float
     fits: bool
-    seconds: tuple[float, float] | None
-    joules: float | None
-    smallest_hop_s: float | None
+    instructions: int | None
+    cycles: Cycles | None
+    mhz: float
+    watts: float | None
     source: str
+    power_source: str
+    measured: bool = False
 
     @property
-    def utilisation(self) -> tuple[float, float] | None:
-        """(low, high) share of the time."""
-        return None if self.seconds is None else (self.seconds[0] / self.hop_s, self.seconds[1] / self.hop_s)
+    def seconds(self) -> tuple[float, float | None] | None:
+        """(least, most) of a hop."""
+        return None if self.cycles is None else _scaled((self.cycles.least, self.cycles.most), 1 / (self.mhz * 1e6))
 
     @property
-    def joules_per_day(self) -> float | None:
+    def utilisation(self) -> tuple[float, float | None] | None:
+        """(least, most) share of the time."""
+        return _scaled(self.seconds, 1 / self.hop_s)
+
+    @property
+    def joules(self) -> tuple[float, float | None] | None:
+        """(least, most) of a hop, at the power that others drew on this part."""
+        return None if self.watts is None else _scaled(self.seconds, self.watts)
+
+    @property
+    def joules_per_day(self) -> tuple[float, float | None] | None:
         """Of the model alone, all day."""
-        return None if self.joules is None else self.joules * SECONDS_PER_DAY / self.hop_s
+        return _scaled(self.joules, SECONDS_PER_DAY / self.hop_s)
+
+    def plain(self) -> dict:
+        """For JSON: what is known of it, ranges as (least, most)."""
+        cycles = None if self.cycles is None else asdict(self.cycles)
+        return {
+            "part": self.part, "size": self.size, "hop_s": self.hop_s, "fits": self.fits, "measured": self.measured,
+            "instructions": self.instructions, "cycles": cycles, "seconds": self.seconds, "joules": self.joules,
+            "smallest_hop_s": self.smallest_hop_s, "source": self.source, "power_source": self.power_source,
+        }  # fmt: skip
+
+    @property
+    def smallest_hop_s(self) -> float | None:
+        """Least hop (multiples of 0.2 s) whose work surely ends before the next: a shorter hop has no more work than this."""
+        most = self.seconds[1] if self.seconds else None
+        hop = None if most is None else HOP_STEP_S * max(1, math.ceil(most / HOP_STEP_S))
+        return hop if hop is None or hop <= self.hop_s else None
 
 
-def hop_seconds(part: Part, artifacts: Artifacts, sensor: SensorConfig, hop_s: float) -> tuple[float, float] | None:
-    """(low, high) seconds of a hop: front end and new samples through the model; None for a part nobody measured."""
-    if part.cycles_per_mac is None:
-        return None
-    macs = work(artifacts.student.config, hop_s).of_hop(hop_s)
-    taps = design(sensor.rate_hz, sensor.bits).taps.shape[1]
-    front_end = hop_s * STUDENT_RATE_HZ * (FRONT_END_CYCLES + CYCLES_PER_TAP * taps)
-    low, high = ((macs * c + front_end) / (part.mhz * 1e6) for c in part.cycles_per_mac)
-    return low, high
+def count_mixes(deployed: Deployed) -> dict[str, Mix]:
+    """The instructions of a hop by core, of every core that can be emulated here."""
+    sensor, hop_s = deployed.config.sensor, deployed.config.hop_s
+    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end)
+    t = np.arange(round(sensor.rate_hz * hop_s)) / sensor.rate_hz
+    counts = (1 << (sensor.bits - 1)) + np.rint(PULSE_COUNTS * np.sin(2 * np.pi * PULSE_HZ * t)).astype(np.int32)
+    cores = (*CORES, *(() if absent() else (M55,)))
+    return {core.name: mix_of_hop(firmware, core, counts) for core in cores}
 
 
-def cost(part: Part, artifacts: Artifacts, memory: Memory, sensor: SensorConfig, hop_s: float) -> Cost:
-    """A student behind a sensor, streamed, on a part."""
-    seconds = hop_seconds(part, artifacts, sensor, hop_s)
-    smallest = None
-    if seconds:
-        hops = [round(HOP_STEP_S * k, 1) for k in range(1, round(LONGEST_HOP_S / HOP_STEP_S) + 1)]
-        smallest = next((h for h in hops if (s := hop_seconds(part, artifacts, sensor, h)) and s[1] <= h), None)
-    macs = work(artifacts.student.config, hop_s).of_hop(hop_s)
-    joules = None if part.energy_per_mac is None else macs * part.energy_per_mac
+def cost(part: Part, deployed: Deployed, mixes: Mapping[str, Mix]) -> Cost:
+    """A student, streamed, on a part."""
+    memory, hop_s = deployed.memory, deployed.config.hop_s
     fits = memory.step + memory.front_end_tables <= part.flash and memory.ram <= part.ram
-    return Cost(part.name, artifacts.size, hop_s, fits, seconds, joules, smallest, part.source)
-
-
-def not_below(found: Cost, instructions: int) -> Cost:
-    """The cost with a floor: a single-issue core takes no fewer cycles than instructions, which were counted (front end
-    included) for this very C, where the range comes from other kernels."""
-    (part,) = (p for p in PARTS if p.name == found.part)
-    if found.seconds is None or part.core not in SINGLE_ISSUE:
-        return found
-    floor = instructions / (part.mhz * 1e6)
-    if floor <= found.seconds[0]:
-        return found
-    low, high = (max(floor, v) for v in found.seconds)
-    return replace(found, seconds=(low, high), source=f"{found.source}; not below this C's count")
+    mix = mixes.get(part.core)
+    cycles = None if mix is None else part_cycles(mix, part.memory)
+    counted = f"{part.core} emulated" + (f", {part.memory.source}" if part.memory else "")
+    return Cost(
+        part.name, deployed.artifacts.size, hop_s, fits, mix and mix.instructions, cycles, part.mhz, part.watts,
+        f"{part.core} was not counted here" if mix is None else counted, part.power_source,
+    )  # fmt: skip
 
 
 def find_part(name: str) -> Part:
     """A part by name.
 
     Raises:
-        ConfigError: no such part, or nobody measured it.
+        ConfigError: no such part, or the most that it takes is unknown.
     """
     found = [p for p in PARTS if p.name.lower() == name.lower()]
-    if not found or found[0].cycles_per_mac is None:
-        known = ", ".join(p.name for p in PARTS if p.cycles_per_mac)
-        raise ConfigError(f"no measured part {name!r}", field="part", cure=f"Use one of {known}")
+    if not found or found[0].memory is None:
+        known = ", ".join(p.name for p in PARTS if p.memory)
+        raise ConfigError(f"no part {name!r} whose time is known", field="part", cure=f"Use one of {known}")
     return found[0]
 
 
+def hop_seconds(part: Part, mixes: Mapping[str, Mix]) -> float:
+    """Most seconds of a hop on a part of `find_part`."""
+    most = part_cycles(mixes[part.core], part.memory).most
+    assert most is not None
+    return most / (part.mhz * 1e6)
+
+
+HEAD = (
+    "part", "student", "fits", "instructions", "cycles", "caches off", "ms per hop", "busy", "smallest hop", "counted, flash", "uJ per hop",
+    "J per day", "of a 200 mAh cell", "power",
+)  # fmt: skip
+
+
 def cells(c: Cost) -> list[str]:
-    """A cost as a row: part, student, fits, ms, busy, smallest hop, microjoules, joules a day, share of a cell, source."""
-    day = c.joules_per_day
+    """A cost as a row under HEAD."""
+    day, most = c.joules_per_day, c.cycles and c.cycles.uncached
+    uncached = "unknown" if most is None else f"to {most / 1e3:,.0f} k"
     return [
-        c.part, c.size, "yes" if c.fits else "no", _range(c.seconds, 1e3, 2), _range(c.utilisation, 100, 2, " %"),
-        _one(c.smallest_hop_s, 1, " s"), _one(c.joules and c.joules * 1e6, 0), _one(day, 1), _one(day and 100 * day / CELL_JOULES, 2, " %"), c.source,
+        c.part, c.size, "yes" if c.fits else "no", "unknown" if c.instructions is None else f"{c.instructions:,}",
+        _range(c.cycles and (c.cycles.least, c.cycles.most), 1e-3, 0, " k"), uncached, _range(c.seconds, 1e3, 2),
+        _range(c.utilisation, 100, 2, " %"), "unknown" if c.smallest_hop_s is None else f"{c.smallest_hop_s:.1f} s", c.source,
+        _range(c.joules, 1e6, 0), _range(day, 1, 1), _range(day, 100 / CELL_JOULES, 2, " %"), c.power_source or "unknown",
     ]  # fmt: skip
 
 
 def table(costs: list[Cost]) -> str:
     """Costs as Markdown."""
-    lines = [
-        "| part | student | fits | ms per hop | busy | smallest hop | uJ per hop | J per day | of a 200 mAh cell | source |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    return "\n".join([*lines, *[f"| {' | '.join(cells(c))} |" for c in costs]])
+    return markdown(HEAD, [cells(c) for c in costs])
 
 
-def _range(values: tuple[float, float] | None, factor: float, digits: int, unit: str = "") -> str:
+MIX_HEAD = (
+    "student, core", "instructions", "reads of flash", "of RAM", "writes", "multiply-accumulates", "other products",
+    "divisions", "jumps taken", "of jumps", "the rest", "cycles, memory that never waits", "per instruction",
+)  # fmt: skip
+
+
+def mix_cells(size: str, mix: Mix) -> list[str]:
+    """A hop's instructions by class as a row under MIX_HEAD; reads and writes are accesses of up to a word."""
+    k = mix.kinds
+    moves = k[LOAD] + k[STORE] + k[MOVES]
+    rest = mix.instructions - moves - k[MAC] - k[V_MAC] - k[MULTIPLY] - k[DIVIDE] - k[BRANCH]
+    found = core_cycles(mix)
+    seen = ["unknown" if n is None else f"{n:,}" for n in (mix.flash, mix.ram, mix.stores)]
+    macs, counts = k[MAC] + k[V_MAC], (k[MULTIPLY], k[DIVIDE], mix.taken, k[BRANCH], rest)
+    return [
+        f"{size}, {mix.core}", f"{mix.instructions:,}", *seen, f"{macs:,}", *(f"{n:,}" for n in counts),
+        _range((found.least, found.most), 1e-3, 0, " k"),
+        _range((found.least, found.most), 1 / mix.instructions, 2),
+    ]  # fmt: skip
+
+
+def markdown(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    """A table."""
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def _scaled(values: tuple[float, float | None] | None, factor: float) -> tuple[float, float | None] | None:
+    if values is None:
+        return None
+    low, high = values
+    return low * factor, None if high is None else high * factor
+
+
+def _range(values: tuple[float, float | None] | None, factor: float, digits: int, unit: str = "") -> str:
     if values is None:
         return "unknown"
-    low, high = (f"{v * factor:.{digits}f}" for v in values)
-    return (low if low == high else f"{low} - {high}") + unit
-
-
-def _one(value: float | None, digits: int, unit: str = "") -> str:
-    return "unknown" if value is None else f"{value:.{digits}f}{unit}"
+    low, high = (None if v is None else f"{v * factor:,.{digits}f}" for v in values)
+    return (f"from {low}" if high is None else low if low == high else f"{low} - {high}") + unit

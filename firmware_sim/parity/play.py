@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from onwrist.firmware_sim.parity.deployed import Deployed
-from onwrist.firmware_sim.parity.firmware import FirmwareRun, firmware_gate, run_everywhere
+from onwrist.firmware_sim.parity.firmware import firmware_gate, run_everywhere
 from onwrist.firmware_sim.parity.gates import (
     BATCH,
     Gate,
@@ -18,7 +18,7 @@ from onwrist.firmware_sim.parity.gates import (
     embedding_gates,
     front_end_gates,
 )
-from onwrist.firmware_sim.parity.parts import PARTS, Cost, cost, not_below
+from onwrist.firmware_sim.parity.parts import PARTS, cost, count_mixes
 from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.reference import Reference, reference_rate
 from onwrist.firmware_sim.parity.rightness import baseline_rates, right_gates
@@ -64,9 +64,10 @@ def stream(
     others = compare_runtimes(said, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, said, progress) if firmware else []
     watch_in_c = run_watch_everywhere(deployed.model, run.watch, run.script, run.hops, progress) if firmware else []
+    mixes = count_mixes(deployed) if firmware else {}
     result = Streamed(
         deployed, run, float_beside(deployed, run), reference, baselines_beside(deployed, run, reference, progress),
-        others, in_c, watch_in_c, costs(deployed, in_c), gates=[],
+        others, in_c, watch_in_c, [cost(part, deployed, mixes) for part in PARTS], mixes, gates=[],
     )  # fmt: skip
     return result.with_gates([*gates(result), *([TURNED] if turned else [])])
 
@@ -106,14 +107,6 @@ def baselines_beside(
     """Other methods on the same ten seconds, wherever they can be judged: name -> (n, 2), beats/min and confidence."""
     judged = run.valid & np.isfinite(reference.bpm)
     return baseline_rates(methods(), run.played.counts, judged, deployed.config.sensor.rate_hz, progress)
-
-
-def costs(deployed: Deployed, in_c: list[FirmwareRun]) -> list[Cost]:
-    """The student on every part; never below the instructions that its C was counted at."""
-    config = deployed.config
-    found = [cost(part, deployed.artifacts, deployed.memory, config.sensor, config.hop_s) for part in PARTS]
-    counted = [f.instructions for f in in_c if f.instructions and "M4F" in f.name]
-    return [not_below(c, counted[0]) for c in found] if counted else found
 
 
 def gates(r: Streamed) -> list[Gate]:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from onwrist.firmware_sim.parity import pictures
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, FirmwareRun
-from onwrist.firmware_sim.parity.parts import cells
+from onwrist.firmware_sim.parity.parts import HEAD, MIX_HEAD, cells, mix_cells
 from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, front_end_effect, methods, rate_errors, summary
@@ -256,7 +256,7 @@ def _card(r: Streamed) -> dict:
     if counted:
         low, high = min(f.instructions for f in counted), max(f.instructions for f in counted)
         facts.append(("instructions a hop", f"{low:,} to {high:,}" if low != high else f"{low:,}"))
-    times = [1e3 * s for c in r.costs if c.seconds for s in c.seconds]
+    times = [1e3 * s for c in r.costs if c.seconds and c.seconds[1] is not None for s in c.seconds]
     if times:
         facts.append(("time a hop (estimate)", f"{min(times):.1f} to {max(times):.1f} ms, by part"))
     return {"size": r.size, "word": word, "kind": _class(word), "why": why, "facts": facts}
@@ -371,24 +371,15 @@ def _work(results: list[Streamed]) -> str:
 
 
 def _parts(results: list[Streamed]) -> str:
-    head = [
-        "part (estimates)",
-        "student",
-        "fits",
-        "ms per hop",
-        "busy",
-        "smallest hop",
-        "uJ per hop",
-        "J per day",
-        "of a 200 mAh cell",
-        "source",
-    ]
     rows = [cells(c) for r in results for c in r.costs]
+    mixes = [mix_cells(r.size, mix) for r in results for mix in r.mixes.values()]
     note = (
-        "<p class='small'>Estimates: the student's multiply-accumulates times the cycles and the energy per MAC that MLPerf "
-        "Tiny's keyword spotting took on that part. Unknown stays unknown.</p>"
+        "<p class='small'>Instructions of this C, counted on an emulated core, front end included. Cycles are a range that "
+        "follows from them by what is published of the core and of the part's flash, caches on; time is cycles by the clock. "
+        "Energy is another range: that time at the power which others measured on this part with other kernels. Nothing here "
+        "was measured on a board. Unknown stays unknown.</p>"
     )
-    return note + _rows(head, rows)
+    return note + _rows(list(HEAD), rows) + (_rows(list(MIX_HEAD), mixes) if mixes else "")
 
 
 def _curves(found: dict) -> str:

@@ -17,6 +17,7 @@ from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.parity.reference import Reference
 from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
+from onwrist.firmware_sim.runtimes.mix import Mix
 from onwrist.firmware_sim.watch.watch import Counters, Hop
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN, StudentConfig
 from onwrist.quantize.judging.evaluate import cosine
@@ -49,7 +50,7 @@ class Streamed:
         real: the float student beside it. reference: what the heart really did.
         baselines: name -> (n, 2), beats/min and confidence of other methods on the same ten seconds.
         agreements: other integer runtimes over the same run. firmware, watch_in_c: the exported C, where it was asked for.
-        costs: on every part. gates: what all of it means.
+        costs: on every part. mixes: instructions of a hop by core. gates: what all of it means.
     """
 
     deployed: Deployed
@@ -61,6 +62,7 @@ class Streamed:
     firmware: list[FirmwareRun]
     watch_in_c: list[WatchRun]
     costs: list[Cost]
+    mixes: dict[str, Mix]
     gates: list[Gate]
 
     def with_gates(self, more: list[Gate]) -> Streamed:

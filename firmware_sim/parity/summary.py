@@ -50,7 +50,7 @@ def summary(result: Streamed) -> dict:
         "deadline_misses": result.deadline_misses,
         "memory": {**memory, "ram": result.memory.ram, "windowed_ram": result.memory.windowed_ram},
         "front_end": asdict(result.real.front_end) | front_end_effect(result),
-        "parts": [asdict(c) for c in result.costs],
+        "parts": [c.plain() for c in result.costs],
         "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
         "embedding_error": embedding_errors(
             result.embedding.astype(np.float64) * result.embedding_scale, result.real.embedding, result.shown

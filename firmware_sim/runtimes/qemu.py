@@ -6,6 +6,7 @@ A program runs from reset to its end and says bytes and numbers on the way. Time
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +21,8 @@ BOARD = "mps3-an547"
 ICOUNT_SHIFT, TICKS_PER_INSTRUCTION = 4, 16 * 32e6 / 1e9
 # Far more than any test needs; a program that hangs ends here.
 TIMEOUT_S = 300
+# A line of its log of what runs: [address of the translation/start/flags/...], one instruction each.
+TRACED = re.compile(r"^Trace .*?\[[0-9a-f]+/([0-9a-f]+)/", re.M)
 
 
 def absent() -> str:
@@ -39,8 +42,11 @@ def board_image(
     return build_core({**files, **board}, core, toolchain=toolchain, script="board.ld", defines=defines)
 
 
-def run_board(elf: bytes) -> list[bytes]:
+def run_board(elf: bytes, options: tuple[str, ...] = ()) -> list[bytes]:
     """Run an image to its end; what it said, line by line.
+
+    Args:
+        options: more of QEMU's.
 
     Raises:
         ConfigError: QEMU is not installed. ExportError: the program faulted, hung, or ended with another status than 0.
@@ -52,7 +58,7 @@ def run_board(elf: bytes) -> list[bytes]:
         image.write_bytes(elf)
         command = [
             QEMU, "-M", BOARD, "-kernel", str(image), "-icount", f"shift={ICOUNT_SHIFT}", "-display", "none",
-            "-monitor", "none", "-serial", "none", "-semihosting-config", "enable=on,target=native",
+            "-monitor", "none", "-serial", "none", "-semihosting-config", "enable=on,target=native", *options,
         ]  # fmt: skip
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
@@ -62,6 +68,18 @@ def run_board(elf: bytes) -> list[bytes]:
         raise ExportError(f"ended with {done.returncode} {done.stderr[-100:]!r}", field=BOARD, cure="Export it anew")
     said = done.stdout + done.stderr
     return [bytes.fromhex(line) for line in said.split() if set(line) <= set("0123456789abcdef")]
+
+
+def trace_board(elf: bytes) -> list[str]:
+    """Addresses (hexadecimal) of the instructions that an image runs, in order, from reset to its end.
+
+    Raises:
+        ConfigError, ExportError: as `run_board`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "trace"
+        run_board(elf, ("-singlestep", "-d", "exec,nochain", "-D", str(log)))
+        return TRACED.findall(log.read_text())
 
 
 def instructions(before: bytes, after: bytes) -> int:
