@@ -46,14 +46,13 @@ def main(config: BenchConfig) -> None:
     from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
     from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.front_end.fixed import FixedFrontEnd
-    from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
+    from onwrist.signals.front_end.floating import FrontEnd
     from onwrist.signals.recordings.readers import read_recording
 
     recording = read_recording(shipped_or_own(config.recording))
     sensor = Sensor(recording, SensorConfig())
     rng = np.random.default_rng(0)
     windows = rng.integers(-128, 128, (config.windows, 400)).astype(np.int8)
-    hop = round(config.hop_s * STUDENT_RATE_HZ)
     for size in SIZES:
         a = load_artifacts(size)
         deployed = Deployed(a, WatchConfig(config.hop_s))
@@ -61,9 +60,9 @@ def main(config: BenchConfig) -> None:
             deployed.tflm(),
             *all_runtimes(deployed),
             TorchFloat(a.student),
-            TorchStep(a.student, hop),
+            TorchStep(a.student, deployed.hop),
         ]
-        found = time_runtimes(runtimes, windows, hop, config.rounds)
+        found = time_runtimes(runtimes, windows, deployed.hop, config.rounds)
         print(f"\n{size}: ms per hop of {config.hop_s:g} s, batch 1, and ratio to TFLM's stream")
         for name, ms in found.items():
             print(f"  {name:26} {ms:8.3f}  {ms / found[TFLMStep.name]:7.3f}")

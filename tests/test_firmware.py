@@ -11,11 +11,13 @@ from networks import NETWORKS, Net
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
+from onwrist.export.handoff.artifacts import load_artifacts
 from onwrist.export.sources.c_writer import write_c
 from onwrist.export.sources.files import KERNELS
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.export.sources.memory_plan import plan_memory
 from onwrist.export.sources.packages import package_files
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.firmware import DENSE, DEPTHWISE, INNER, firmware_gate, run_everywhere, run_firmware
 from onwrist.firmware_sim.parity.gates import Played
 from onwrist.firmware_sim.runtimes.compiler import CORES, M55, PORTABLE_CORES, build_core, build_native
@@ -177,7 +179,7 @@ def faulty_run(recordings) -> tuple[Played, tuple[np.ndarray, np.ndarray]]:
 def test_a_faulty_stream_with_restarts_is_the_same_on_every_machine(recordings):
     played, outputs = faulty_run(recordings)
     assert played.first.sum() > 1
-    runs = run_everywhere(MODELS["band"], 25, design(64, 19), played, outputs)
+    runs = run_everywhere(Deployed(load_artifacts("band")), played, outputs)
     assert firmware_gate(runs).passed
     for run in runs[1:]:
         assert run.instructions == sum(run.kernels.values())

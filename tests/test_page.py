@@ -11,6 +11,7 @@ from onwrist.firmware_sim.page.builder import SLIDERS, fingerprint, play_recordi
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_counts
 from onwrist.firmware_sim.page.picture import WORDS, find_browser
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.watch.sensor import Sensor
@@ -124,7 +125,7 @@ def test_undisturbed_every_byte_is_the_simulated_watchs(html, students, people, 
         sent = [c for read_out in played["script"] for _, counts in read_out["bursts"] for c in counts]
         assert sent == sensor.counts.tolist()
         for artifacts, found in zip(students, played["students"], strict=True):
-            hops = play_recording(artifacts, Sensor(person), WatchConfig())
+            hops = play_recording(Deployed(artifacts), Sensor(person))
             assert len(hops) > SECONDS - 3
             same_outputs(found["outputs"], hops)
             assert (found["name"], found["equal"], found["differ"]) == (artifacts.size, len(hops), 0)

@@ -37,7 +37,6 @@ from onwrist.quantize.judging.evaluate import Evaluation, cosine, evaluation_of_
 from onwrist.quantize.teaching.examples import embed_teacher
 from onwrist.resources import WEIGHTS
 from onwrist.resources import recording as shipped_or_own
-from onwrist.signals.front_end.fixed import design
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.spec import Spec, Teacher
@@ -133,7 +132,6 @@ def hand_over(
     """
     sensor = SensorConfig(spec.sensor.rate_hz, spec.sensor.fifo, spec.sensor.bits)
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
-    fixed = design(sensor.rate_hz, sensor.bits)
     results, curves, students = [], [], []
     with claim_bundle(out):
         recording = read_recording(shipped_or_own(Path(spec.stream.recording)))
@@ -147,8 +145,10 @@ def hand_over(
         if store:
             kept = [r for r in figures if r["source"] == "measured"]
             HUB_STORED.write_text(json.dumps(kept, indent=1) + "\n")
-        hop = watch.hop_samples(students[0][0].model.stride)
-        bundle = assemble(students, hop, fixed, golden_watch_header, shipped_reference).with_files(encoder_files)
+        first = results[0].deployed
+        bundle = assemble(students, first.hop, first.front_end, golden_watch_header, shipped_reference).with_files(
+            encoder_files
+        )
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
         bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
         packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))

@@ -11,19 +11,18 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from onwrist.export.handoff.artifacts import Artifacts, contract
+from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.export.handoff.names import WATCH_PAGE
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_bytes, pack_counts, runs_of
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.reference import reference_rate
-from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
 from onwrist.resources import SHIPPED
-from onwrist.signals.front_end.fixed import design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.names import NOT_TIME, OTHER_WORDS, PPG_NAMES, PPG_WORDS, TIME_WORDS, UNITS
@@ -95,11 +94,9 @@ def fingerprint(chunk: np.ndarray, embedding: np.ndarray, answers: np.ndarray, w
     return zlib.crc32(b"".join(np.asarray(a, np.int8).tobytes() for a in (chunk, embedding, answers)) + facts)
 
 
-def play_recording(artifacts: Artifacts, sensor: Sensor, config: WatchConfig) -> list[Hop]:
+def play_recording(deployed: Deployed, sensor: Sensor) -> list[Hop]:
     """The simulated watch, TFLM inside, on an undisturbed sensor."""
-    hop = config.hop_samples(artifacts.model.stride)
-    runtime = TFLMStep(artifacts.tflite_step(hop), time_major(artifacts.model, hop))
-    return list(Watch(artifacts.model, runtime, config).run(sensor))
+    return list(Watch(deployed.model, deployed.tflm(), deployed.config).run(sensor))
 
 
 def cut(recording: Recording, seconds: float) -> Recording:
@@ -114,28 +111,26 @@ def shipped_people() -> list[Recording]:
     return [read_recording(path) for path in paths if path.exists()]
 
 
-def _student(artifacts: Artifacts, config: WatchConfig) -> dict[str, Any]:
-    sensor, hop = config.sensor, config.hop_samples(artifacts.model.stride)
-    fixed = design(sensor.rate_hz, sensor.bits)
-    firmware = firmware_sources(artifacts.model, hop, fixed, sensor.fifo)
+def _student(deployed: Deployed) -> dict[str, Any]:
+    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end, deployed.config.sensor.fifo)
     module = build_wasm(firmware)
-    said = contract(artifacts, hop, fixed)
+    said = deployed.contract
     return {
-        "name": artifacts.size, "digest": said["digest"], "answers": meanings(said["answers"]),
+        "name": deployed.artifacts.size, "digest": said["digest"], "answers": meanings(said["answers"]),
         "ring": firmware.constants["ONWRIST_RING"], "full": firmware.constants["ONWRIST_FULL"],
         "embedding": firmware.constants["ONWRIST_EMBEDDING"], "arena": firmware.plan.bytes, "size": len(module),
         "wasm": pack_bytes(module),
     }  # fmt: skip
 
 
-def _stretch(recording: Recording, students: list[Artifacts], config: WatchConfig) -> dict[str, Any]:
+def _stretch(recording: Recording, students: list[Deployed]) -> dict[str, Any]:
     stem = Path(recording.source).stem
     golden, times = {}, np.zeros(0)
-    for artifacts in students:
-        sensor = Sensor(recording, config.sensor)
-        hops = play_recording(artifacts, sensor, config)
+    for deployed in students:
+        sensor = Sensor(recording, deployed.config.sensor)
+        hops = play_recording(deployed, sensor)
         marks = [fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in hops]
-        golden[artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
+        golden[deployed.artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
         times = np.array([h.time_s for h in hops])
     reference = reference_rate(recording, times)
     tenths = np.nan_to_num(np.rint(reference.bpm * BPM_STEPS), nan=0.0).astype("<u2")
@@ -164,12 +159,13 @@ def watch_page(
         ExportError: the compiler is missing. RecordingError, ConfigError: as the sensor.
     """
     recordings = [cut(r, seconds) for r in recordings]
+    behind = [Deployed(artifacts, config) for artifacts in students]
     data = {
         "rate": config.sensor.rate_hz, "bits": config.sensor.bits, "burst": config.sensor.fifo, "hop_s": config.hop_s,
-        "hop": config.hop_samples(students[0].model.stride), "model_rate": STUDENT_RATE_HZ, "books": list(BOOKS),
+        "hop": behind[0].hop, "model_rate": STUDENT_RATE_HZ, "books": list(BOOKS),
         "reasons": [{"bit": int(bit), "title": title, "text": text} for bit, (title, text) in REASONS.items()],
-        "students": [_student(artifacts, config) for artifacts in students], "bpm_steps": BPM_STEPS,
-        "stretches": [_stretch(r, students, config) for r in progress(recordings, "page", total=len(recordings))],
+        "students": [_student(deployed) for deployed in behind], "bpm_steps": BPM_STEPS,
+        "stretches": [_stretch(r, behind) for r in progress(recordings, "page", total=len(recordings))],
         "words": {"ppg_names": PPG_NAMES, "ppg": PPG_WORDS, "other": OTHER_WORDS, "time": TIME_WORDS, "not_time": NOT_TIME, "units": UNITS},
     }  # fmt: skip
     # A "<" inside data could end the script that holds it.

@@ -63,9 +63,9 @@ class Deployed:
         """The reference for firmware, at the start of a stream."""
         return TFLMStep(self.step, time_major(self.model, self.hop))
 
-    def litert(self, kernels: str = "reference") -> LiteRTStep:
-        """The same file in LiteRT, at the start of a stream."""
-        return LiteRTStep(self.step, time_major(self.model, self.hop), kernels)
+    def litert(self) -> LiteRTStep:
+        """The same file in LiteRT's reference kernels, at the start of a stream."""
+        return LiteRTStep(self.step, time_major(self.model, self.hop))
 
     def onnx(self) -> OnnxStep:
         """The ONNX step, at the start of a stream."""

@@ -147,9 +147,10 @@ def cost(part: Part, deployed: Deployed, mixes: Mapping[str, Mix]) -> Cost:
     fits = memory.step + memory.front_end_tables <= part.flash and memory.ram <= part.ram
     mix = mixes.get(part.core)
     cycles = None if mix is None else part_cycles(mix, part.memory)
+    instructions = None if mix is None else mix.instructions
     counted = f"{part.core} emulated" + (f", {part.memory.source}" if part.memory else "")
     return Cost(
-        part.name, deployed.artifacts.size, hop_s, fits, mix and mix.instructions, cycles, part.mhz, part.watts,
+        part.name, deployed.artifacts.size, hop_s, fits, instructions, cycles, part.mhz, part.watts,
         f"{part.core} was not counted here" if mix is None else counted, part.power_source,
     )  # fmt: skip
 
@@ -182,11 +183,12 @@ HEAD = (
 
 def cells(c: Cost) -> list[str]:
     """A cost as a row under HEAD."""
-    day, most = c.joules_per_day, c.cycles and c.cycles.uncached
+    day = c.joules_per_day
+    cycles, most = (None, None) if c.cycles is None else ((c.cycles.least, c.cycles.most), c.cycles.uncached)
     uncached = "unknown" if most is None else f"to {most / 1e3:,.0f} k"
     return [
         c.part, c.size, "yes" if c.fits else "no", "unknown" if c.instructions is None else f"{c.instructions:,}",
-        _range(c.cycles and (c.cycles.least, c.cycles.most), 1e-3, 0, " k"), uncached, _range(c.seconds, 1e3, 2),
+        _range(cycles, 1e-3, 0, " k"), uncached, _range(c.seconds, 1e3, 2),
         _range(c.utilisation, 100, 2, " %"), "unknown" if c.smallest_hop_s is None else f"{c.smallest_hop_s:.1f} s", c.source,
         _range(c.joules, 1e6, 0), _range(day, 1, 1), _range(day, 100 / CELL_JOULES, 2, " %"), c.power_source or "unknown",
     ]  # fmt: skip

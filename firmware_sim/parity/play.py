@@ -63,7 +63,7 @@ def stream(
     said = run.embedding, run.answers
     others = compare_runtimes(said, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, said, progress) if firmware else []
-    watch_in_c = run_watch_everywhere(deployed.model, run.watch, run.script, run.hops, progress) if firmware else []
+    watch_in_c = run_watch_everywhere(deployed, run, progress) if firmware else []
     mixes = count_mixes(deployed) if firmware else {}
     result = Streamed(
         deployed, run, float_beside(deployed, run), reference, baselines_beside(deployed, run, reference, progress),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from onwrist.firmware_sim.watch.watch import Why
 
 SHOWN = "shown"
@@ -24,3 +27,16 @@ def reason(why: int, early: bool) -> str:
         return REASONS[1]
     order = (Why.FLAT, Why.CLIPPED, Why.WARMING, Why.BRIDGED, Why.POOR)
     return REASONS[2 + next(i for i, flag in enumerate(order) if why & flag)]
+
+
+def count_reasons(why: Iterable[int], window: int, hop: int) -> dict[str, int]:
+    """Every output once: reason -> count, `SHOWN` first. Of several reasons the one that would remain counts.
+
+    Args:
+        why: bits of `Why` of every output since power-up. window, hop: student samples.
+    """
+    warm = math.ceil(window / hop) - 1
+    found = dict.fromkeys(REASONS, 0)
+    for i, bits in enumerate(why):
+        found[reason(int(bits), i < warm)] += 1
+    return found

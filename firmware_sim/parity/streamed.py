@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,7 +12,7 @@ from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.gates import Agreement, Gate, verdict
 from onwrist.firmware_sim.parity.memory import Memory
 from onwrist.firmware_sim.parity.parts import Cost
-from onwrist.firmware_sim.parity.reasons import REASONS, reason
+from onwrist.firmware_sim.parity.reasons import count_reasons
 from onwrist.firmware_sim.parity.reference import Reference
 from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
@@ -22,7 +21,6 @@ from onwrist.firmware_sim.watch.watch import Counters, Hop
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN, StudentConfig
 from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import FrontEndParity
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -216,13 +214,8 @@ class Streamed:
 
     @cached_property
     def reasons(self) -> dict[str, int]:
-        """Every output once: reason -> count, `SHOWN` first. Of several reasons the one that would remain counts."""
-        warm = math.ceil(self.deployed.model.window / (self.hop_s * STUDENT_RATE_HZ))
-        first = np.arange(len(self.why)) < warm - 1
-        found = dict.fromkeys(REASONS, 0)
-        for why, early in zip(self.why, first, strict=True):
-            found[reason(int(why), bool(early))] += 1
-        return found
+        """Every output once: reason -> count."""
+        return count_reasons(self.why, self.deployed.model.window, self.deployed.hop)
 
 
 def beats_per_minute(answers: np.ndarray) -> np.ndarray:

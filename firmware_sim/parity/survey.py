@@ -10,7 +10,7 @@ import numpy as np
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, verdict
-from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, reason
+from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, count_reasons
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import (
     WATCH,
@@ -61,8 +61,8 @@ def survey(
 ) -> Surveyed:
     """Play one recording through the watch, LiteRT's reference kernels in the loop."""
     model = artifacts.model
-    hop = config.hop_samples(model.stride)
-    watch = Watch(model, Deployed(artifacts, config).litert(), config, witness=True)
+    deployed = Deployed(artifacts, config)
+    watch = Watch(model, deployed.litert(), config, witness=True)
     hops = list(watch.run(Sensor(recording, config.sensor)))
     name = Path(recording.source).name
     if not hops:
@@ -78,10 +78,7 @@ def survey(
     others = baseline_rates(
         methods(), [h.counts for h in hops], valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
     )
-    warm = int(np.ceil(model.window / hop)) - 1
-    reasons = dict.fromkeys(REASONS, 0)
-    for i, h in enumerate(hops):
-        reasons[reason(int(h.why), i < warm)] += 1
+    reasons = count_reasons((h.why for h in hops), model.window, deployed.hop)
     said = beats_per_minute(answers)
     real = TorchFloat(artifacts.student).run(np.stack([h.real for h in hops]))[0]
     int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate
+from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC, WatchOutputs
 from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.watch import Hop, Watch
-from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.signals.front_end.fixed import design
 from onwrist.signals.people.cohort import Progress, silent
 
 
@@ -81,14 +81,12 @@ def counters_of(watch: Watch) -> dict[str, int]:
     return {**known, "waiting": watch.ring.head - watch.ring.tail, "high_water": watch.ring.high_water}
 
 
-def run_watch_everywhere(
-    model: IntegerModel, watch: Watch, script: Script, hops: list[Hop], progress: Progress = silent
-) -> list[WatchRun]:
-    """The exported watch of a student on this host and on every emulated core."""
-    sensor = watch.config.sensor
-    firmware = firmware_sources(model, watch.hop, design(sensor.rate_hz, sensor.bits), sensor.fifo)
+def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
+    """The exported watch of a student on this host and on every emulated core, put through a logged run."""
+    config = deployed.config
+    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end, config.sensor.fifo)
     return [
-        run_watch(WatchInC(firmware, core, gap=watch.config.gap), script, hops, watch)
+        run_watch(WatchInC(firmware, core, gap=config.gap), run.script, run.hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
     ]
 

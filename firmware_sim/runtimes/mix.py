@@ -9,6 +9,7 @@ import io
 from array import array
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
@@ -106,9 +107,11 @@ class Watcher:
         self.machine, self.runs = machine, Counter[tuple[int, int]]()
         self.code: dict[tuple[int, int], list[Instruction]] = {}
         self.trace = array("q")
-        self.reads, self.stores, self.unaligned, self.taken, self.next = Counter[bool](), 0, 0, 0, None
+        self.reads, self.stores, self.unaligned, self.taken = Counter[bool](), 0, 0, 0
+        self.next: int | None = None
         # What was translated before would not be seen.
-        machine.engine.ctl_flush_tb()
+        engine: Any = machine.engine
+        engine.ctl_flush_tb()
         machine.engine.hook_add(unicorn.UC_HOOK_BLOCK, self._block)
         machine.engine.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, self._access)
         self.write = unicorn.UC_MEM_WRITE
@@ -191,7 +194,7 @@ def _on_board(firmware: Firmware, core: Core, counts: np.ndarray) -> Mix:
     elf = board_image({**firmware.files, "main.c": BOARD_MAIN % (table, len(counts), len(counts))}, core)
     text = ELFFile(io.BytesIO(elf)).get_section_by_name(".text")
     code, base = text.data(), text["sh_addr"]
-    symbols = ELFFile(io.BytesIO(elf)).get_section_by_name(".symtab")
+    symbols: Any = ELFFile(io.BytesIO(elf)).get_section_by_name(".symtab")
     (mark,) = (s["st_value"] & ~1 for s in symbols.iter_symbols() if s.name == MARK)
     kinds, words, narrow, taken, marks, after = Counter[str](), 0, 0, 0, 0, None
     for line in trace_board(elf):
