@@ -31,6 +31,7 @@ LEAST_DEVICES = 5
 PERMUTATIONS = 9999
 # A part that nobody was ever in is given this share, so that a logarithm exists.
 NEVER = 1e-3
+WARMING = OUTPUTS.index("warming")
 SLICES = ("day", "model", "firmware")
 
 
@@ -72,15 +73,17 @@ def shares(
 ) -> tuple[np.ndarray, dict[str, slice]]:
     """Each device's shares of every field's parts (n, parts), devices with too few outputs left out; field -> parts.
 
-    The first field's counters overlap: each of them is a share of its own, of all outputs.
+    The first field's counters overlap: each of them is a share of its own, of the outputs whose window is whole. Starts and
+    warming up are left out: they say how long a recording was, not what was seen.
     """
     kept = counters[counters[:, 0] >= least].astype(np.float64)
     columns, where, at = [], {}, 0
     for name, place in rules.fields.items():
         part = kept[:, place]
         if name == "outputs":
-            for i, reason in enumerate(OUTPUTS[1:], 1):
-                share = part[:, i : i + 1] / part[:, :1]
+            valid = part[:, :1] - part[:, WARMING : WARMING + 1]
+            for i, reason in enumerate(OUTPUTS[WARMING + 1 :], WARMING + 1):
+                share = np.divide(part[:, i : i + 1], valid, out=np.zeros_like(valid), where=valid > 0)
                 columns.append(np.hstack([share, 1 - share]))
                 where[reason] = slice(at, at + 2)
                 at += 2

@@ -15,7 +15,7 @@ from onwrist.firmware_sim.parity.sheet import plain_page
 WORDS = {
     "level": "where in the converter's range the light lies", "swing": "how large the pulse is, half octaves of counts",
     "wave": "the shape of the filtered wave, parts of its magnitude", "slope": "its steps up and down",
-    "anew": "outputs after a start anew", "warming": "outputs while the window fills", "bridged": "windows with gaps bridged",
+    "bridged": "windows with gaps bridged",
     "clipped": "windows at a rail", "flat": "windows in which nothing moves", "poor": "windows that the model calls bad",
     "shown": "outputs shown",
 }  # fmt: skip
@@ -32,7 +32,10 @@ def line(found: Found) -> str:
     """A slice in one line."""
     if not found.every:
         return f"-     {found.name}: {found.devices} devices, too few to tell"
-    said = f"{words_of(found.field)} ({found.field}): PSI {found.psi:.2f}, p {found.p:.2g} (alarm at {found.level:.2g})"
+    chance = f"p {found.p:.2g}, alarm at {found.level:.2g}"
+    if found.p > found.level:
+        return f"ok    {found.name}, {found.devices} devices: nothing beyond chance ({chance})"
+    said = f"{words_of(found.field)} ({found.field}): PSI {found.psi:.2f} ({chance})"
     return f"{'ALARM' if found.alarm else 'ok   '} {found.name}, {found.devices} devices: most moved {said}"
 
 
@@ -46,8 +49,7 @@ def page(found: Sequence[Found], reference: Reference, of: str) -> str:
     word, mark = ("drift", "fail") if alarms else ("no alarm", "pass")
     rows = "".join(
         f"<tr class='{'fail' if f.alarm else ''}'><td>{_text(f.name)}</td><td class='n'>{f.devices}</td>"
-        f"<td>{_text(words_of(f.field)) if f.every else 'too few devices'}</td><td class='n'>{f.psi:.2f}</td>"
-        f"<td class='n'>{f.p:.2g}</td><td>{'ALARM' if f.alarm else 'ok' if f.every else '-'}</td></tr>"
+        f"<td>{_moved(f)}</td><td class='n'>{f.psi:.2f}</td><td class='n'>{f.p:.2g}</td><td>{'ALARM' if f.alarm else 'ok' if f.every else '-'}</td></tr>"
         for f in found
     )
     body = [
@@ -67,6 +69,12 @@ def page(found: Sequence[Found], reference: Reference, of: str) -> str:
         body.append(f"<h3>{_text(words)}</h3><img alt='{_text(words)}' src='{_picture(f)}'>")
         body.append(f"<p class='small'>PSI {f.psi:.2f}{_text(also)}</p>")
     return plain_page("Drift of a fleet", "".join([*body, "</section>" if alarms else ""]))
+
+
+def _moved(found: Found) -> str:
+    if not found.every:
+        return "too few devices"
+    return _text(words_of(found.field)) if found.p <= found.level else "nothing beyond chance"
 
 
 def _text(value: object) -> str:

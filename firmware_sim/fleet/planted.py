@@ -113,7 +113,7 @@ def fleet_of(
         person, model = people[order[i % len(people)]], MODELS[i % len(MODELS)]
         for day in range(days):
             blocks = person.blocks[plant(day, model)]
-            rows.append((f"D{i:04d}", f"day {day + 1:02d}", model, FIRMWARE[(i // len(MODELS)) % len(FIRMWARE)]))
+            rows.append((f"D{i:04d}", f"2026-01-{day + 1:02d}", model, FIRMWARE[(i // len(MODELS)) % len(FIRMWARE)]))
             counters.append(blocks[rng.integers(len(blocks))])
     device, day_, model_, firmware = (np.array(column) for column in zip(*rows, strict=True))
     return Fleet(device, day_, model_, firmware, np.stack(counters))
