@@ -37,7 +37,7 @@ class DriftConfig:
     """What the fleet is sliced by, beside the whole."""
     level: float = 0.01
     """False alarms of a run, all slices together."""
-    least_outputs: int = 300
+    least_outputs: int = 150
     """Outputs below which a device is left out."""
     demo: Literal["none", "rate", "gain", "polarity", "noise", "fade"] | None = None
     """Make an example fleet of shipped recordings first, with this gone wrong halfway, and write it to the Parquet."""

@@ -24,8 +24,8 @@ from onwrist.firmware_sim.fleet.table import Fleet
 LEVEL = 0.01
 # Population stability index: below 0.1 is by custom "no change", above 0.25 "a large one".
 LEAST_PSI = 0.1
-# Of a device with fewer outputs nothing is known: five minutes at one a second.
-LEAST_OUTPUTS = 300
+# Of a device with fewer outputs little is known: two and a half minutes at one a second.
+LEAST_OUTPUTS = 150
 # Fewer devices than this have no spread to speak of.
 LEAST_DEVICES = 5
 PERMUTATIONS = 9999

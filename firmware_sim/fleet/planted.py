@@ -14,11 +14,11 @@ from onwrist.signals.people.split import person_of
 from onwrist.signals.recordings.recording import Recording
 
 # A day of the made-up fleet: at one output a second as many as `compare` asks of a device.
-BLOCK_S = 300.0
+BLOCK_S = 200.0
 # Hz that the sensor takes where the firmware believes in its own rate.
 TRUE_RATE_HZ = 50.0
-# Of the converter's range: half of what a pulse moves on average.
-NOISE_SHARE = 0.003
+# Of the converter's range: half of what a pulse moves from trough to peak.
+NOISE_SHARE = 0.01
 # What is left of the pulse a day later, of a window that grows dim.
 FADE_A_DAY = 0.95
 MODELS, FIRMWARE = ("A", "B"), ("1.0", "1.1")
