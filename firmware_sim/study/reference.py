@@ -23,8 +23,8 @@ LEAST_COVER = 0.6
 JOINED_S = 0.02
 
 
-# GQRS refuses less than some 60 Hz, and counts in 32 bits.
-LEAST_ECG_HZ, MOST_ECG = 100.0, 1e6
+# GQRS refuses less than some 60 Hz; it knows volts and counts of converters, and its integers overflow beyond them.
+LEAST_ECG_HZ, MOST_ECG, ECG_SPREAD = 100.0, 1e6, 1e3
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _r_peaks(ecg: Channel) -> np.ndarray:
         samples, rate = resample(samples, rate, 4 * rate), 4 * rate
     low, high = np.percentile(samples, (1, 99))
     if high - low > MOST_ECG:
-        samples = samples * (MOST_ECG / (high - low))
+        samples = samples * (ECG_SPREAD / (high - low))
     return detect_r_peaks(samples, rate)
 
 
