@@ -30,7 +30,7 @@ def example_fleet(student: Held, plant: str, progress: Progress = silent, seed: 
         fades = [Plant(f"day {d}", "", dimmed(FADE_A_DAY**d)) for d in range(1, DAYS)]
         wanted = [NONE, *fades]
 
-        def today(day: int, _: str) -> str:
+        def today(day: int, model: str) -> str:
             return wanted[day].name
     else:
         chosen = next((p for p in PLANTS if p.name == plant), None)

@@ -53,7 +53,7 @@ NONE = Plant("none", "nothing changed")
 PLANTS = (
     NONE,
     Plant("rate", f"sensor at {TRUE_RATE_HZ:g} Hz, firmware believes 64", rate_hz=TRUE_RATE_HZ),
-    Plant("gain", "LED at half its current", dimmed(0.5)),
+    Plant("gain", "pulse at half its size: LED at half its current, level regulated", dimmed(0.5)),
     Plant("polarity", "counts fall when blood comes", lambda counts, full, _: full - counts),
     Plant("noise", "sensors of one device model are noisy", _noisy, models=MODELS[1:]),
     *(

@@ -55,7 +55,8 @@ def read_fleet(path: Path, rules: TelemetryRules) -> Fleet:
     for i, data in enumerate(rows):
         _check(data, rules, path, i)
     text = {name: np.array([str(v) for v in table[name].to_pylist()]) for name in COLUMNS}
-    return Fleet(*(text[name] for name in COLUMNS), np.stack([unpack(data) for data in rows]))
+    counters = np.stack([unpack(data) for data in rows])
+    return Fleet(text["device"], text["day"], text["model"], text["firmware"], counters)
 
 
 def _check(data: object, rules: TelemetryRules, path: Path, row: int) -> None:

@@ -37,7 +37,8 @@ def trial(
     half = min(most, len(people) // 2)
     rows = []
     for plant in PLANTS:
-        chance, alarms, fields, count = 0, 0, {}, times * (4 if plant is NONE else 1)
+        fields: dict[str, int] = {}
+        chance, alarms, count = 0, 0, times * (4 if plant is NONE else 1)
         for run in progress(range(count), plant.name):
             rng = np.random.default_rng(run)
             order = rng.permutation(len(people))
