@@ -2,12 +2,13 @@
 
 python firmware_sim/cohort.py 'data/**/*.npz' --out runs/study
 python firmware_sim/cohort.py s3://bucket/study --out s3://bucket/played --scheduler tcp://scheduler:8786
+python firmware_sim/cohort.py --spec my.toml --out runs/mine              # the student, sensor, stream and gates of a deployment
 python firmware_sim/cohort.py recordings --float 1 --people people.csv --by sex device
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,11 +25,15 @@ class CohortConfig:
         tuple[str, ...],
         Positional,
         arg(
-            help="Paths, folders or patterns ('data/**/*.npz'), of this machine or of any protocol of fsspec (s3://...).",
+            help="Paths, folders or patterns ('data/**/*.npz'), of this machine or of any protocol of fsspec (s3://...); with "
+            "--spec left out: its own.",
             help_behavior_hint="",
             metavar="PATTERN",
         ),
-    ]
+    ] = ()
+    spec: Path | None = None
+    """A deployment's TOML file: its student, sensor and stream are played, its gates are judged (options for those are not
+    looked at)."""
     out: str = "runs/study"
     """Folder of the study, local or of any protocol of fsspec. The same command goes on with a study that was ended."""
     workers: int = 2
@@ -68,6 +73,7 @@ def main(config: CohortConfig) -> int:
     """Play a whole study through the simulated watch, on Dask, and report on it."""
 
     from onwrist.command import GATE_FAILED, bar, say
+    from onwrist.errors import ConfigError
     from onwrist.firmware_sim.study.conduct import cluster, conduct, open_study
     from onwrist.firmware_sim.study.figures import Rows, summarise
     from onwrist.firmware_sim.study.judge import judge, parse
@@ -75,8 +81,13 @@ def main(config: CohortConfig) -> int:
     from onwrist.firmware_sim.study.plan import Setting, make_plan
     from onwrist.firmware_sim.study.report import write_study_report
     from onwrist.firmware_sim.study.store import Store
+    from onwrist.firmware_sim.study.waves import raw_waves
     from onwrist.firmware_sim.watch.sensor import SensorConfig
 
+    if config.spec:
+        config = of_spec(config, config.spec)
+    if not config.recordings:
+        raise ConfigError("no recordings", field="recordings", cure="Name files, folders or patterns")
     # What can be wrong with the words is found before the work.
     SensorConfig(config.sensor_hz, bits=config.bits)
     for rule in config.gate:
@@ -97,11 +108,37 @@ def main(config: CohortConfig) -> int:
     if not config.report:
         return 0
     figures = summarise(Rows(store, config.people), config.by, kit.sources["reasons"])
+    figures.waves = raw_waves(plan, figures.stretches)
     gates = judge(figures, config.gate)
     for gate in gates:
         print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value} (limit {gate.limit}; {gate.detail})")
     say(f"report: {write_study_report(store, found, figures, gates)}")
     return 0 if all(g.passed for g in gates) else GATE_FAILED
+
+
+def of_spec(config: CohortConfig, path: Path) -> CohortConfig:
+    """The config of a spec: student, sensor, stream and gates; its recordings and people where the command names none.
+
+    Raises:
+        ConfigError: no spec, or the student that it makes is not there yet.
+    """
+    from onwrist.errors import ConfigError
+    from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT
+    from onwrist.spec import read_spec
+
+    spec = read_spec(path)
+    weights = student = None
+    if spec.trains:
+        folder = Path("build") / spec.name
+        weights, student = folder / QUANTISED, folder / STUDENT
+        for file in (weights, student):
+            if not file.is_file():
+                raise ConfigError("its student is not there yet", where=file, cure=f"Run onwrist deploy {path} first")
+    return replace(
+        config, recordings=config.recordings or spec.data.recordings, size=spec.student.size, weights=weights, student=student,
+        teacher=None, hop_s=spec.stream.hop_s, gap=spec.stream.gap, sensor_hz=spec.sensor.rate_hz, bits=spec.sensor.bits,
+        gate=config.gate or spec.study.gate, people=config.people or spec.study.people, by=config.by or spec.study.by,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

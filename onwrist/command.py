@@ -56,6 +56,12 @@ VERBS = {
     "published": ("models.published", "PublishedConfig", "the published table beside ours"),
     "curves": ("models.curves", "CurvesConfig", "what pretraining runs cost"),
     "cohort": ("firmware_sim.cohort", "CohortConfig", "a whole study through the simulated watch, on many machines"),
+    "drift": ("firmware_sim.drift", "DriftConfig", "do watches in the field still see what the model was made for?"),
+    "drift-trial": (
+        "firmware_sim.drift_trial",
+        "DriftTrialConfig",
+        "how often drift is found, and where there is none",
+    ),
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "survey": ("firmware_sim.survey", "SurveyConfig", "many recordings: a verdict each, baselines paired by person"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),

@@ -128,6 +128,17 @@ class Stream(Part):
         return value
 
 
+class Study(Part):
+    """What `onwrist cohort --spec` judges, over everybody and over the worst subgroup."""
+
+    gate: tuple[str, ...] = ()
+    """Limits: mae<=5, shown>=0.5; left out: what INT8 may cost."""
+    people: str | None = None
+    """Table with a column `person` or `recording`; its other columns make subgroups."""
+    by: tuple[str, ...] = ()
+    """Columns of that table; left out: all that name groups."""
+
+
 class Spec(Part):
     """A deployment."""
 
@@ -138,6 +149,7 @@ class Spec(Part):
     sensor: SensorPart = SensorPart()
     student: StudentPart = StudentPart()
     stream: Stream = Stream()
+    study: Study = Study()
 
     @property
     def trains(self) -> bool:
@@ -177,16 +189,19 @@ def read_spec(path: Path) -> Spec:
 
 def _at_home(spec: Spec, folder: Path) -> Spec:
     globs = tuple(g if "://" in g or Path(g).is_absolute() else str(folder / g) for g in spec.data.recordings)
-    source, recording = spec.teacher.source, spec.stream.recording
+    source, recording, people = spec.teacher.source, spec.stream.recording, spec.study.people
     if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).is_file()):
         source = str(folder / source)
     if (folder / recording).exists():
         recording = str(folder / recording)
+    if people and (folder / people).exists():
+        people = str(folder / people)
     return spec.model_copy(
         update={
             "data": spec.data.model_copy(update={"recordings": globs}),
             "teacher": spec.teacher.model_copy(update={"source": source}),
             "stream": spec.stream.model_copy(update={"recording": recording}),
+            "study": spec.study.model_copy(update={"people": people}),
         }
     )
 

@@ -334,3 +334,14 @@ def test_a_sample_is_the_same_everywhere():
     assert drawn <= {n for n in names if in_sample(n, 0.2)}
     assert not any(in_sample(n, 0.0) for n in names)
     assert all(in_sample(n, 1.0) for n in names)
+
+
+@pytest.mark.parametrize(("rate", "size"), [(50, 1.0), (256, 1e9)])
+def test_an_ecg_at_any_rate_and_in_any_unit_is_a_reference(rate, size):
+    beats = np.arange(0.5, 60, 0.8)
+    t = np.arange(60 * rate) / rate
+    ecg = size * np.exp(-0.5 * ((t[:, None] - beats) / 0.02) ** 2).sum(axis=1).astype(np.float32)
+    channel = Channel(ecg, rate, "ecg")
+    found = find_intervals(Recording(Channel(ecg, rate), "p", "made", ecg=channel))
+    assert len(found.end) == pytest.approx(len(beats) - 1, abs=3)
+    assert np.median(found.end - found.begin) == pytest.approx(0.8, abs=0.03)

@@ -2,6 +2,10 @@
 
 import csv
 import io
+import json
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +19,13 @@ import pyarrow as pa
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, Rows, summarise
 from onwrist.firmware_sim.study.judge import judge, parse
+from onwrist.firmware_sim.study.plan import Setting, make_plan
 from onwrist.firmware_sim.study.report import write_study_report
 from onwrist.firmware_sim.study.store import Store
 from onwrist.firmware_sim.study.table import FAILURE_SCHEMA, RECORDING_SCHEMA, hop_schema, hop_writer, parquet_bytes
+from onwrist.firmware_sim.study.waves import raw_waves
+from onwrist.resources import SHIPPED
+from onwrist.signals.recordings.readers import read_recording
 
 REASONS = {"warming": 1, "bridged": 2, "clipped": 4, "flat": 8, "poor": 16}
 PEOPLE, HOPS = 14, 120
@@ -148,3 +156,58 @@ def test_the_page_and_its_tables(study, figures):
     assert len(people) == PEOPLE
     assert float(people[0]["mae"]) == pytest.approx(error_of(0), rel=1e-5)
     assert people[-1]["device"] == "new"
+
+
+def test_a_spec_says_what_is_played_and_what_is_judged(tmp_path):
+    (tmp_path / "people.csv").write_text("person,site\nbidmc_05,a\nbidmc_13,b\n")
+    spec = tmp_path / "mine.toml"
+    spec.write_text(
+        'name = "mine"\n[student]\nsize = "band"\ntrain = false\n[sensor]\nrate_hz = 100\n[stream]\nhop_s = 2.0\n'
+        f"[data]\nrecordings = ['{SHIPPED}/bidmc_05.npz', '{SHIPPED}/bidmc_13.npz']\n"
+        "[study]\ngate = ['mae<=0.001']\npeople = 'people.csv'\n"
+    )
+    out = tmp_path / "study"
+    command = [sys.executable, "-c", "from onwrist.command import main; main()", "cohort", "--spec", str(spec)]
+    done = subprocess.run([*command, "--out", str(out), "--workers", "0"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "FAIL  mae, everybody" in done.stdout
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["recordings"] == 2
+    played = {k: manifest["setting"][k] for k in ("size", "sensor_hz", "hop_s")}
+    assert played == {"size": "band", "sensor_hz": 100, "hop_s": 2.0}
+    assert "site a" in (out / "report" / "report.html").read_text()
+    spec.write_text('name = "nobody"\n[student]\ntrain = true\n')
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "onwrist deploy" in done.stderr
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_a_desk(study, figures, width):
+    import shutil
+
+    driver = pytest.importorskip("playwright.sync_api", reason="the browser's driver is not installed: playwright")
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not browser:
+        pytest.skip("no Chromium on this machine (Debian: chromium)")
+    manifest = {
+        "setting": {"size": "watch", "digest": "d" * 64, "hop_s": 1.0, "sensor_hz": 64, "bits": 19, "float_share": 1.0},
+        "people": PEOPLE, "recordings": PEOPLE, "hours": 0.5, "hops": PEOPLE * HOPS, "shown": PEOPLE * 104, "failures": 1,
+    }  # fmt: skip
+    path = write_study_report(study, manifest, figures, judge(figures))
+    with driver.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = running.new_page(viewport={"width": width, "height": 800})
+        page.goto(Path(path).as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        running.close()
+
+
+def test_the_raw_light_of_a_stretch_is_the_recording_s():
+    plan = make_plan(Setting("band", "d"), [str(SHIPPED / "bidmc_05.npz"), str(SHIPPED / "S34.npz")])
+    stretches = [{"recording": "S34.npz", "begin_s": 120}, {"recording": "gone.npz", "begin_s": 0}]
+    wave, nothing = raw_waves(plan, stretches)
+    raw = read_recording(SHIPPED / "S34.npz").ppg
+    assert wave[0, 0] == 120
+    assert np.array_equal(wave[1], raw.samples[int(120 * raw.rate_hz) : int(180 * raw.rate_hz)].astype(float))
+    assert nothing.shape == (2, 0)

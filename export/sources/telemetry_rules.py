@@ -14,7 +14,7 @@ The bytes in memory are the bytes that are sent. Fields, in order:
     NAME       6   each answer: 43 of its 256 int8 steps a part
     direction  7   the embedding along a fixed pattern of signs, between edges of a reference; as many as there is room for
 
-All but the first are counted of outputs whose window is whole (not `warming`), once an output.
+All but the first three counters are of outputs whose window is whole (not `warming`), each counted once.
 """
 
 from __future__ import annotations

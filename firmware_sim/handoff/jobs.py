@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from onwrist.export.handoff.names import (
 from onwrist.firmware_sim.handoff.confined import Row, limit_myself
 from onwrist.firmware_sim.handoff.opening import plain
 from onwrist.firmware_sim.handoff.schema import Student
+
+if TYPE_CHECKING:
+    from onwrist.export.handoff.reference import Reference
+    from onwrist.signals.front_end.fixed import FixedDesign
 
 # ONNX Runtime rounds once where firmware rounds twice: it is near, not equal.
 ONNX_STEPS = 4
@@ -92,13 +96,13 @@ def derive(s: Student) -> list[Row]:
         return [Row("FAIL", STEP, plain(str(error)))]
     wrong = "" if digest == s.digest else f"its integers are {digest[:12]}, not {s.digest[:12]}"
     rows = [_check("integers", wrong, digest[:12])]
-    fixed = _sensor(s)
+    fixed = sensor_of(s)
     wrong = _design_error(fixed) or _golden_error(s, fixed, step.hop)
     if wrong:
         return [*rows, Row("FAIL", "sensor", wrong)]
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
     try:
-        reference = _reference(s, fixed)
+        reference = read_reference(s, fixed)
     except OnwristError as error:
         return [*rows, Row("FAIL", TELEMETRY, plain(str(error)))]
     made = derived_files(Named(s.size, step.model), step.hop, fixed, golden, golden_watch_header, reference)
@@ -112,7 +116,8 @@ def derive(s: Student) -> list[Row]:
     return [*rows, _compare_sources(s, sources), _compare_onnx(s, step)]
 
 
-def _sensor(s: Student):
+def sensor_of(s: Student) -> FixedDesign:
+    """The front end that a contract describes."""
     from onwrist.signals.front_end.fixed import FixedDesign
 
     front = s.contract["fixed_point_front_end"]
@@ -120,7 +125,12 @@ def _sensor(s: Student):
     return FixedDesign(**{**values, "taps": np.array(values["taps"], np.int64)})
 
 
-def _reference(s: Student, fixed):
+def read_reference(s: Student, fixed: FixedDesign) -> Reference:
+    """The counters of people that a bundle carries, checked.
+
+    Raises:
+        BundleError: they are none.
+    """
     from onwrist.export.handoff.reference import reference_of
     from onwrist.firmware_sim.handoff.schema import read_json
 
@@ -312,9 +322,9 @@ def cores(s: Student) -> list[Row]:
     from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
     from onwrist.firmware_sim.watch.golden import golden_watch_header
 
-    step, fixed = read_step(s.files[STEP]), _sensor(s)
+    step, fixed = read_step(s.files[STEP]), sensor_of(s)
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
-    rules = _reference(s, fixed).rules
+    rules = read_reference(s, fixed).rules
     _, sources = bundle_sources(step.model, step.hop, fixed, golden, golden_watch_header, rules)
 
     def selftest(core) -> int:
@@ -335,8 +345,8 @@ def reference(s: Student) -> list[Row]:
     from onwrist.export.handoff.reference import SHIPPED
     from onwrist.firmware_sim.fleet.counting import differing_share, shipped_reference
 
-    step, fixed = read_step(s.files[STEP]), _sensor(s)
-    found = _reference(s, fixed)
+    step, fixed = read_step(s.files[STEP]), sensor_of(s)
+    found = read_reference(s, fixed)
     if found.source != SHIPPED:
         return [Row("not checked", TELEMETRY, f"counters of people who are not here ({plain(found.source)[:80]})")]
     made = shipped_reference(step.model, step.hop, fixed)

@@ -60,6 +60,7 @@ class Figures:
     Attributes:
         recordings, people: rows with sums and measures. groups: per subgroup; `column` is '' for everybody.
         stretches: the worst, worst first. failures: rows. reasons: reason -> share of hops.
+        pictured: per stretch the hops around it. waves: per stretch its raw light, of `raw_waves`; may be left empty.
     """
 
     recordings: list[dict[str, Any]]
@@ -69,6 +70,7 @@ class Figures:
     failures: list[dict[str, Any]]
     reasons: dict[str, float]
     pictured: list[dict[str, np.ndarray]] = field(default_factory=list)
+    waves: list[np.ndarray] = field(default_factory=list)
 
 
 class Rows:

@@ -122,7 +122,7 @@ def play_source(job: Job, source: Source) -> Played:
         with at_hand(source.url) as path:
             here = str(path)
             digest = digest_of(path)
-            for name, recording in _recordings(path, source.name, job.setting):
+            for name, recording in recordings_of(path, source.name, job.setting):
                 rows, summary = _play(job, name, recording)
                 played.rows.append(rows)
                 played.recordings.append({**summary, "sha256": digest})
@@ -144,7 +144,12 @@ def _failure(name: str, kind: str, text: str) -> dict[str, str]:
     return {"recording": name, "kind": kind, "error": text}
 
 
-def _recordings(path: Path, name: str, setting: Setting) -> Iterator[tuple[str, Recording]]:
+def recordings_of(path: Path, name: str, setting: Setting) -> Iterator[tuple[str, Recording]]:
+    """(name, recording) of every recording of a file.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
     if path.suffix.lower() not in HDF5:
         yield name, read_recording(path, rate_hz=setting.rate_hz, channel=setting.channel)
         return

@@ -14,13 +14,17 @@ from onwrist.signals.pulse.beats import (
     REGULAR_BELOW,
     detect_r_peaks,
 )
-from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
-from onwrist.signals.recordings.recording import Recording
+from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps, resample
+from onwrist.signals.recordings.recording import Channel, Recording
 
 # A device leaves out the intervals that it does not trust: what is left has to be most of the ten seconds.
 LEAST_COVER = 0.6
 # Interval that begins where the one before ended, to the resolution of the coarsest device clock (1/64 s).
 JOINED_S = 0.02
+
+
+# GQRS refuses less than some 60 Hz; it knows volts and counts of converters, and its integers overflow beyond them.
+LEAST_ECG_HZ, MOST_ECG, ECG_SPREAD = 100.0, 1e6, 1e3
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,7 @@ def find_intervals(recording: Recording) -> Intervals:
     labels, ecg = recording.labels, recording.ecg
     if ecg is not None:
         peaks = labels.get("rpeaks")
-        r = (
-            np.asarray(peaks, np.float64) / ecg.rate_hz
-            if peaks is not None
-            else detect_r_peaks(fill_gaps(ecg.samples), ecg.rate_hz)
-        )
+        r = np.asarray(peaks, np.float64) / ecg.rate_hz if peaks is not None else _r_peaks(ecg)
         r = np.sort(r) + ecg.start_s
         return Intervals(r[:-1], r[1:], "ECG", True)
     if "ibi_t" in labels and "ibi_s" in labels:
@@ -59,6 +59,18 @@ def find_intervals(recording: Recording) -> Intervals:
         end, length = end[order], np.asarray(labels["ibi_s"], np.float64)[order]
         return Intervals(end - length, end, "IBI", False)
     return Intervals(np.zeros(0), np.zeros(0), "", False)
+
+
+def _r_peaks(ecg: Channel) -> np.ndarray:
+    """R-peaks, seconds, of an ECG at any rate and in any unit: the detector refuses slow ones and fails on numbers beyond
+    what converters give."""
+    samples, rate = fill_gaps(ecg.samples), ecg.rate_hz
+    if rate < LEAST_ECG_HZ:
+        samples, rate = resample(samples, rate, 4 * rate), 4 * rate
+    low, high = np.percentile(samples, (1, 99))
+    if high - low > MOST_ECG:
+        samples = samples * (ECG_SPREAD / (high - low))
+    return detect_r_peaks(samples, rate)
 
 
 def truth(found: Intervals, time_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

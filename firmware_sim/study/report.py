@@ -13,19 +13,12 @@ from typing import Any
 import numpy as np
 
 from onwrist.firmware_sim.parity.gates import Gate
+from onwrist.firmware_sim.parity.sheet import plain_page
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
 from onwrist.firmware_sim.study.store import Store
+from onwrist.firmware_sim.study.waves import NOTHING
 
 FOLDER = "report"
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
-.pass{background:#e4f4ea}.fail{background:#fae1de} .wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px}
-.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
-.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
-"""
 # In the page; all of them are in the CSV.
 PEOPLE_SHOWN, FAILURES_SHOWN = 200, 50
 # Drawn as a forest, in this order.
@@ -76,8 +69,7 @@ def page(manifest: dict[str, Any], figures: Figures, gates: Sequence[Gate]) -> s
         "<h2>People</h2>", _people(figures.people), "<h2>Recordings that failed</h2>",
         _table(["recording", "error"], [[f["recording"], f["error"]] for f in figures.failures[:FAILURES_SHOWN]]),
     ]  # fmt: skip
-    head = f"<meta charset='utf-8'><title>Study</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(body)}</body></html>"
+    return plain_page("A study through the watch", "".join(body))
 
 
 def _text(value: Any) -> str:
@@ -98,7 +90,7 @@ def _gates(gates: Sequence[Gate]) -> str:
         for g in gates
     )
     return (
-        f"<table><tr><th>gate</th><th>limit</th><th>value</th><th>of</th><th></th></tr>{rows}</table>"
+        f"<div class='wide'><table><tr><th>gate</th><th>limit</th><th>value</th><th>of</th><th></th></tr>{rows}</table></div>"
         if rows
         else "<p>none</p>"
     )
@@ -167,19 +159,24 @@ def _forest(groups: Sequence[Measured], measure: str) -> str:
 
 def _stretches(figures: Figures) -> list[str]:
     found = []
-    for stretch, rows in zip(figures.stretches, figures.pictured, strict=True):
+    waves = figures.waves or [NOTHING] * len(figures.stretches)
+    for stretch, rows, wave in zip(figures.stretches, figures.pictured, waves, strict=True):
         words = (
             f"{stretch['recording']}, from {stretch['begin_s'] / 60:.0f} min: {stretch['error']:.1f} BPM from the "
             f"{stretch['against']}, {stretch['rated']} outputs"
         )
-        found.append(f"<p>{_text(words)}<br><img alt='{_text(words)}' src='{_stretch(rows, stretch['begin_s'])}'></p>")
+        found.append(
+            f"<p>{_text(words)}<br><img alt='{_text(words)}' src='{_stretch(rows, stretch['begin_s'], wave)}'></p>"
+        )
     return found
 
 
-def _stretch(rows: dict[str, np.ndarray], begin: float) -> str:
+def _stretch(rows: dict[str, np.ndarray], begin: float, wave: np.ndarray) -> str:
     from onwrist.firmware_sim.parity.pictures import AMBER, BLUE, GREY, INK, _uri, plt
 
-    figure, axis = plt.subplots(figsize=(8.5, 1.7))
+    has_wave = bool(np.isfinite(wave[1]).any())
+    figure, axes = plt.subplots(1 + has_wave, 1, figsize=(8.5, 3.2 if has_wave else 1.7), squeeze=False)
+    axis = axes[0, 0]
     t = rows["time_s"] / 60
     axis.axvspan(begin / 60, (begin + STRETCH_S) / 60, color=GREY, alpha=0.4, lw=0)
     if "heart_rate_bpm" in rows:
@@ -190,4 +187,9 @@ def _stretch(rows: dict[str, np.ndarray], begin: float) -> str:
     axis.plot(t, rows["true_bpm"], color=INK, lw=1.2, label="reference")
     axis.set_ylabel("BPM")
     axis.legend(loc="upper right", ncols=4, fontsize=7)
+    if has_wave:
+        below = axes[1, 0]
+        below.plot(wave[0] - begin, wave[1], color=INK, lw=0.6)
+        below.set_ylabel("light")
+        below.set_xlabel("seconds of the shaded minute")
     return _uri(figure)

@@ -40,13 +40,14 @@ class Telemetry:
         self._count("outputs", 0)
         if hop.first:
             self._count("outputs", 1)
-        for i in range(len(REASONS)):
+        if hop.why & Why.WARMING:
+            self._count("outputs", 2)
+            return
+        for i in range(1, len(REASONS)):
             if hop.why >> i & 1:
                 self._count("outputs", 2 + i)
         if hop.shown:
             self._count("outputs", 2 + len(REASONS))
-        if hop.why & Why.WARMING:
-            return
         front = watch.front_end
         self._count("level", watch.newest * LEVEL >> self.rules.bits)
         self._count("swing", self._swing(front.magnitude >> self.rules.shift))

@@ -69,9 +69,12 @@ int32_t onwrist_telemetry_add(onwrist_telemetry *telemetry, const onwrist_watch 
     if (telemetry == NULL || watch == NULL || out == NULL) return ONWRIST_NULL;
     add_to(telemetry, 0, 1);
     add_to(telemetry, 1, out->first ? 1 : 0);
-    for (int32_t i = 0; i < 5; i++) add_to(telemetry, 2 + i, out->reasons >> i & 1u);
+    if ((out->reasons & ONWRIST_WARMING) != 0) {
+        add_to(telemetry, 2, 1);
+        return 0;
+    }
+    for (int32_t i = 1; i < 5; i++) add_to(telemetry, 2 + i, out->reasons >> i & 1u);
     add_to(telemetry, 7, out->reasons == 0 ? 1 : 0);
-    if ((out->reasons & ONWRIST_WARMING) != 0) return 0;
     const onwrist *core = &watch->core;
     const int32_t count = core->history[core->newest];
     add_to(telemetry, ONWRIST_TELEMETRY_LEVEL + (int32_t)((int64_t)count * ONWRIST_TELEMETRY_LEVELS >> ONWRIST_BITS), 1);

@@ -22,7 +22,7 @@
  *     answers    6   of each answer, equal parts of int8
  *     directions 7   of each: the embedding along a pattern of signs, between edges
  *
- * All but the first 8 count outputs whose window is whole. Counters of days or of devices are added (_merge, or by
+ * All but the first three counters are of outputs whose window is whole. Counters of days or of devices are added (_merge, or by
  * hand): what they say is then of all of them. */
 #ifndef ONWRIST_TELEMETRY_H
 #define ONWRIST_TELEMETRY_H

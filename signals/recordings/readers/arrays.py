@@ -11,12 +11,14 @@ import numpy as np
 from onwrist.errors import RecordingError
 from onwrist.signals.recordings.clock import MAX_SAMPLES, uniform_clock
 from onwrist.signals.recordings.readers.asked import Asked
-from onwrist.signals.recordings.readers.precision import single
+from onwrist.signals.recordings.readers.precision import SPREAD_ROWS, single
 from onwrist.signals.recordings.recording import Channel, Recording
 
 MISSING_COUNT = -32768
 CAMERA_CHANNELS = ("red", "green", "blue")
 SIGNALS = {"ppg", "ecg", "acc", "resp", "rsp"}
+# Samples that are converted at once.
+PIECE = 1 << 20
 # Eight bytes for each of the most samples that a recording may have.
 MAX_BYTES = 8 * MAX_SAMPLES
 
@@ -168,10 +170,20 @@ def _named(fields: _Fields, asked: Asked) -> str:
 
 
 def _counts(raw: np.ndarray, scale: float, baseline: float = 0.0) -> tuple[np.ndarray, float]:
-    values = (raw.astype(np.float64) - baseline) / scale
-    if raw.dtype == np.int16:
-        values[raw == MISSING_COUNT] = np.nan
-    return single(values)
+    def real(part: np.ndarray) -> np.ndarray:
+        values = (part.astype(np.float64) - baseline) / scale
+        if part.dtype == np.int16:
+            values[part == MISSING_COUNT] = np.nan
+        return values
+
+    # A week has forty million samples: in double precision only a piece of them at a time.
+    _, offset = single(real(raw[:: max(1, len(raw) // SPREAD_ROWS)]))
+    out = np.empty(raw.shape, np.float32)
+    for begin in range(0, len(raw), PIECE):
+        with np.errstate(over="ignore"):
+            out[begin : begin + PIECE] = real(raw[begin : begin + PIECE]) - offset
+    out[~np.isfinite(out)] = np.nan
+    return out, offset
 
 
 def _ecg(fields: _Fields, used: str, rate: float) -> Channel | None:
