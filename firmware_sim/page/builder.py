@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts, contract
@@ -22,6 +21,7 @@ from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
+from onwrist.pages.rendering import PLOT, render
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -174,12 +174,8 @@ def watch_page(
     }  # fmt: skip
     # A "<" inside data could end the script that holds it.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    rooms = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOM), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    script = "\n".join((ROOM / name).read_text() for name in SCRIPTS)
-    style = (ROOM / STYLE).read_text()
-    page = rooms.get_template("watch.html.j2").render(data=data, sliders=SLIDERS, text=text, style=style, script=script)
+    script = "\n".join(path.read_text() for path in (PLOT, *(ROOM / name for name in SCRIPTS)))
+    page = render("watch.html.j2", ROOM, (ROOM / STYLE,), data=data, sliders=SLIDERS, text=text, script=script)
     return page.encode()
 
 

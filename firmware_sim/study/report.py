@@ -15,17 +15,9 @@ import numpy as np
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
 from onwrist.firmware_sim.study.store import Store
+from onwrist.pages.rendering import plain_page
 
 FOLDER = "report"
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem} h2{margin-top:2.2rem;border-bottom:1px solid #c9d1d9;padding-bottom:.2rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0;font-size:14px}
-th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ec;vertical-align:top}
-.pass{background:#e4f4ea}.fail{background:#fae1de} .wide{overflow-x:auto} img{max-width:100%} .small{color:#5b6770;font-size:13px}
-.badge{display:inline-block;padding:.1rem .6rem;border-radius:.8rem;color:#fff;font-weight:600}
-.badge.pass{background:#2e8b57}.badge.fail{background:#c0392b}
-"""
 # In the page; all of them are in the CSV.
 PEOPLE_SHOWN, FAILURES_SHOWN = 200, 50
 # Drawn as a forest, in this order.
@@ -76,8 +68,7 @@ def page(manifest: dict[str, Any], figures: Figures, gates: Sequence[Gate]) -> s
         "<h2>People</h2>", _people(figures.people), "<h2>Recordings that failed</h2>",
         _table(["recording", "error"], [[f["recording"], f["error"]] for f in figures.failures[:FAILURES_SHOWN]]),
     ]  # fmt: skip
-    head = f"<meta charset='utf-8'><title>Study</title><style>{STYLE}</style>"
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(body)}</body></html>"
+    return plain_page("A study through the watch", "".join(body))
 
 
 def _text(value: Any) -> str:
@@ -88,7 +79,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return "<p>none</p>"
     cells = "".join(f"<tr>{''.join(f'<td>{_text(c)}</td>' for c in row)}</tr>" for row in rows)
-    return f"<div class='wide'><table><tr>{''.join(f'<th>{_text(h)}</th>' for h in head)}</tr>{cells}</table></div>"
+    return f"<div class='scroll' tabindex='0' role='group' aria-label='{_text(', '.join(head))}'><table><thead><tr>{''.join(f'<th scope=col>{_text(h)}</th>' for h in head)}</tr></thead><tbody>{cells}</tbody></table></div>"
 
 
 def _gates(gates: Sequence[Gate]) -> str:
@@ -98,7 +89,7 @@ def _gates(gates: Sequence[Gate]) -> str:
         for g in gates
     )
     return (
-        f"<table><tr><th>gate</th><th>limit</th><th>value</th><th>of</th><th></th></tr>{rows}</table>"
+        f"<table><thead><tr><th scope=col>gate</th><th scope=col>limit</th><th scope=col>value</th><th scope=col>of</th><th scope=col>holds</th></tr></thead><tbody>{rows}</tbody></table>"
         if rows
         else "<p>none</p>"
     )
