@@ -10,7 +10,6 @@ import pytest
 from onwrist.firmware_sim.page.builder import SLIDERS, fingerprint, play_recording, watch_page
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_counts
-from onwrist.firmware_sim.page.picture import WORDS, find_browser
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.watch.sensor import Sensor
@@ -41,18 +40,6 @@ def html(students, people, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "watch.html"
     path.write_bytes(watch_page(students, people))
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = pytest.importorskip("playwright.sync_api", reason="the browser's driver is not installed: playwright")
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("no Chromium on this machine (Debian: chromium)")
-    with driver.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=browser, args=list(WORDS))
-        yield running
-        running.close()
 
 
 @pytest.fixture

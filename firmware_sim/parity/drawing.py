@@ -18,14 +18,14 @@ INK, GREY = "#14202b", "#7f8c99"
 BLUE, RED, GREEN, AMBER, VIOLET = "#2878c8", "#d04a3e", "#1f9068", "#b87a10", "#9a5fc4"
 GAP_SHADE = "#d04a3e"
 # Inches: as wide as the page, half of it, and as small as a figure still has letters that can be read.
-FULL, HALF, SMALL = 10.5, 5.1, 2.9
+FULL, HALF, SMALL = 10.5, 4.5, 2.9
 _FROM_THE_PAGE = {INK: "var(--ink)"}
 
 plt.rcParams.update(
     {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.facecolor": "none",
         "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 8, "svg.fonttype": "none",
+        "axes.titlelocation": "left", "axes.titlesize": 10, "legend.frameon": False, "legend.fontsize": 9, "svg.fonttype": "none",
         "svg.hashsalt": "onwrist",
     }
 )  # fmt: skip

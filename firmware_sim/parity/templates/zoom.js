@@ -157,8 +157,9 @@ function find(score) {
   }
   return middle;
 }
+// The second reason is the warm-up after power-up: bad by its nature.
 const JUMPS = {
-  worst: (s, i) => -s.quality[i],
+  worst: (s, i) => (s.why[i] === 1 ? -255 : -s.quality[i]),
   best: (s, i) => s.quality[i] - (s.why[i] ? 255 : 0),
   off: (s, i) => (REFERENCE[i] && s.why[i] === 0 ? Math.abs(s.bpm[i] - REFERENCE[i]) : 0),
 };
