@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 WITNESS := $(VENV)/.witness
 FLOORS := signals models quantize export firmware_sim recordings
 
-.PHONY: deploy test test-fast site witness test-witness lint bench bench-cohort clean
+.PHONY: deploy test test-fast site tutorial witness test-witness lint bench bench-cohort clean
 
 deploy: $(INSTALLED)
 	$(PY) firmware_sim/deploy.py
@@ -21,6 +21,10 @@ test-fast: $(INSTALLED)
 # The documents as pages, in build/site; a link that leads nowhere is an error.
 site: $(INSTALLED)
 	$(PY) -m mkdocs build --quiet
+
+# The tutorial's commands once more, and what they print into its page.
+tutorial: $(INSTALLED)
+	$(PY) docs/hooks/tutorial.py
 
 # Google's converter as an independent witness, and for the encoder's own TFLite (about 1 GB more).
 witness: $(WITNESS)
