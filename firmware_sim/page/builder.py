@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts, contract
+from onwrist.export.handoff.golden import GOLDEN_REAL_S, golden_counts
 from onwrist.export.handoff.names import WATCH_PAGE
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_bytes, pack_counts, runs_of
+from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
+from onwrist.firmware_sim.watch.golden import play_script
+from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
 from onwrist.pages.rendering import PLOT, render
@@ -78,6 +82,15 @@ class Slider:
     neutral: float = 0.0
 
 
+@dataclass(frozen=True)
+class Policy:
+    """What the watch does over a short gap: `name` as the settings have it, in the order of ONWRIST_GAP_...; `title` for people."""
+
+    name: str
+    title: str
+
+
+POLICIES = (Policy("interpolate", "a line"), Policy("hold", "the last count"), Policy("reset", "start anew"))
 SLIDERS = (
     Slider("gap", "Gap", "s a minute", 30, 0.5, "No sample is sent for the last seconds of each minute."),
     Slider("loss", "Loss", "% of bursts", 30, 1, "FIFO read-outs that never arrive."),
@@ -147,6 +160,25 @@ def _stretch(recording: Recording, students: list[Artifacts], config: WatchConfi
     }  # fmt: skip
 
 
+def _golden_stretch(students: list[Artifacts], config: WatchConfig) -> dict[str, Any]:
+    """The counts of the self-tests: half a minute of a wrist, rails at random, a constant."""
+    sensor = config.sensor
+    counts = golden_counts(sensor.rate_hz, sensor.bits)
+    script = Script.of(counts, sensor.fifo)
+    golden = {}
+    for artifacts in students:
+        watch = Watch(artifacts.model, Deployed(artifacts, config).tflm(), config)
+        marks = [
+            fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in play_script(watch, script)
+        ]
+        golden[artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
+    return {
+        "name": "golden", "title": "the self-test's golden vectors", "seconds": len(counts) / sensor.rate_hz, "counts": pack_counts(counts),
+        "absent": [], "pulse": float(np.std(counts[: GOLDEN_REAL_S * sensor.rate_hz])), "middle": float(np.median(counts)),
+        "golden": golden, "reference": "", "reference_name": "",
+    }  # fmt: skip
+
+
 def watch_page(
     students: list[Artifacts],
     recordings: list[Recording],
@@ -158,7 +190,7 @@ def watch_page(
     """The page: one HTML file that asks for nothing outside itself.
 
     Args:
-        students: side by side. recordings: what it can play. seconds: of each, from its start.
+        students: side by side. recordings: what it can play, and after them the golden vectors. seconds: of each, from its start.
 
     Raises:
         ExportError: the compiler is missing. RecordingError, ConfigError: as the sensor.
@@ -169,13 +201,17 @@ def watch_page(
         "hop": config.hop_samples(students[0].model.stride), "model_rate": STUDENT_RATE_HZ, "books": list(BOOKS),
         "reasons": [{"bit": int(bit), "title": title, "text": text} for bit, (title, text) in REASONS.items()],
         "students": [_student(artifacts, config) for artifacts in students], "bpm_steps": BPM_STEPS,
-        "stretches": [_stretch(r, students, config) for r in progress(recordings, "page", total=len(recordings))],
+        "stretches": [
+            *(_stretch(r, students, config) for r in progress(recordings, "page", total=len(recordings))), _golden_stretch(students, config),
+        ],
         "words": {"ppg_names": PPG_NAMES, "ppg": PPG_WORDS, "other": OTHER_WORDS, "time": TIME_WORDS, "not_time": NOT_TIME, "units": UNITS},
     }  # fmt: skip
     # A "<" inside data could end the script that holds it.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     script = "\n".join(path.read_text() for path in (PLOT, *(ROOM / name for name in SCRIPTS)))
-    page = render("watch.html.j2", ROOM, (ROOM / STYLE,), data=data, sliders=SLIDERS, text=text, script=script)
+    page = render(
+        "watch.html.j2", ROOM, (ROOM / STYLE,), data=data, sliders=SLIDERS, policies=POLICIES, text=text, script=script
+    )
     return page.encode()
 
 
