@@ -41,7 +41,7 @@ class Teacher(Part):
     """The encoder that is imitated."""
 
     source: str | None = None
-    """A system's name, a checkpoint, `file.py:function`, or an `.onnx` file; left out: the shipped teacher."""
+    """A system's name, a checkpoint, `file.py:function`, an `.onnx` or `.keras` file, a SavedModel's folder; left out: the shipped teacher."""
     rate_hz: Rate = 100.0
     """Samples a second that the encoder takes."""
     scaling: Literal["min-max", "z-score"] = "min-max"
@@ -183,7 +183,7 @@ def read_spec(path: Path) -> Spec:
 def _at_home(spec: Spec, folder: Path) -> Spec:
     globs = tuple(g if "://" in g or Path(g).is_absolute() else str(folder / g) for g in spec.data.recordings)
     source, recording = spec.teacher.source, spec.stream.recording
-    if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).is_file()):
+    if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).exists()):
         source = str(folder / source)
     if (folder / recording).exists():
         recording = str(folder / recording)

@@ -51,7 +51,8 @@ def training_stages(spec: Spec, folder: Path, progress: Callable[..., Iterable])
         return []
     source = spec.teacher.source or ""
     place = Path(source.rpartition(":")[0] if ".py:" in source else source)
-    teacher = (place,) if source and place.is_file() else ()
+    held = sorted(p for p in place.rglob("*") if p.is_file()) if source and place.is_dir() else [place]
+    teacher = tuple(p for p in held if source and p.is_file())
     own = tuple(sorted(item.path for item in material_of(spec).items if item.path.is_file()))
     values = {"teacher": spec.teacher.model_dump(), "data": spec.data.model_dump(mode="json")}
     student, quantised = folder / STUDENT, folder / QUANTISED
