@@ -4,29 +4,40 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 WITNESS := $(VENV)/.witness
+TENSORFLOW := $(VENV)/.tensorflow
 FLOORS := signals models quantize export firmware_sim recordings
 
-.PHONY: deploy test test-fast site witness test-witness lint bench bench-cohort clean
+.PHONY: deploy test test-fast site tutorial witness test-witness tensorflow test-tensorflow lint bench bench-cohort clean
 
 deploy: $(INSTALLED)
 	$(PY) firmware_sim/deploy.py
 
 test: $(INSTALLED)
-	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py --ignore tests/test_tensorflow.py
 
 # What needs no emulator, no training and no whole recording: under two minutes.
 test-fast: $(INSTALLED)
-	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py -m "not slow"
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/test_witness.py --ignore tests/test_tensorflow.py -m "not slow"
 
 # The documents as pages, in build/site; a link that leads nowhere is an error.
 site: $(INSTALLED)
 	$(PY) -m mkdocs build --quiet
+
+# The tutorial's commands once more, and what they print into its page.
+tutorial: $(INSTALLED)
+	$(PY) docs/hooks/tutorial.py
 
 # Google's converter as an independent witness, and for the encoder's own TFLite (about 1 GB more).
 witness: $(WITNESS)
 
 test-witness: $(WITNESS)
 	$(PY) -m pytest tests/test_witness.py
+
+# TensorFlow as another witness, and for Keras teachers (about 1 GB more).
+tensorflow: $(TENSORFLOW)
+
+test-tensorflow: $(TENSORFLOW)
+	$(PY) -m pytest tests/test_tensorflow.py
 
 lint: $(INSTALLED)
 	$(PY) -m ruff check .
@@ -50,6 +61,10 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 $(WITNESS): $(INSTALLED) requirements-witness.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-witness.lock
+	touch $@
+
+$(TENSORFLOW): $(INSTALLED) requirements-tensorflow.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-tensorflow.lock
 	touch $@
 
 clean:

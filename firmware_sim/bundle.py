@@ -37,6 +37,7 @@ def main(config: BundleConfig) -> None:
     from onwrist.export.handoff.provenance import origin
     from onwrist.export.handoff.signature import read_secret_key
     from onwrist.firmware_sim.fleet.counting import shipped_reference
+    from onwrist.firmware_sim.handoff.index import with_index
     from onwrist.firmware_sim.watch.golden import golden_watch_header
     from onwrist.signals.front_end.fixed import design
     from onwrist.signals.front_end.floating import hop_samples
@@ -50,6 +51,7 @@ def main(config: BundleConfig) -> None:
         bundle = assemble(pairs, hop, fixed, golden_watch_header, shipped_reference)
         if report:
             bundle = bundle.with_report(report, config.report)
+        bundle = with_index(bundle)
         path = write_bundle(config.out, bundle, key)
     say(f"{config.out}: {len(bundle.files) + 1} files, {bundle.verdict}; {path.name}: {path.stat().st_size:,} bytes")
 

@@ -53,7 +53,7 @@ def main(config: DeployConfig) -> int:
         progress=bar,
     )  # fmt: skip
     print(summary(done))
-    say(f"bundle: {done.folder} and {done.packed}\nreport: {done.folder / done.page}")
+    say(f"bundle: {done.folder} and {done.packed}\nopen: {done.folder / done.page}")
     return 0 if done.passed else GATE_FAILED
 
 

@@ -71,7 +71,8 @@ def main(config: StreamConfig) -> int:
     from onwrist.firmware_sim.parity.gates import judge_cohort
     from onwrist.firmware_sim.parity.parts import count_mixes, find_part, hop_seconds
     from onwrist.firmware_sim.parity.play import stream
-    from onwrist.firmware_sim.parity.report import table, terminal, write_report
+    from onwrist.firmware_sim.parity.report import write_report
+    from onwrist.firmware_sim.parity.terminal import table, terminal
     from onwrist.firmware_sim.watch.faults import parse_faults, read_faults
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig

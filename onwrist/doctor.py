@@ -55,6 +55,8 @@ EXTRAS = {
     "playwright": ("browser", "tests of the pages in a browser"),
     "mkdocs-material": ("site", "the documents as pages"),
 }
+# The same under another name.
+ALSO_CALLED = {"tensorflow": "tensorflow-cpu"}
 # Program -> (Debian's package, what is lost without it).
 PROGRAMS = {
     "arm-none-eabi-gcc": ("gcc-arm-none-eabi libnewlib-arm-none-eabi", "the C is not tried with the compiler that most teams use"),
@@ -72,7 +74,15 @@ def examine() -> list[Finding]:
     for name, costs in NEEDED.items():
         found.append(Finding(name, _version(name), True, costs, "pip install -r requirements.lock"))
     for name, (extra, costs) in EXTRAS.items():
-        found.append(Finding(name, _version(name), False, costs, f"pip install 'onwrist[{extra}]'"))
+        found.append(
+            Finding(
+                name,
+                _version(name) or _version(ALSO_CALLED.get(name, name)),
+                False,
+                costs,
+                f"pip install 'onwrist[{extra}]'",
+            )
+        )
     for name, (package, costs) in PROGRAMS.items():
         found.append(Finding(name, shutil.which(name) or "", False, costs, f"apt-get install {package}"))
     found.append(

@@ -41,7 +41,7 @@ class Teacher(Part):
     """The encoder that is imitated."""
 
     source: str | None = None
-    """A system's name, a checkpoint, `file.py:function`, or an `.onnx` file; left out: the shipped teacher."""
+    """A system's name, a checkpoint, `file.py:function`, an `.onnx` or `.keras` file, a SavedModel's folder; left out: the shipped teacher."""
     rate_hz: Rate = 100.0
     """Samples a second that the encoder takes."""
     scaling: Literal["min-max", "z-score"] = "min-max"
@@ -85,7 +85,9 @@ class SensorPart(Part):
     """The watch's PPG sensor."""
 
     rate_hz: Literal[25, 32, 50, 64, 100, 125] = 64
+    """Samples a second."""
     bits: Annotated[int, Field(ge=8, le=24)] = 19
+    """Of its converter."""
     fifo: Annotated[int, Field(ge=1, le=125)] = 16
     """Samples a burst."""
 
@@ -100,14 +102,17 @@ class StudentPart(Part):
     """What goes onto the watch."""
 
     size: Literal["watch", "band"] = "watch"
+    """Which of the two shapes."""
     train: bool | None = None
     """Distil and quantise; left out: only if the teacher or the data are not the shipped ones."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 4000
     """Of distillation."""
     qat_steps: Annotated[int, Field(ge=0, le=100_000)] = 900
+    """Of quantisation-aware training; 0: calibrated only."""
     versions: Annotated[int, Field(ge=1, le=20)] = 3
     """Watch-like versions of each recording."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of weights, versions and batches."""
 
 
 class Stream(Part):
@@ -190,7 +195,7 @@ def read_spec(path: Path) -> Spec:
 def _at_home(spec: Spec, folder: Path) -> Spec:
     globs = tuple(g if "://" in g or Path(g).is_absolute() else str(folder / g) for g in spec.data.recordings)
     source, recording, people = spec.teacher.source, spec.stream.recording, spec.study.people
-    if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).is_file()):
+    if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).exists()):
         source = str(folder / source)
     if (folder / recording).exists():
         recording = str(folder / recording)

@@ -19,7 +19,7 @@ torch.set_num_threads(2)
 # Files whose tests emulate, train, start the command again and again, or play whole recordings.
 SLOW = (
     "benchmark", "bundle", "bundle_fuzz", "cohort", "cohort_report", "compilers", "export", "firmware", "firmware_page", "models",
-    "objectives", "packages", "page", "rightness", "steps", "strangers", "stream", "verify", "watch", "watch_c", "wheel",
+    "objectives", "packages", "page", "report", "rightness", "steps", "strangers", "stream", "verify", "watch", "watch_c", "wheel",
 )  # fmt: skip
 
 
@@ -47,6 +47,21 @@ def artifacts(request):
     from onwrist.export.handoff.artifacts import load_artifacts
 
     return load_artifacts(request.param)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium, driven."""
+    from onwrist.firmware_sim.page.picture import WORDS, find_browser
+
+    driver = pytest.importorskip("playwright.sync_api", reason="the browser's driver is not installed: playwright")
+    found = find_browser()
+    if found is None:
+        pytest.skip("no Chromium on this machine (Debian: chromium)")
+    with driver.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=found, args=list(WORDS))
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from onwrist.export.handoff.golden import golden_vectors
 from onwrist.firmware_sim.page.builder import SLIDERS, fingerprint, play_recording, watch_page
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_counts
-from onwrist.firmware_sim.page.picture import WORDS, find_browser
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.signals.front_end.fixed import design
 from onwrist.signals.recordings.readers import read_recording
 
 SECONDS = 70.0
@@ -42,18 +43,6 @@ def html(students, people, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "watch.html"
     path.write_bytes(watch_page(students, people))
     return path
-
-
-@pytest.fixture(scope="module")
-def browser():
-    driver = pytest.importorskip("playwright.sync_api", reason="the browser's driver is not installed: playwright")
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("no Chromium on this machine (Debian: chromium)")
-    with driver.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=browser, args=list(WORDS))
-        yield running
-        running.close()
 
 
 @pytest.fixture
@@ -86,9 +75,9 @@ def until(page, condition, seconds=60):
         time.sleep(0.05)
 
 
-def played_by_hand(artifacts, script):
+def played_by_hand(artifacts, script, gap="interpolate"):
     """The simulated watch, TFLM inside, put through what the page's sensor sent and its processor did."""
-    config = WatchConfig()
+    config = WatchConfig(gap=gap)
     runtime = TFLMStep(artifacts.tflite_step(25), time_major(artifacts.model, 25))
     watch, hops = Watch(artifacts.model, runtime, config), []
 
@@ -130,6 +119,32 @@ def test_undisturbed_every_byte_is_the_simulated_watchs(html, students, people, 
             same_outputs(found["outputs"], hops)
             assert (found["name"], found["equal"], found["differ"]) == (artifacts.size, len(hops), 0)
     assert not page.problems
+
+
+def test_the_golden_vectors_are_those_of_the_bundle(html, students, opened):
+    page = opened(html)
+    played = page.evaluate("(i) => onwrist.play(i)", len(PEOPLE))
+    sent = [c for read_out in played["script"] for _, counts in read_out["bursts"] for c in counts]
+    for artifacts, found in zip(students, played["students"], strict=True):
+        golden = golden_vectors(artifacts.model, 25, design(64, 19))
+        assert sent == golden.counts.tolist()
+        assert [o["input"] for o in found["outputs"]] == golden.input.tolist()
+        assert [o["embedding"] for o in found["outputs"]] == golden.embedding.tolist()
+        assert [o["answers"] for o in found["outputs"]] == golden.answers.tolist()
+        assert (found["equal"], found["differ"]) == (len(golden.input), 0)
+
+
+@pytest.mark.parametrize("gap", ["hold", "reset"])
+def test_other_ways_over_a_gap_are_the_simulated_watchs_too(html, students, opened, gap):
+    page = opened(html)
+    short = {"gap": 0.5, "loss": 4}
+    line = page.evaluate("(faults) => onwrist.play(0, faults)", short)
+    played = page.evaluate("([faults, gap]) => onwrist.play(0, faults, Infinity, gap)", [short, gap])
+    for artifacts, found, usual in zip(students, played["students"], line["students"], strict=True):
+        watch, hops = played_by_hand(artifacts, played["script"], gap)
+        same_outputs(found["outputs"], hops)
+        assert found["books"]["resets"] == watch.counters.resets
+        assert found["outputs"] != usual["outputs"]
 
 
 FAULTS = {
@@ -183,8 +198,8 @@ def test_it_runs_by_itself_says_that_bytes_are_equal_and_asks_nobody(html, opene
     page.evaluate(
         "() => { const e = document.getElementById('pace'); e.value = 8; e.dispatchEvent(new Event('input')); }"
     )
-    # One person after the other; between two, the first is over and the second not yet unpacked.
-    second = f"onwrist.state.run.stretch.title === DATA.stretches[{len(PEOPLE) - 1}].title"
+    # One person after the other, and the golden vectors; between two, the first is over and the second not yet unpacked.
+    second = f"onwrist.state.run.stretch.title === DATA.stretches[{len(PEOPLE)}].title"
     until(page, f"onwrist.state.ended && {second}")
     assert page.get_attribute("#verdict", "data-state") == "equal"
     assert page.inner_text("[data-student='0'] [data-part=sum]") == "every sample is accounted for"
@@ -226,7 +241,17 @@ def test_by_keyboard_alone(html, opened):
             assert page.evaluate(
                 "() => { const e = document.activeElement; const s = getComputedStyle(e.id === 'file' ? e.parentElement.querySelector('.button') : e); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2; }"
             ), met[-1]
-    wanted = ["who", "play", "again", "pace", "onward", "file", *(f"fault-{s.name}" for s in SLIDERS), "fault-flip"]
+    wanted = [
+        "who",
+        "play",
+        "again",
+        "pace",
+        "onward",
+        "file",
+        "policy",
+        *(f"fault-{s.name}" for s in SLIDERS),
+        "fault-flip",
+    ]
     assert [i for i in met if i in wanted][: len(wanted)] == wanted
 
     def go(name):
@@ -248,6 +273,11 @@ def test_by_keyboard_alone(html, opened):
     go("mend")
     page.keyboard.press("Enter")
     assert page.inner_text("output[for=fault-gap]") == "none"
+    go("policy")
+    page.keyboard.press("ArrowDown")
+    until(page, "document.getElementById('verdict-head').textContent === 'Gaps: the last count'")
+    page.keyboard.press("ArrowUp")
+    until(page, "document.getElementById('verdict').dataset.state === 'equal'")
 
 
 def test_own_e4_file_becomes_the_sensors_counts(html, opened, recordings, tmp_path):

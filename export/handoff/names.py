@@ -12,6 +12,8 @@ SHARED = ("FIRMWARE.md", "LICENSE", "NOTICE", CARD)
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
 # The watch in a page: the exported C in a browser.
 WATCH_PAGE = "watch.html"
+# Where a person begins: what is in the bundle, and what to open.
+INDEX_PAGE = "index.html"
 # What its maker asked for.
 SPEC = "spec.toml"
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from onwrist.export.handoff.reference import Reference
 from onwrist.firmware_sim.fleet.compare import LEAST_PSI, Found
-from onwrist.firmware_sim.parity.sheet import plain_page
+from onwrist.pages.rendering import plain_page
 
 # What a field is in a reader's words; answers and directions are named by themselves.
 WORDS = {

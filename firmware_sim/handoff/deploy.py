@@ -17,18 +17,21 @@ from onwrist.errors import ExportError
 from onwrist.export.handoff.artifacts import SIZES, Artifacts, load_artifacts
 from onwrist.export.handoff.bundle import assemble, claim_bundle, write_bundle
 from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_windows, run_onnx, run_tflite
-from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, SPEC
+from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, INDEX_PAGE, SPEC
 from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.fleet.counting import shipped_reference
-from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
+from onwrist.firmware_sim.handoff.index import with_index
+from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, TAUGHT, material_of
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import judge_people
+from onwrist.firmware_sim.parity.making import read_making
 from onwrist.firmware_sim.parity.play import stream
-from onwrist.firmware_sim.parity.report import REPORT_HTML, report_files, table
+from onwrist.firmware_sim.parity.report import report_files
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.sweep import stored_curves
+from onwrist.firmware_sim.parity.terminal import table
 from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
@@ -93,7 +96,7 @@ class Done:
     """What a handoff left.
 
     Attributes:
-        folder, packed: the bundle and its zip. page: name of the report in it.
+        folder, packed: the bundle and its zip. page: name of the page to begin with.
         results: a run per student. hub: figures of the encoder itself. verdict: of the verifier.
     """
 
@@ -151,8 +154,10 @@ def hand_over(
         )
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
         bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
-        packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))
-    return Done(out, packed, REPORT_HTML, results, figures, verify(packed))
+        making = read_making(work / TAUGHT) if spec.trains else None
+        bundle = bundle.with_report(report_files(results, figures, curves, making))
+        packed = write_bundle(out, with_index(bundle))
+    return Done(out, packed, INDEX_PAGE, results, figures, verify(packed))
 
 
 def summary(done: Done) -> str:

@@ -1,6 +1,6 @@
 """The whole road of a spec as stages with what each reads and writes: nothing is done twice whose inputs have not changed.
 
-    distil    recordings, teacher            -> student.safetensors
+    distil    recordings, teacher            -> student.safetensors, taught.json
     quantise  student, recordings            -> student.int8.safetensors, quantised.json
     hand over students, recording            -> the bundle, its zip, the report
 
@@ -25,6 +25,8 @@ from onwrist.spec import Spec
 
 STAGES_FILE, SPEC_FILE = "stages.json", "spec.toml"
 STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", "quantised.json"
+# How the student was taught, for its report (`onwrist.firmware_sim.parity.making`).
+TAUGHT = "taught.json"
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,14 @@ def training_stages(spec: Spec, folder: Path, progress: Callable[..., Iterable])
         return []
     source = spec.teacher.source or ""
     place = Path(source.rpartition(":")[0] if ".py:" in source else source)
-    teacher = (place,) if source and place.is_file() else ()
+    held = sorted(p for p in place.rglob("*") if p.is_file()) if source and place.is_dir() else [place]
+    teacher = tuple(p for p in held if source and p.is_file())
     own = tuple(sorted(item.path for item in material_of(spec).items if item.path.is_file()))
     values = {"teacher": spec.teacher.model_dump(), "data": spec.data.model_dump(mode="json")}
     student, quantised = folder / STUDENT, folder / QUANTISED
     return [
         Stage(
-            "distil", (*teacher, *own), (student,),
+            "distil", (*teacher, *own), (student, folder / TAUGHT),
             {**values, "student": spec.student.model_dump(exclude={"qat_steps"})},
             lambda: _distil(spec, student, progress),
         ),
@@ -131,16 +134,21 @@ def material_of(spec: Spec):
 
 
 def _distil(spec: Spec, out: Path, progress) -> None:
+    import json
+
     import numpy as np
     import torch
 
+    from onwrist.firmware_sim.parity.making import taught
     from onwrist.models.encoders.teacher import examine, load_teacher
     from onwrist.models.student.network import LADDER, Student
     from onwrist.quantize.distill import DistillConfig
+    from onwrist.quantize.judging.nearness import nearness
     from onwrist.quantize.teaching.distillation import train
     from onwrist.quantize.teaching.examples import build
     from onwrist.quantize.teaching.student_files import save_student
     from onwrist.signals.people.cohort import cut, shipped_tracks
+    from onwrist.writing import write_whole
 
     torch.manual_seed(spec.student.seed)
     teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
@@ -149,18 +157,19 @@ def _distil(spec: Spec, out: Path, progress) -> None:
     seen = windows[:: max(1, len(windows) // 64)]
     warnings = examine(teacher, np.ascontiguousarray(seen), spec.teacher.source or "the shipped teacher")
     shape = LADDER[spec.student.size]
+    material = material_of(spec)
     examples, standard = build(
-        teacher, shape.context, versions=spec.student.versions, seed=spec.student.seed, material=material_of(spec),
+        teacher, shape.context, versions=spec.student.versions, seed=spec.student.seed, material=material,
         progress=progress,
     )  # fmt: skip
     student, s = Student(shape), spec.student
     usual = DistillConfig()
-    losses = train(
+    training = train(
         student, examples, steps=s.steps, batch=usual.batch, lr=usual.lr, weight_decay=usual.weight_decay, seed=s.seed,
         bf16=usual.bf16,
     )  # fmt: skip
-    for _ in progress(losses, f"distil {s.size}", total=s.steps):
-        pass
+    losses = list(progress(training, f"distil {s.size}", total=s.steps))
+    near = nearness(student, standard, teacher, material, progress=progress)
     recipe = {
         "spec": spec.digest(),
         "teacher": spec.teacher.source,
@@ -168,6 +177,8 @@ def _distil(spec: Spec, out: Path, progress) -> None:
         "teacher_warnings": warnings,
     }
     save_student(out, student, standard, {"recipe": recipe})
+    said = taught(spec.teacher.source, warnings, material, len(examples), losses, near)
+    write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
 
 
 def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress) -> None:

@@ -27,6 +27,7 @@ from onwrist.export.handoff.names import (
     HUB_FLOAT,
     HUB_ONNX,
     HUB_TFLITE,
+    INDEX_PAGE,
     INVALID,
     MANIFEST,
     NOT_JUDGED,
@@ -181,7 +182,7 @@ def strays(opened: Opened, manifest: dict) -> list[str]:
 
 def _layout(manifest: dict) -> set[str]:
     own = {f"{size}/{name}" for size in manifest["students"] for name in STUDENT}
-    return {*SHARED, REPORT_PAGE, REPORT_JSON, WATCH_PAGE, SPEC, HUB_FLOAT, HUB_ONNX, HUB_TFLITE, *own}
+    return {*SHARED, REPORT_PAGE, REPORT_JSON, WATCH_PAGE, INDEX_PAGE, SPEC, HUB_FLOAT, HUB_ONNX, HUB_TFLITE, *own}
 
 
 def _could_be_taken(name: str, manifest: dict) -> bool:

@@ -20,6 +20,7 @@ from onwrist.errors import BundleError, OnwristError
 from onwrist.export.handoff.names import (
     CARD,
     HUB,
+    INDEX_PAGE,
     INVALID,
     MANIFEST,
     NOT_JUDGED,
@@ -28,6 +29,7 @@ from onwrist.export.handoff.names import (
     SIGNATURE,
     SPEC,
     VALID,
+    WATCH_PAGE,
 )
 from onwrist.firmware_sim.handoff.confined import Row, confined
 from onwrist.firmware_sim.handoff.opening import Opened, open_bundle, plain
@@ -99,6 +101,7 @@ def verify(path: Path, public_key: Path | None = None, run: Run = confined) -> V
     report = read_json(opened.files[REPORT_JSON], path, REPORT_JSON) if REPORT_JSON in opened.files else None
     verdict.add("ok", "contracts and golden vectors", "well-formed, of the manifest's models")
     _check_shared(opened, manifest, verdict)
+    _check_index(opened, manifest, verdict)
     sound = [s for s in students if verdict.take(run("derive", s), f"{s.size}: ")]
     if len(sound) == len(students) and not verdict.failed:
         for s in students:
@@ -167,6 +170,22 @@ def _check_shared(opened: Opened, manifest: dict, verdict: Verdict) -> None:
         verdict.add("ok", "documents", f"{', '.join(made)}: this release's")
 
 
+def _check_index(opened: Opened, manifest: dict, verdict: Verdict) -> None:
+    """The page to begin with follows from the manifest and the other files' sizes."""
+    if INDEX_PAGE not in opened.files:
+        return
+    try:
+        from onwrist.firmware_sim.handoff.index import index_page
+    except ImportError as error:
+        verdict.add("not checked", INDEX_PAGE, f"{error.name} is not installed")
+        return
+    sizes = {name: len(opened.files[name]) for name in manifest["sha256"]}
+    if index_page(sizes, manifest["students"], manifest["origins"], manifest["verdict"]) == opened.files[INDEX_PAGE]:
+        verdict.add("ok", INDEX_PAGE, "names this bundle's files")
+    else:
+        verdict.add("FAIL", INDEX_PAGE, "is not what this release writes about these files")
+
+
 def _check_encoder(opened: Opened, manifest: dict, verdict: Verdict, run: Run) -> None:
     files = {n: d for n, d in opened.files.items() if n.startswith(f"{HUB}/")}
     if files:
@@ -178,6 +197,10 @@ def _check_report(opened: Opened, report: Any, students: list[Student], verdict:
         encoder = {n: len(d) for n, d in opened.files.items() if n.startswith(f"{HUB}/")}
         verdict.take(run("report", (report, students, encoder)))
         verdict.add("not checked", REPORT_PAGE, "pictures and tables; the gates are those of " + REPORT_JSON)
+    if WATCH_PAGE in opened.files:
+        verdict.add(
+            "not checked", WATCH_PAGE, "a page that runs what its maker compiled; `onwrist demo` makes your own"
+        )
 
 
 def _check_word(manifest: dict, report: Any, verdict: Verdict) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.export.handoff.golden import GOLDEN_REAL_S, golden_counts
 from onwrist.export.handoff.names import WATCH_PAGE
 from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
@@ -20,8 +20,11 @@ from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.runtimes.wasm import build_wasm
+from onwrist.firmware_sim.watch.golden import play_script
+from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
+from onwrist.pages.rendering import PLOT, render
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
@@ -77,6 +80,15 @@ class Slider:
     neutral: float = 0.0
 
 
+@dataclass(frozen=True)
+class Policy:
+    """What the watch does over a short gap: `name` as the settings have it, in the order of ONWRIST_GAP_...; `title` for people."""
+
+    name: str
+    title: str
+
+
+POLICIES = (Policy("interpolate", "a line"), Policy("hold", "the last count"), Policy("reset", "start anew"))
 SLIDERS = (
     Slider("gap", "Gap", "s a minute", 30, 0.5, "No sample is sent for the last seconds of each minute."),
     Slider("loss", "Loss", "% of bursts", 30, 1, "FIFO read-outs that never arrive."),
@@ -142,6 +154,25 @@ def _stretch(recording: Recording, students: list[Deployed]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _golden_stretch(students: list[Deployed]) -> dict[str, Any]:
+    """The counts of the self-tests: half a minute of a wrist, rails at random, a constant."""
+    sensor = students[0].config.sensor
+    counts = golden_counts(sensor.rate_hz, sensor.bits)
+    script = Script.of(counts, sensor.fifo)
+    golden = {}
+    for deployed in students:
+        watch = Watch(deployed.model, deployed.tflm(), deployed.config)
+        marks = [
+            fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in play_script(watch, script)
+        ]
+        golden[deployed.artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
+    return {
+        "name": "golden", "title": "the self-test's golden vectors", "seconds": len(counts) / sensor.rate_hz, "counts": pack_counts(counts),
+        "absent": [], "pulse": float(np.std(counts[: GOLDEN_REAL_S * sensor.rate_hz])), "middle": float(np.median(counts)),
+        "golden": golden, "reference": "", "reference_name": "",
+    }  # fmt: skip
+
+
 def watch_page(
     students: list[Artifacts],
     recordings: list[Recording],
@@ -153,7 +184,7 @@ def watch_page(
     """The page: one HTML file that asks for nothing outside itself.
 
     Args:
-        students: side by side. recordings: what it can play. seconds: of each, from its start.
+        students: side by side. recordings: what it can play, and after them the golden vectors. seconds: of each, from its start.
 
     Raises:
         ExportError: the compiler is missing. RecordingError, ConfigError: as the sensor.
@@ -165,17 +196,17 @@ def watch_page(
         "hop": behind[0].hop, "model_rate": STUDENT_RATE_HZ, "books": list(BOOKS),
         "reasons": [{"bit": int(bit), "title": title, "text": text} for bit, (title, text) in REASONS.items()],
         "students": [_student(deployed) for deployed in behind], "bpm_steps": BPM_STEPS,
-        "stretches": [_stretch(r, behind) for r in progress(recordings, "page", total=len(recordings))],
+        "stretches": [
+            *(_stretch(r, behind) for r in progress(recordings, "page", total=len(recordings))), _golden_stretch(behind),
+        ],
         "words": {"ppg_names": PPG_NAMES, "ppg": PPG_WORDS, "other": OTHER_WORDS, "time": TIME_WORDS, "not_time": NOT_TIME, "units": UNITS},
     }  # fmt: skip
     # A "<" inside data could end the script that holds it.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    rooms = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROOM), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    script = "\n".join((ROOM / name).read_text() for name in SCRIPTS)
-    style = (ROOM / STYLE).read_text()
-    page = rooms.get_template("watch.html.j2").render(data=data, sliders=SLIDERS, text=text, style=style, script=script)
+    script = "\n".join(path.read_text() for path in (PLOT, *(ROOM / name for name in SCRIPTS)))
+    page = render(
+        "watch.html.j2", ROOM, (ROOM / STYLE,), data=data, sliders=SLIDERS, policies=POLICIES, text=text, script=script
+    )
     return page.encode()
 
 

@@ -14,7 +14,7 @@ function crc32(...parts) {
   return (sum ^ -1) >>> 0;
 }
 
-const OUTPUT = 1, INTERPOLATE = 0;
+const OUTPUT = 1;
 const EQUAL = 1, DIFFERS = 2, UNKNOWN = 0;
 
 class Student {
@@ -26,15 +26,16 @@ class Student {
     this.input = new Int8Array(memory, this.calls.input_at(), DATA.hop);
     this.bookWords = new Uint32Array(memory, this.calls.books_at(), DATA.books.length);
     this.facts = new Uint32Array(2);
-    this.start();
+    this.start(0);
   }
 
   static async make(spec) {
     return new Student(spec, await WebAssembly.compile(await unpack(spec.wasm)));
   }
 
-  start() {
-    Student.check(this.calls.init(INTERPOLATE));
+  // policy: of POLICIES by its place, as ONWRIST_GAP_... has them.
+  start(policy) {
+    Student.check(this.calls.init(policy));
     this.hops = [];
     this.equal = this.differ = 0;
   }
@@ -77,13 +78,14 @@ class Student {
 
 // A sensor and every student on it. `golden` is null where a recording came from outside.
 class Run {
-  constructor(stretch, students) {
+  constructor(stretch, students, policy = 0) {
     this.stretch = stretch;
+    this.policy = policy;
     this.students = students;
     this.sensor = new Sensor(stretch);
     this.time = 0;
     this.disturbedAt = null;
-    for (const student of students) student.start();
+    for (const student of students) student.start(policy);
   }
 
   // Play one FIFO read-out; false at the end.
@@ -92,7 +94,7 @@ class Run {
     const out = this.sensor.read(faults);
     const busy = out && within(out.time, faults.stall);
     for (const student of this.students) {
-      const golden = this.disturbedAt === null ? this.stretch.golden?.[student.spec.name] ?? null : null;
+      const golden = this.disturbedAt === null && this.policy === 0 ? this.stretch.golden?.[student.spec.name] ?? null : null;
       for (const burst of out?.bursts ?? []) {
         student.push(burst);
         if (!busy) student.run(golden, met);

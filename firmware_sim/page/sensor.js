@@ -41,6 +41,8 @@ async function openStretch(index) {
   };
 }
 
+// What bridges a gap is the watch's setting, no fault; golden outputs are those of the first.
+const POLICIES = ["interpolate", "hold", "reset"];
 const NO_FAULTS = { gap: 0, loss: 0, saturation: 0, gain: 1, noise: 0, drift: 0, stall: 0, flip: false };
 const MINUTE_S = 60, GAIN_EVERY_S = 30;
 

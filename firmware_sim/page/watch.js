@@ -20,7 +20,7 @@ function speed() {
 // --- playing ---
 
 function begin(stretch) {
-  state.run = new Run(stretch, state.students);
+  state.run = new Run(stretch, state.students, $("policy").selectedIndex);
   state.seconds = stretch.counts.length / DATA.rate;
   state.due = 0;
   state.ended = false;
@@ -160,6 +160,7 @@ function tellVerdict() {
   let kind, head, text;
   if (differ) [kind, head, text] = ["differs", "Bytes differ", `${outputs(differ)} of ${(equal + differ).toLocaleString("en")} are not the simulated watch's`];
   else if (!run.stretch.golden) [kind, head, text] = ["wait", "Your own recording", "there are no golden bytes to hold it against"];
+  else if (run.policy !== 0) [kind, head, text] = ["disturbed", `Gaps: ${$("policy").selectedOptions[0].text}`, "the golden bytes are those of a line over each gap"];
   else if (run.disturbedAt !== null) [kind, head, text] = ["disturbed", `Disturbed since ${clock(run.disturbedAt)}`, `${equal ? `${outputs(equal)} equal until then; start again to compare` : "start again without faults to compare"}`];
   else if (!equal) [kind, head, text] = ["wait", "No output yet", "every byte will be held against the golden ones"];
   else [kind, head, text] = ["equal", "Every byte equal", `${outputs(equal)} of ${students.map((s) => s.spec.name).join(" and ")}, as the golden ones`];
@@ -217,6 +218,10 @@ function listen() {
   });
   for (const input of document.querySelectorAll(".fault input")) input.addEventListener("input", readFaults);
   $("mend").addEventListener("click", mend);
+  $("policy").addEventListener("change", () => {
+    begin(state.run.stretch); // the firmware takes it when it is started
+    setPlaying(true);
+  });
   const fit = () => {
     for (const plot of [rawPlot, seenPlot, ...cards.flatMap((c) => [c.trend, c.ring])]) plot.fit();
     show(true);
@@ -296,9 +301,9 @@ function listenForFiles() {
 
 // --- for tests and the console: a run as fast as it goes, with everything that went in and came out ---
 
-async function playThrough(index, some = {}, seconds = Infinity) {
+async function playThrough(index, some = {}, seconds = Infinity, policy = "interpolate") {
   const stretch = index === "own" ? state.own : await openStretch(index);
-  const students = await Promise.all(DATA.students.map(Student.make)), run = new Run(stretch, students);
+  const students = await Promise.all(DATA.students.map(Student.make)), run = new Run(stretch, students, POLICIES.indexOf(policy));
   const script = [], outputs = students.map(() => []);
   const keep = (student, sequence, embedding) => {
     const hop = student.hops[student.hops.length - 1];

@@ -1,16 +1,25 @@
-"""The report's pictures, as PNG data URIs."""
+"""The report's pictures, as SVG."""
 
 from __future__ import annotations
 
-import base64
-import io
-
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
+from onwrist.firmware_sim.parity.drawing import (
+    AMBER,
+    BLUE,
+    FULL,
+    GAP_SHADE,
+    GREEN,
+    GREY,
+    HALF,
+    INK,
+    RED,
+    SMALL,
+    VIOLET,
+    _uri,
+    plt,
+    svg,
+)
 from onwrist.firmware_sim.parity.gates import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
 from onwrist.firmware_sim.parity.memory import BUDGETS
 from onwrist.firmware_sim.parity.streamed import Streamed, beats_per_minute
@@ -21,25 +30,11 @@ from onwrist.models.student.network import work as student_work
 from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
-INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
+__all__ = ("AMBER", "BLUE", "GREY", "INK", "_uri", "plt")  # the study's own pictures are drawn with these
 WAVE_S, TIMELINE_S = 60.0, 120.0
 WORK_HOPS_S = (0.2, 0.4, 1.0, 2.0, 5.0, 10.0)
-GAP_SHADE = "#f3d9d6"
-
-plt.rcParams.update(
-    {
-        "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK,
-        "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.titleweight": "bold",
-        "axes.titlelocation": "left", "axes.titlesize": 10, "legend.frameon": False,
-    }
-)  # fmt: skip
-
-
-def _uri(figure) -> str:
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=120, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()
+SHADE = {"color": GAP_SHADE, "alpha": 0.2, "lw": 0}
+SERIES = (BLUE, AMBER, GREEN, RED, VIOLET, INK)
 
 
 def overview(result: Streamed) -> str:
@@ -47,29 +42,30 @@ def overview(result: Streamed) -> str:
     t = result.time_s / 60
     answers = result.real_answers
     good = result.shown
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(10.5, 4.2), sharex=True, height_ratios=(2.4, 1))
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(FULL, 4.2), sharex=True, height_ratios=(2.4, 1))
     rate = beats_per_minute(answers)
     if np.isfinite(result.reference_bpm).any():
-        top.plot(t, result.reference_bpm, color=GREY, lw=2.2, label=f"reference: {result.reference.name}")
-    top.plot(
-        t, np.where(result.valid & ~good, rate, np.nan), ".", color=AMBER, ms=2, alpha=0.5, label="INT8, quality low"
-    )
-    top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=2.5, label="INT8, quality good")
+        top.plot(t, result.reference_bpm, color=GREY, lw=2, label=f"reference: {result.reference.name}")
+    hushed = np.where(result.valid & ~good, rate, np.nan)
+    top.plot(t, hushed, ".", color=AMBER, ms=2.5, label="not shown", rasterized=True)
+    top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=3, label="shown", rasterized=True)
     top.set_ylabel("heart rate, BPM")
     seen = np.concatenate([rate[result.valid], result.reference_bpm[np.isfinite(result.reference_bpm)]])
     if len(seen):
-        top.set_ylim(max(0, seen.min() - 10), seen.max() + 25)  # room for the legend
-    top.legend(loc="upper right", ncols=3, markerscale=3)
-    top.set_title(f"{result.recording}: what the watch says over {result.seconds / 60:.0f} minutes")
+        top.set_ylim(max(0, seen.min() - 10), seen.max() + 10)
+    top.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, markerscale=3)
+    top.set_title(f"{result.size}: {result.seconds / 60:.0f} minutes")
     for name, colour in (("quality", GREEN), ("irregular", RED)):
         p = 1 / (1 + np.exp(-LOGIT_SPAN * answers[:, ANSWERS.index(name)]))
-        bottom.plot(t, np.where(result.valid, p, np.nan), color=colour, lw=0.7, label=name)
+        bottom.plot(t, np.where(result.valid, p, np.nan), color=colour, lw=0.8, label=name, rasterized=True)
     bottom.set_ylim(-0.02, 1.02)
     bottom.set_ylabel("probability")
     bottom.set_xlabel("minutes")
-    bottom.legend(loc="upper right", ncols=2)
+    bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     _shade_invalid(result, (top, bottom))
-    return _uri(figure)
+    return svg(
+        figure, f"{result.size}: heart rate with its reference, quality and irregularity over the whole recording"
+    )
 
 
 def risk_coverage(result: Streamed, found: list[dict]) -> str:
@@ -79,8 +75,8 @@ def risk_coverage(result: Streamed, found: list[dict]) -> str:
     Args:
         found: of `streamed.methods`.
     """
-    figure, axis = plt.subplots(figsize=(7.5, 3.2))
-    for method, colour, style in zip(found, (BLUE, AMBER, GREEN, RED, INK), ("-", "--", "-.", ":", "--"), strict=False):
+    figure, axis = plt.subplots(figsize=(HALF, 3.0))
+    for method, colour, style in zip(found, SERIES, ("-", "--", "-.", ":", "--", "-"), strict=False):
         points = method["risk_coverage"]
         axis.plot(
             [100 * s for s, _ in points],
@@ -98,9 +94,9 @@ def risk_coverage(result: Streamed, found: list[dict]) -> str:
     axis.set_ylabel("mean error of the shown, BPM")
     axis.set_ylim(bottom=0)
     axis.set_xlim(0, 102)
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     axis.set_title(f"{result.size}: error against share shown")
-    return _uri(figure)
+    return svg(figure, f"{result.size}: mean error against the share of outputs shown, beside the baselines")
 
 
 def _shade_invalid(result: Streamed, axes) -> None:
@@ -108,7 +104,7 @@ def _shade_invalid(result: Streamed, axes) -> None:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], (~result.valid).astype(int), [0]])))
     for a, b in zip(edges[::2], edges[1::2], strict=True):
         for axis in axes:
-            axis.axvspan(result.time_s[a] / 60 - half, result.time_s[b - 1] / 60 + half, color=GAP_SHADE, lw=0)
+            axis.axvspan(result.time_s[a] / 60 - half, result.time_s[b - 1] / 60 + half, **SHADE)
 
 
 def wave(result: Streamed) -> str:
@@ -123,88 +119,110 @@ def wave(result: Streamed) -> str:
         picks = [("best minute", int(mean.argmax())), ("worst minute", int(mean.argmin()))]
     else:
         picks = [("all of it", 0)]
-    figure, axes = plt.subplots(len(picks), 1, figsize=(10.5, 1.9 * len(picks)), squeeze=False)
+    figure, axes = plt.subplots(len(picks), 1, figsize=(FULL, 1.9 * len(picks)), squeeze=False)
     for axis, (name, first) in zip(axes[:, 0], picks, strict=True):
         piece = line[first * per_hop : (first + width) * per_hop]
         t = t0 + first * result.hop_s + np.arange(len(piece)) / STUDENT_RATE_HZ
         axis.plot(t, piece, color=BLUE, lw=0.8)
         bad = ~result.valid[first : first + width]
         for i in np.flatnonzero(bad):
-            axis.axvspan(t0 + (first + i) * result.hop_s, t0 + (first + i + 1) * result.hop_s, color=GAP_SHADE, lw=0)
+            axis.axvspan(t0 + (first + i) * result.hop_s, t0 + (first + i + 1) * result.hop_s, **SHADE)
         axis.set_ylim(-4.2, 4.2)
         axis.set_xlim(t[0], t[-1])
-        axis.set_ylabel("input")
-        axis.set_title(f"model input, {name} (pink: not yet valid)")
+        axis.set_ylabel("model input\n(standard deviations)")
+        axis.set_title(f"{name}" + (" (red: not valid)" if bad.any() else ""))
     axes[-1, 0].set_xlabel("seconds")
     figure.tight_layout()
-    return _uri(figure)
+    return svg(figure, "what the model is fed: the best and the worst minute by the watch's own quality")
 
 
 def similarity(result: Streamed) -> str:
     """Cosine of the INT8 embedding to the float one over time, on a log scale of the distance."""
-    figure, axis = plt.subplots(figsize=(10.5, 2.3))
+    figure, axis = plt.subplots(figsize=(HALF, 2.4))
     distance = np.maximum(1 - result.similarity, 1e-6)
-    axis.semilogy(result.time_s / 60, np.where(result.valid, distance, np.nan), ".", color=BLUE, ms=2)
+    axis.semilogy(result.time_s / 60, np.where(result.valid, distance, np.nan), ".", color=BLUE, ms=2, rasterized=True)
     axis.axhline(1 - COSINE_MEDIAN, color=GREEN, lw=1, label=f"cosine {COSINE_MEDIAN}")
     axis.axhline(1 - COSINE_WORST, color=RED, lw=1, label=f"cosine {COSINE_WORST}")
     axis.set_ylabel("1 - cosine")
     axis.set_xlabel("minutes")
     axis.invert_yaxis()
-    axis.legend(loc="lower right", ncols=2)
-    axis.set_title("embedding, INT8 against float (up is closer)")
-    return _uri(figure)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2)
+    axis.set_title(f"{result.size}: embedding, INT8 to float (up is closer)")
+    return svg(figure, f"{result.size}: distance of the INT8 embedding to the float one over time")
 
 
 def latency(results: list[Streamed]) -> str:
     """Host latency per hop of TFLM's reference kernels."""
-    figure, axis = plt.subplots(figsize=(5.1, 2.6))
-    for result, colour in zip(results, (BLUE, AMBER, GREEN), strict=False):
-        ms = result.latency_s * 1e3
+    figure, axis = plt.subplots(figsize=(HALF, 2.6))
+    # What takes much longer is the host's other work.
+    most = max(float(np.percentile(r.latency_s, 95)) for r in results) * 1.5e3
+    for result, colour in zip(results, SERIES, strict=False):
         axis.hist(
-            ms,
-            bins=np.linspace(0, np.percentile(ms, 99.5) * 1.1, 50).tolist(),
-            color=colour,
-            alpha=0.7,
+            np.minimum(result.latency_s * 1e3, most), bins=np.linspace(0, most, 60).tolist(), histtype="step", color=colour, lw=1.5,
             label=result.size,
-        )
-    axis.set_xlabel("ms per hop on this host (TFLM reference kernels)")
+        )  # fmt: skip
+    axis.set_xlabel("ms a hop on this host (TFLM reference kernels); last bin: and more")
     axis.set_ylabel("hops")
     axis.legend()
-    axis.set_title("latency")
-    return _uri(figure)
+    axis.set_title("time of a hop")
+    return svg(figure, "how long hops took on this host, as a histogram")
 
 
-def memory(results: list[Streamed]) -> str:
-    """RAM by component and flash, as a stream and as a recomputed window, with the budgets."""
-    rows = [(f"{r.size}, {form}", r, form) for r in results for form in ("window", "stream")]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 1.2 + 0.45 * len(rows)), width_ratios=(1.5, 1))
+def ram(results: list[Streamed]) -> str:
+    """RAM by component, as a stream and as a recomputed window, with the budget of the activations."""
+    rows = _forms(results)
+    figure, axis = plt.subplots(figsize=(HALF, 1.2 + 0.4 * len(rows)))
     names = ("activations", "state", "input window", "ring", "front end")
-    colours = (BLUE, RED, GREY, AMBER, GREEN)
-    for row, (_, result, form) in enumerate(rows):
-        m, streams, budget = result.memory, form == "stream", BUDGETS.get(result.size)
+    for row, (_, result, streams) in enumerate(rows):
+        m, budget = result.memory, BUDGETS.get(result.size)
         values = (m.step_activations, m.state, 0) if streams else (m.activations, 0, m.window)
         start = 0.0
-        for name, colour, value in zip(names, colours, (*values, m.ring, m.front_end), strict=True):
-            left.barh(row, value / 1000, left=start, color=colour, label=name if row == 0 else None)
+        for name, colour, value in zip(
+            names, (BLUE, RED, GREY, AMBER, GREEN), (*values, m.ring, m.front_end), strict=True
+        ):
+            axis.barh(row, value / 1000, left=start, color=colour, label=name if row == 0 else None)
             start += value / 1000
-        left.text(beside(start, budget.activations / 1000 if budget else None), row, f" {start:.1f} kB", va="center")
+        _finish(axis, row, start, budget.activations / 1000 if budget else None)
+    _rows_named(axis, rows, "RAM, kB (bar: budget of the activations)")
+    return svg(figure, "RAM by component of each student as a window and as a stream, beside the budget")
+
+
+def flash(results: list[Streamed]) -> str:
+    """Size of the model's file, as a stream and as a recomputed window, with its budget."""
+    rows = _forms(results)
+    figure, axis = plt.subplots(figsize=(HALF, 1.2 + 0.4 * len(rows)))
+    for row, (_, result, streams) in enumerate(rows):
+        m, budget = result.memory, BUDGETS.get(result.size)
         file = m.step if streams else m.model
-        right.barh(row, m.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
-        rest = (file - m.weights) / 1000
-        right.barh(row, rest, left=m.weights / 1000, color=GREY, label="file structure" if row == 0 else None)
-        right.text(
-            beside(file / 1000, budget.flash / 1000 if budget else None), row, f" {file / 1000:.1f}", va="center"
+        axis.barh(row, m.weights / 1000, color=BLUE, label="integers" if row == 0 else None)
+        axis.barh(
+            row,
+            (file - m.weights) / 1000,
+            left=m.weights / 1000,
+            color=GREY,
+            label="file structure" if row == 0 else None,
         )
-        if budget:
-            left.plot([budget.activations / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
-            right.plot([budget.flash / 1000] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
-    for axis, title in ((left, "RAM, kB (bar: budget of the activations)"), (right, "flash, kB (bar: budget)")):
-        axis.set_yticks(range(len(rows)), [r[0] for r in rows])
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_title(title)
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=5, fontsize=8)
-        axis.margins(x=0.15)
-    return _uri(figure)
+        _finish(axis, row, file / 1000, budget.flash / 1000 if budget else None)
+    _rows_named(axis, rows, "flash, kB (bar: budget)")
+    return svg(figure, "flash of each student as a window and as a stream, beside the budget")
+
+
+def _forms(results: list[Streamed]) -> list[tuple[str, Streamed, bool]]:
+    return [(f"{r.size}, {form}", r, form == "stream") for r in results for form in ("window", "stream")]
+
+
+def _finish(axis, row: int, end: float, budget: float | None) -> None:
+    axis.annotate(f"{end:.1f}", (beside(end, budget), row), (4, 0), textcoords="offset points", va="center")
+    if budget:
+        axis.plot([budget] * 2, [row - 0.45, row + 0.45], color=INK, lw=2)
+
+
+def _rows_named(axis, rows: list[tuple[str, Streamed, bool]], title: str) -> None:
+    axis.set_yticks(range(len(rows)), [r[0] for r in rows])
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_title(title)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3)
+    axis.margins(x=0.15)
 
 
 def beside(end: float, budget: float | None) -> float:
@@ -214,7 +232,7 @@ def beside(end: float, budget: float | None) -> float:
 
 def work(results: list[Streamed]) -> str:
     """Multiply-accumulates per 10 s at each hop, streamed beside recomputed."""
-    figure, axis = plt.subplots(figsize=(5.1, 2.6))
+    figure, axis = plt.subplots(figsize=(HALF, 2.6))
     for result, colour in zip(results, (BLUE, AMBER, GREEN), strict=False):
         found = [student_work(result.config, h) for h in WORK_HOPS_S]
         axis.loglog(
@@ -227,9 +245,9 @@ def work(results: list[Streamed]) -> str:
     axis.minorticks_off()
     axis.set_xlabel("hop, s")
     axis.set_ylabel("MMAC per 10 s")
-    axis.legend(fontsize=7)
-    axis.set_title("work")
-    return _uri(figure)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    axis.set_title("work by hop")
+    return svg(figure, "multiply-accumulates per 10 s at each hop, streamed beside recomputed")
 
 
 def timeline(result: Streamed) -> str:
@@ -241,19 +259,19 @@ def timeline(result: Streamed) -> str:
     rows = range(first, first + width)
     line = np.concatenate([result.hops[i].chunk for i in rows]).astype(np.float32) * INPUT_SCALE
     t = result.time_s[first] - result.hop_s + np.arange(len(line)) / STUDENT_RATE_HZ
-    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(10.5, 4.6), sharex=True, height_ratios=(1.6, 1.2, 1.1))
+    figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(FULL, 4.6), sharex=True, height_ratios=(1.6, 1.2, 1.1))
     top.plot(t, line, color=BLUE, lw=0.8)
     top.set_ylabel("model input")
     top.set_ylim(-4.2, 4.2)
-    top.set_title("a faulty stretch: what the model is fed, what the watch says, why it does not")
+    top.set_title(f"{result.size}: what the model is fed, what the watch says, why it does not")
     ends = t[per_hop - 1 :: per_hop][:width]
     rate = beats_per_minute(result.real_answers)[first : first + width]
     shown = result.shown[first : first + width]
-    middle.plot(ends, result.reference_bpm[first : first + width], color=GREY, lw=2.2, label="reference")
+    middle.plot(ends, result.reference_bpm[first : first + width], color=INK, lw=1.2, label="reference")
     middle.plot(ends, np.where(shown, rate, np.nan), "o", color=BLUE, ms=2.5, label="shown")
-    middle.plot(ends, np.where(shown, np.nan, rate), ".", color=AMBER, ms=2, label="suppressed")
+    middle.plot(ends, np.where(shown, np.nan, rate), ".", color=AMBER, ms=2, label="not shown")
     middle.set_ylabel("BPM")
-    middle.legend(loc="upper right", ncols=3, fontsize=7)
+    middle.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     names = [str(w.name).lower() for w in Why]
     for row, flag in enumerate(Why):
         on = np.array([bool(result.why[i] & flag) for i in rows])
@@ -268,52 +286,63 @@ def timeline(result: Streamed) -> str:
     bottom.set_yticks(range(len(names) + 1), [*names, "shown"])
     bottom.set_xlabel("seconds")
     bottom.set_xlim(t[0], t[-1])
-    return _uri(figure)
+    return svg(figure, f"{result.size}: a faulty stretch, two minutes of model input, answers and reasons")
 
 
-def curves(found: dict) -> str:
-    """How the heart rate and the share of shown outputs change with the strength of each fault."""
-    kinds = found["curves"]
-    columns = 4
-    count = -(-len(kinds) // columns)
-    figure, axes = plt.subplots(count, columns, figsize=(10.5, 1.9 * count), squeeze=False)
-    for axis, (kind, curve) in zip(axes.flat, kinds.items(), strict=False):
-        points = curve["points"]
-        x = np.arange(len(points))
-        mae = [p["mae"][0] if p["mae"] else np.nan for p in points]
-        low = [p["mae"][1] if p["mae"] else np.nan for p in points]
-        high = [p["mae"][2] if p["mae"] else np.nan for p in points]
-        axis.fill_between(x, low, high, color=BLUE, alpha=0.15, lw=0)
-        axis.plot(x, mae, "-o", color=BLUE, ms=3)
-        axis.set_ylim(0, 12)
-        axis.set_xticks(x, [f"{p['strength']:g}" for p in points], fontsize=7)
-        other = axis.twinx()
-        other.plot(x, [100 * p["shown"] for p in points], "-s", color=AMBER, ms=2.5, lw=0.8)
-        other.set_ylim(0, 105)
-        other.spines["right"].set_visible(False)
-        other.tick_params(labelsize=7, colors=AMBER)
-        axis.tick_params(axis="y", labelsize=7, colors=BLUE)
-        axis.set_title(f"{kind.replace('_', ' ')}: {curve['field']}", fontsize=8)
-    for axis in axes.flat[len(kinds) :]:
-        axis.axis("off")
-    figure.tight_layout()
-    return _uri(figure)
+# Units of a fault's strength, where its field alone does not say.
+STRENGTHS = {
+    "share": "share", "factor": "times", "seconds": "s", "ms": "ms", "ppm": "ppm", "bits": "bits", "scale": "times", "every_s": "every ... s",
+}  # fmt: skip
+
+
+def curves(found: dict) -> tuple[str, ...]:
+    """How heart rate and share shown change with the strength of each fault: a small picture a fault."""
+    return tuple(_curve(kind, curve) for kind, curve in found["curves"].items())
+
+
+def _curve(kind: str, curve: dict) -> str:
+    points = curve["points"]
+    figure, (error, shown) = plt.subplots(2, 1, figsize=(SMALL, 2.3), sharex=True, height_ratios=(1.4, 1))
+    x = np.arange(len(points))
+    mae, low, high = (np.array([p["mae"][i] if p["mae"] else np.nan for p in points]) for i in range(3))
+    error.fill_between(x, low, high, color=BLUE, alpha=0.2, lw=0)
+    error.plot(x, mae, "-o", color=BLUE, ms=3)
+    highest = np.nanmax(np.append(high, 5.0)) * 1.1
+    error.set_ylim(0, highest)
+    error.set_ylabel("error, BPM")
+    shown.plot(x, [100 * p["shown"] for p in points], "-s", color=AMBER, ms=3)
+    shown.set_ylim(0, 105)
+    shown.set_ylabel("shown, %")
+    shown.set_xticks(x, [f"{p['strength']:g}" for p in points])
+    shown.set_xlabel(STRENGTHS.get(curve["field"], curve["field"]))
+    name = kind.replace("_", " ")
+    error.set_title(name)
+    for axis in (error, shown):
+        axis.yaxis.set_label_coords(-0.2, 0.5)
+    figure.subplots_adjust(left=0.24, right=0.97, top=0.9, bottom=0.18)
+    return svg(figure, f"{name}: heart-rate error and share shown as it gets stronger", tight=False)
 
 
 def differences(result: Streamed) -> str:
     """Bytes that differ from TFLM, by how much, per runtime; a log scale, since equal bytes are nearly all."""
-    figure, axis = plt.subplots(figsize=(5.1, 2.6))
+    figure, axis = plt.subplots(figsize=(HALF, 2.6))
     rows = [a for a in result.agreements if a.runtime != TFLMStep.name]
     width = 0.8 / max(1, len(rows))
     for i, a in enumerate(rows):
         share = np.array(a.counts, float) / max(1, sum(a.counts)) * 100
         shown = [k for k in range(len(share)) if share[k] > 0]
-        axis.bar([k + (i - len(rows) / 2 + 0.5) * width for k in shown], share[shown], width, label=a.runtime)
+        axis.bar(
+            [k + (i - len(rows) / 2 + 0.5) * width for k in shown],
+            share[shown],
+            width,
+            label=a.runtime,
+            color=plt.get_cmap("tab10")(i),
+        )
     axis.set_yscale("log")
     axis.set_xticks(LSB_BINS[:-1], [str(b) for b in LSB_BINS[:-1]])
-    axis.set_xlim(-0.6, max(2, max(a.largest for a in rows)) + 2.2)  # room for the legend
+    axis.set_xlim(-0.6, max(2, max(a.largest for a in rows)) + 0.6)
     axis.set_xlabel("difference from TFLM's stream, LSB")
     axis.set_ylabel("% of bytes")
-    axis.legend(fontsize=7)
-    axis.set_title(f"bytes, {result.size}")
-    return _uri(figure)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    axis.set_title(f"{result.size}: bytes that differ")
+    return svg(figure, f"{result.size}: share of bytes by their difference from TFLM's stream, for each runtime")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from onwrist.firmware_sim.parity.gates import Gate
-from onwrist.firmware_sim.parity.sheet import plain_page
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
 from onwrist.firmware_sim.study.store import Store
 from onwrist.firmware_sim.study.waves import NOTHING
+from onwrist.pages.rendering import plain_page
 
 FOLDER = "report"
 # In the page; all of them are in the CSV.
@@ -80,7 +80,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     if not rows:
         return "<p>none</p>"
     cells = "".join(f"<tr>{''.join(f'<td>{_text(c)}</td>' for c in row)}</tr>" for row in rows)
-    return f"<div class='wide'><table><tr>{''.join(f'<th>{_text(h)}</th>' for h in head)}</tr>{cells}</table></div>"
+    return f"<div class='scroll' tabindex='0' role='group' aria-label='{_text(', '.join(head))}'><table><thead><tr>{''.join(f'<th scope=col>{_text(h)}</th>' for h in head)}</tr></thead><tbody>{cells}</tbody></table></div>"
 
 
 def _gates(gates: Sequence[Gate]) -> str:
@@ -90,7 +90,7 @@ def _gates(gates: Sequence[Gate]) -> str:
         for g in gates
     )
     return (
-        f"<div class='wide'><table><tr><th>gate</th><th>limit</th><th>value</th><th>of</th><th></th></tr>{rows}</table></div>"
+        f"<div class='wide'><table><thead><tr><th scope=col>gate</th><th scope=col>limit</th><th scope=col>value</th><th scope=col>of</th><th scope=col>holds</th></tr></thead><tbody>{rows}</tbody></table></div>"
         if rows
         else "<p>none</p>"
     )

@@ -83,13 +83,68 @@ class FromOnnx(nn.Module):
         return torch.from_numpy(found.reshape(len(rows), -1))
 
 
+class FromKeras(nn.Module):
+    """An encoder of Keras or TensorFlow: a `.keras` or `.h5` file, or the folder of a SavedModel.
+
+    A `.keras` file may hold code of whoever wrote it; Keras runs none of that (safe mode). A SavedModel is a graph.
+
+    Raises:
+        CheckpointError: TensorFlow is not there, or it is no model of one window.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        try:
+            import tensorflow as tf
+        except ImportError:
+            raise CheckpointError(
+                "is for TensorFlow, which is not installed", where=path, cure="pip install 'onwrist[tensorflow]'"
+            ) from None
+        self.tf = tf
+        try:
+            if path.is_dir():
+                self.loaded = tf.saved_model.load(str(path))
+                self.run = self.loaded.signatures["serving_default"]
+                (given,) = self.run.structured_input_signature[1].values()
+                self.name = given.name
+                shape = given.shape
+            else:
+                self.run, self.name = tf.keras.models.load_model(path, compile=False, safe_mode=True), None
+                shape = self.run.input_shape
+            self.rank = len(shape)
+        except Exception as error:  # whatever a damaged file makes TensorFlow raise
+            raise CheckpointError(
+                f"is no model of Keras or TensorFlow that runs here ({error})"[:200],
+                where=path,
+                cure="Save the encoder alone: one window in, one embedding out",
+            ) from None
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, n) to (B, d); a model whose input is (B, n, 1) gets that."""
+        rows = self.tf.constant(wave.detach().numpy().astype(np.float32))
+        rows = rows[..., None] if self.rank == 3 else rows
+        found = self.run(**{self.name: rows}) if self.name else self.run(rows, training=False)
+        found = next(iter(found.values())) if isinstance(found, dict) else found
+        return torch.from_numpy(np.array(found)).reshape(len(rows), -1)
+
+
+def _foreign(source: str | None) -> nn.Module | None:
+    """An encoder whose file says that it is of another framework; None for any other."""
+    path = Path(source or "")
+    if path.suffix == ".onnx":
+        return FromOnnx(path)
+    if path.suffix in (".keras", ".h5") or (source and (path / "saved_model.pb").is_file()):
+        return FromKeras(path)
+    return None
+
+
 def load_teacher(source: str | None, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max") -> nn.Module:
     """A teacher by whatever names it (see `Teacher` of the spec), behind this project's windows, in eval mode.
 
     Raises:
         CheckpointError: it is not there, or does not do what an encoder does.
     """
-    encoder = FromOnnx(Path(source)) if source and source.endswith(".onnx") else load_encoder(source)
+    encoder = _foreign(source) or load_encoder(source)
     plain = rate_hz == TEACHER_RATE_HZ and scaling == "min-max"
     teacher = encoder if plain else Adapted(encoder, rate_hz, scaling)
     embedding_width(teacher)
