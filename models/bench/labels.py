@@ -170,7 +170,7 @@ def load_labels(path: Path, name: str = "") -> tuple[Windows, list[Task]]:
         RecordingError: a column or a file is missing, a label or a start cannot be read, or nothing is left.
         SplitError: fewer than two people.
     """
-    labelled = _rows(path)
+    labelled = read_rows(path)
     rows = [row for row in labelled if not _is_missing(row["label"], name)]
     if labelled and not rows:
         raise RecordingError("every label is missing", where=path, field="label", cure="Label at least two people")
@@ -200,8 +200,12 @@ def load_labels(path: Path, name: str = "") -> tuple[Windows, list[Task]]:
     return Windows(min_max(np.stack(waves)), person, person, np.zeros(len(person), bool), values), tasks
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks."""
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks.
+
+    Raises:
+        RecordingError: no such table.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -74,6 +74,8 @@ class Track:
         missing: bool (n,), teacher samples that were interpolated.
         extra: 1 Hz or scalar labels of the file.
         device: the wristband's own intervals, or None.
+        path: of the file, resolved, where the recording is somebody's own.
+        played: moments (s) of it and of the recording, (k,) each, where it is played otherwise than it was recorded.
     """
 
     name: str
@@ -87,6 +89,12 @@ class Track:
     missing: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     device: DeviceIntervals | None = None
+    path: Path | None = None
+    played: tuple[np.ndarray, np.ndarray] | None = None
+
+    def recorded_at(self, seconds: float) -> float:
+        """Where a moment of it lies in the recording, seconds."""
+        return float(np.interp(seconds, *self.played)) if self.played else seconds
 
 
 @dataclass
