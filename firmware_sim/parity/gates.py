@@ -10,6 +10,7 @@ as stored, and it fails if it belongs to other integers than the model's.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
 from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
 from onwrist.models.bench.subsets import text
+from onwrist.models.student.outputs import HEART_RATE_SPAN, SHIPPED_ANSWERS, Answer
 from onwrist.quantize.judging.evaluate import (
     EVALUATION_SETS,
     Evaluation,
@@ -42,8 +44,10 @@ COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
 # by an output next to the origin, where it is mostly rounding and turns with the last digit of a file; a length is not.
 USUAL_ERROR, WORST_ERROR = 0.0447, 0.1414
 # The paired interval of the AUROC difference has to lie inside half a point.
-AUROC_POINTS = 0.005
-HEART_RATE_BPM = 0.1
+AUROC_POINTS, F1_POINTS = 0.005, 0.01
+# Of a value's span: 0.1 BPM of a heart rate.
+VALUE_SHARE = 0.002
+HEART_RATE_BPM = VALUE_SHARE * HEART_RATE_SPAN
 LSB_BINS = tuple(range(0, 9))
 # The fixed-point front end may cost next to nothing beside int8 itself, and turn a rounding, never more.
 FRONT_END_DB, FRONT_END_STEPS = 0.1, 1
@@ -295,22 +299,29 @@ def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True)
     median = cosine_gates(cosines["median"], cosines["worst"], "cohort", source, detail)[0]
     below = f"{detail}; worst {cosines['worst']:.4f}, {cosines['below_0.99']} windows below {COSINE_WORST} (not gated)"
     gates = [replace(median, detail=below)]
-    for name in ("quality", "irregular"):
-        d, low, high = found[name]["difference"]
-        gates.append(
-            Gate(
-                f"AUROC difference, {name}",
-                f"interval inside +-{100 * AUROC_POINTS:g} point",
-                text([100 * v for v in (d, low, high)], 2),
-                low >= -AUROC_POINTS and high <= AUROC_POINTS,
-                source,
-                detail,
-            )
-        )
-    d, low, high = found["heart_rate"]["difference"]
-    limit, value = f"<= {HEART_RATE_BPM} BPM", text((d, low, high))
-    gates.append(Gate("heart-rate MAE difference", limit, value, d <= HEART_RATE_BPM, source, detail))
+    gates += [answer_gate(a, found[a.name]["difference"], source, detail) for a in SHIPPED_ANSWERS]
     return [replace(gate, passed=gate.passed and current) for gate in gates]
+
+
+def answer_gate(
+    answer: Answer, difference: Sequence[float], source: str = "measured", detail: str = "", limit: float | None = None
+) -> Gate:
+    """What INT8 may cost an answer: points of AUROC or macro-F1 (the interval over people inside), or of a value's error.
+
+    Args:
+        difference: INT8 minus float, with its interval. limit: of it, in its own unit; None: the usual one.
+    """
+    d, low, high = difference
+    if answer.kind == "value":
+        most = VALUE_SHARE * answer.span if limit is None else limit
+        name = f"{answer.name.replace('_', '-')} MAE difference"
+        return Gate(name, f"<= {most:g} {answer.unit}".rstrip(), text((d, low, high)), d <= most, source, detail)
+    most = {"yes/no": AUROC_POINTS, "classes": F1_POINTS}[answer.kind] if limit is None else limit
+    score = "AUROC" if answer.kind == "yes/no" else "macro-F1"
+    return Gate(
+        f"{score} difference, {answer.name}", f"interval inside +-{100 * most:g} point",
+        text([100 * v for v in (d, low, high)], 2), low >= -most and high <= most, source, detail,
+    )  # fmt: skip
 
 
 def stored_path(size: str) -> Path:
@@ -353,7 +364,11 @@ def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
     if not found:
         return [Gate("answers above their floors", "each", f"not judged: {data.name} have no labels", True, judged=False, group="right")]  # fmt: skip
     people = f"{data.name}, {len(np.unique(data.person))} people"
-    asked = {"value": "below the best constant's error", "auroc": "above chance"}
+    asked = {
+        "value": "below the best constant's error",
+        "auroc": "above chance",
+        "macro-F1": "above the commonest class",
+    }
     return [
         Gate(
             f"{f.answer.replace('_', ' ')} above its floor", asked[f.kind], f.words, f.above, detail=people,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 
 import matplotlib
 
@@ -13,12 +14,13 @@ import numpy as np
 
 from onwrist.firmware_sim.parity.gates import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
 from onwrist.firmware_sim.parity.memory import BUDGETS
-from onwrist.firmware_sim.parity.streamed import Streamed, beats_per_minute
+from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
-from onwrist.models.student.network import ANSWERS, LOGIT_SPAN
 from onwrist.models.student.network import work as student_work
+from onwrist.models.student.outputs import Answer, Answers
 from onwrist.quantize.integers.fake_quant import INPUT_SCALE
+from onwrist.quantize.judging.evaluate import said_of
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 INK, BLUE, RED, GREEN, GREY, AMBER = "#1f2933", "#2563a8", "#c0392b", "#2e8b57", "#c9d1d9", "#c98a1b"
@@ -43,33 +45,47 @@ def _uri(figure) -> str:
 
 
 def overview(result: Streamed) -> str:
-    """The whole recording: heart rate with its reference, quality, irregularity; invalid stretches shaded."""
+    """The whole recording: the heart rate with its reference (or the first value), every yes or no and class as a
+    probability; invalid stretches shaded."""
     t = result.time_s / 60
     answers = result.real_answers
     good = result.shown
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(10.5, 4.2), sharex=True, height_ratios=(2.4, 1))
-    rate = beats_per_minute(answers)
+    value = result.meaning.rate or next((a for a in result.meaning if a.kind == "value"), None)
+    rate = said_of(value, result.meaning, answers) if value else np.full(len(t), np.nan)
     if np.isfinite(result.reference_bpm).any():
         top.plot(t, result.reference_bpm, color=GREY, lw=2.2, label=f"reference: {result.reference.name}")
     top.plot(
-        t, np.where(result.valid & ~good, rate, np.nan), ".", color=AMBER, ms=2, alpha=0.5, label="INT8, quality low"
+        t, np.where(result.valid & ~good, rate, np.nan), ".", color=AMBER, ms=2, alpha=0.5, label="INT8, not shown"
     )
-    top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=2.5, label="INT8, quality good")
-    top.set_ylabel("heart rate, BPM")
+    top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=2.5, label="INT8, shown")
+    top.set_ylabel(f"{value.name.replace('_', ' ')}, {value.unit}".rstrip(", ") if value else "no value")
     seen = np.concatenate([rate[result.valid], result.reference_bpm[np.isfinite(result.reference_bpm)]])
-    if len(seen):
+    if len(seen) and np.isfinite(seen).all():
         top.set_ylim(max(0, seen.min() - 10), seen.max() + 25)  # room for the legend
     top.legend(loc="upper right", ncols=3, markerscale=3)
     top.set_title(f"{result.recording}: what the watch says over {result.seconds / 60:.0f} minutes")
-    for name, colour in (("quality", GREEN), ("irregular", RED)):
-        p = 1 / (1 + np.exp(-LOGIT_SPAN * answers[:, ANSWERS.index(name)]))
+    lines = [(name, p) for a in result.meaning for name, p in _probabilities(a, result.meaning, answers)]
+    for (name, p), colour in zip(lines, itertools.cycle((GREEN, RED, BLUE, AMBER, INK)), strict=False):
         bottom.plot(t, np.where(result.valid, p, np.nan), color=colour, lw=0.7, label=name)
     bottom.set_ylim(-0.02, 1.02)
     bottom.set_ylabel("probability")
     bottom.set_xlabel("minutes")
-    bottom.legend(loc="upper right", ncols=2)
+    if lines:
+        bottom.legend(loc="upper right", ncols=2)
     _shade_invalid(result, (top, bottom))
     return _uri(figure)
+
+
+def _probabilities(answer: Answer, answers: Answers, z: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """(name, probability (n,)) of each output of a yes or no, or of classes; nothing of a value."""
+    logits = answer.span * z[:, answers.at(answer.name)].astype(np.float64)
+    if answer.kind == "yes/no":
+        return [(answer.name, 1 / (1 + np.exp(-logits[:, 0])))]
+    if answer.kind == "classes":
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return list(zip(answer.words, (p / p.sum(axis=1, keepdims=True)).T, strict=True))
+    return []
 
 
 def risk_coverage(result: Streamed, found: list[dict]) -> str:
@@ -116,7 +132,7 @@ def wave(result: Streamed) -> str:
     per_hop = round(result.hop_s * STUDENT_RATE_HZ)
     line = np.concatenate([h.chunk for h in result.hops]).astype(np.float32) * INPUT_SCALE
     t0 = result.time_s[0] - result.hop_s
-    quality = np.where(result.valid, result.real_answers[:, ANSWERS.index("quality")], 0.0)
+    quality = np.where(result.valid, result.meaning.sure(result.real_answers), 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
     if len(quality) > width:
         mean = np.convolve(quality, np.ones(width) / width, mode="valid")
@@ -247,7 +263,7 @@ def timeline(result: Streamed) -> str:
     top.set_ylim(-4.2, 4.2)
     top.set_title("a faulty stretch: what the model is fed, what the watch says, why it does not")
     ends = t[per_hop - 1 :: per_hop][:width]
-    rate = beats_per_minute(result.real_answers)[first : first + width]
+    rate = result.bpm[first : first + width]
     shown = result.shown[first : first + width]
     middle.plot(ends, result.reference_bpm[first : first + width], color=GREY, lw=2.2, label="reference")
     middle.plot(ends, np.where(shown, rate, np.nan), "o", color=BLUE, ms=2.5, label="shown")

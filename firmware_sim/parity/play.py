@@ -59,7 +59,7 @@ def stream(
     """
     recording, turned = upright(recording)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
-    reference = reference_rate(recording, run.time_s)
+    reference = reference_rate(recording, run.time_s, deployed.model.answers)
     said = run.embedding, run.answers
     others = compare_runtimes(said, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, said, progress) if firmware else []

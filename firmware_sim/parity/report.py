@@ -25,6 +25,7 @@ from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, front_end_effect, methods, rate_errors, summary
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.models.student.network import work
+from onwrist.models.student.outputs import Answer
 from onwrist.writing import write_whole
 
 # Columns of a table that nobody looks at in a terminal: wide enough that no line breaks.
@@ -70,14 +71,17 @@ def terminal() -> dict:
 
 def _person_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
     rows: list[tuple[str, list]] = [
-        ("heart rate shown: median (5 to 95 %)", [_range(s["heart_rate_range"]) for s in found]),
-        ("outputs shown", [_share(s["shown_hops"], s["hops"]) for s in found]),
+        (_title(a), [_says(s["says"].get(a.name)) for s in found]) for a in results[0].meaning if a.kind == "value"
     ]
+    rows.append(("outputs shown", [_share(s["shown_hops"], s["hops"]) for s in found]))
     for name in REASONS[1:]:
         if any(s["reasons"][name] for s in found):
             rows.append((f"  not: {name}", [_share(s["reasons"][name], s["hops"]) for s in found]))
-    irregular = [s["heart_rate_range"] and f"{100 * s['heart_rate_range']['irregular']:.0f} %" for s in found]
-    rows.append(("flagged irregular, of the shown", [v or "-" for v in irregular]))
+    for answer in results[0].meaning:
+        if answer.kind != "value" and answer.name != results[0].meaning.shown_by:
+            rows.append((_title(answer), [_says(s["says"].get(answer.name)) for s in found]))
+    if results[0].meaning.rate is None:
+        return rows
     rates = [s["heart_rate"] for s in found]
     reference = next((r["reference"] for r in rates if r), "")
     if not reference:
@@ -139,8 +143,22 @@ def _cost_rows(results: list[Streamed], found: list[dict], hub: list[dict]) -> l
     return rows
 
 
-def _range(found: dict | None) -> str:
-    return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) BPM" if found else "nothing is shown"
+def _title(answer: Answer) -> str:
+    name = answer.name.replace("_", " ")
+    if answer.kind == "yes/no":
+        return f"flagged {answer.word.replace('_', ' ')}, of the shown"
+    return f"{name} shown: median (5 to 95 %)" if answer.kind == "value" else f"{name}, of the shown"
+
+
+def _says(found: dict | None) -> str:
+    """One answer of `summary.says`."""
+    if not found:
+        return "nothing is shown"
+    if "median" in found:
+        return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) {found['unit']}".rstrip()
+    if len(found) == 1:
+        return f"{100 * next(iter(found.values())):.0f} %"
+    return ", ".join(f"{word} {100 * share:.0f} %" for word, share in found.items())
 
 
 def _share(part: int, whole: int) -> str:
@@ -241,16 +259,21 @@ def _card(r: Streamed) -> dict:
     word, why = r.verdict
     found, memory = summary(r), r.memory
     rest = sorted(((n, c) for n, c in r.reasons.items() if n != REASONS[0] and c), key=lambda pair: -pair[1])
-    facts = [("heart rate shown", _range(found["heart_rate_range"]))]
+    facts = [
+        (f"{a.name.replace('_', ' ')} shown", _says(found["says"].get(a.name))) for a in r.meaning if a.kind == "value"
+    ]
     facts.append(("outputs shown", _share(found["shown_hops"], found["hops"])))
     if rest:
         facts.append(("why not the rest", "; ".join(f"{n} {100 * c / len(r.hops):.0f} %" for n, c in rest)))
     rate = found["heart_rate"]
-    facts.append(
-        ("error of the shown", f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference")
-    )
-    if found["heart_rate_range"]:
-        facts.append(("flagged irregular", f"{100 * found['heart_rate_range']['irregular']:.0f} % of the shown"))
+    if r.meaning.rate is not None:
+        error = f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference"
+        facts.append(("error of the shown", error))
+    for answer in r.meaning:
+        if answer.kind != "value" and answer.name in found["says"]:
+            facts.append(
+                (_title(answer).removesuffix(", of the shown"), f"{_says(found['says'][answer.name])} of the shown")
+            )
     facts.append(("flash, RAM (stream)", f"{memory.step:,} B, {memory.ram:,} B"))
     counted = [f for f in r.firmware if f.instructions]
     if counted:
@@ -279,7 +302,7 @@ def _sections(results: list[Streamed], hub: list[dict], curves: list[dict]) -> l
     pair = "<div class='pair'>" + "".join(_image(pictures.differences(r), "LSB histogram") for r in results) + "</div>"
     time = _image(pictures.work(results), "work by hop") + _image(pictures.latency(results), "latency histogram")
     found = [
-        section("says", "What the watch says", each(pictures.overview, "heart rate, quality and irregularity over time")
+        section("says", "What the watch says", each(pictures.overview, "what it says over time")
                 + _image(pictures.wave(first), "model input, best and worst minute")),
         section("right", "Is it right?", _rates(results)),
         section("gates", "Gates", "".join(_gates(r) for r in results)),
@@ -354,7 +377,7 @@ def _front_end(results: list[Streamed]) -> str:
         rows.append(
             [
                 r.size, f"{f.snr_db:.2f} dB", f"{f.float_snr_db:.2f} dB", f"{100 * f.equal:.3f} %", f.largest,
-                f"{effect['cosine_worst']:.5f}", f"{effect['bpm_largest']:.2f}",
+                f"{effect['cosine_worst']:.5f}", "-" if effect["bpm_largest"] is None else f"{effect['bpm_largest']:.2f}",
             ]
         )  # fmt: skip
     return _rows(head, rows)

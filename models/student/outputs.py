@@ -203,7 +203,9 @@ class Answers:
             each = [Answer(**{**a, "words": tuple(a["words"])}) for a in values["each"]]
             return cls(tuple(each), values["shown_by"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"are no answers ({error})"[:120], field="answers", cure="Make the student anew") from None
+            raise ConfigError(
+                f"are no answers ({error})"[:120], field="answers", cure="Make the student anew"
+            ) from None
 
     def sentences(self) -> dict[str, str]:
         """How every output is read, for a contract."""

@@ -111,7 +111,8 @@ def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:
 def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
     """Mean of the classes' F1 over the classes (n,) that there are."""
     each = [
-        2 * np.sum((truth == k) & (said == k)) / max(1, np.sum(truth == k) + np.sum(said == k)) for k in np.unique(truth)
+        2 * np.sum((truth == k) & (said == k)) / max(1, np.sum(truth == k) + np.sum(said == k))
+        for k in np.unique(truth)
     ]
     return float(np.mean(each)) if each else float("nan")
 

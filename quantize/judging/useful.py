@@ -56,7 +56,9 @@ class Floor:
     def words(self) -> str:
         """What was found, for people."""
         if self.kind == "value":
-            said = f"error {self.student:.1f}{f' {self.unit}' if self.unit else ''}, the best constant's {self.floor:.1f}"
+            said = (
+                f"error {self.student:.1f}{f' {self.unit}' if self.unit else ''}, the best constant's {self.floor:.1f}"
+            )
         elif self.kind == "macro-F1":
             said = f"macro-F1 {self.student:.3f}, the commonest class's {self.floor:.3f}"
         else:

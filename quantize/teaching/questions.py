@@ -171,7 +171,10 @@ def _value(label: str, answer: Answer, where: str) -> float:
         if label in NO or label.replace(".", "").isalpha():
             return 0.0
         raise RecordingError(
-            f"{label!r} is no yes or no", where=where, field="label", cure=f"Use 1 and 0, or {answer.word!r} and another"
+            f"{label!r} is no yes or no",
+            where=where,
+            field="label",
+            cure=f"Use 1 and 0, or {answer.word!r} and another",
         )
     word = label.replace(" ", "_").replace("-", "_")
     if word in answer.words:
