@@ -24,9 +24,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_every_mistake_is_said_at_once_with_what_was_meant(tmp_path):
-    text = (
-        'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 63\nbits = 40\n[stream]\nhop_s = 0.3\n'
-    )
+    text = 'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 5000\nbits = 40\n[stream]\nhop_s = 0.3\n'
     with pytest.raises(ConfigError) as error:
         read_spec(write(tmp_path, text))
     said = str(error.value)

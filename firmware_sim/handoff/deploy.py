@@ -20,7 +20,7 @@ from onwrist.export.handoff.hub import float_onnx, hub_onnx, hub_tflite, people_
 from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, SPEC
 from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.fleet.counting import shipped_reference
-from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, material_of
+from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, held_out
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
 from onwrist.firmware_sim.parity.deployed import Deployed
@@ -33,7 +33,7 @@ from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
-from onwrist.quantize.judging.evaluate import Evaluation, cosine, evaluation_of_material
+from onwrist.quantize.judging.evaluate import Evaluation, cosine
 from onwrist.quantize.teaching.examples import embed_teacher
 from onwrist.resources import WEIGHTS
 from onwrist.resources import recording as shipped_or_own
@@ -135,13 +135,16 @@ def hand_over(
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
     fixed = design(sensor.rate_hz, sensor.bits)
     results, curves, students = [], [], []
+    costs = {a.name: a.gate for a in spec.answers if a.gate is not None}
     with claim_bundle(out):
         recording = read_recording(shipped_or_own(Path(spec.stream.recording)))
         for artifacts, source in _students(spec, work):
             students.append((artifacts, source))
             curves += stored_curves(artifacts)
-            result = stream(recording, Deployed(artifacts, watch), progress, firmware=firmware)
-            people = judge_people(artifacts, _people(spec, artifacts, progress), progress)
+            result = stream(
+                recording, Deployed(artifacts, watch, spec.gates, spec.student), progress, firmware=firmware
+            )
+            people = judge_people(artifacts, _people(spec, artifacts, progress), progress, spec.gates, costs)
             results.append(result.with_gates(people))
         figures, encoder_files = hub_figures(progress) if hub and spec.teacher == Teacher() else ([], {})
         if store:
@@ -170,6 +173,6 @@ def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
 
 
 def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
-    """The held-out people of the spec; None for those of the shipped deployment."""
-    material = material_of(spec) if spec.trains and spec.data.recordings else None
-    return evaluation_of_material(material, artifacts.student.config.context, progress) if material else None
+    """The held-out people of a spec's own student; None for the shipped deployment, and for its answers on its people."""
+    own = spec.trains and (spec.data.recordings or spec.answers)
+    return held_out(spec, artifacts.student.config.context, progress) if own else None

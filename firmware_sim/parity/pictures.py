@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from onwrist.firmware_sim.parity.gates import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
+from onwrist.firmware_sim.parity.gates import COSINE_WORST, LSB_BINS
 from onwrist.firmware_sim.parity.memory import BUDGETS
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
@@ -161,7 +161,8 @@ def similarity(result: Streamed) -> str:
     figure, axis = plt.subplots(figsize=(10.5, 2.3))
     distance = np.maximum(1 - result.similarity, 1e-6)
     axis.semilogy(result.time_s / 60, np.where(result.valid, distance, np.nan), ".", color=BLUE, ms=2)
-    axis.axhline(1 - COSINE_MEDIAN, color=GREEN, lw=1, label=f"cosine {COSINE_MEDIAN}")
+    median = result.deployed.limits.cosine_median
+    axis.axhline(1 - median, color=GREEN, lw=1, label=f"cosine {median}")
     axis.axhline(1 - COSINE_WORST, color=RED, lw=1, label=f"cosine {COSINE_WORST}")
     axis.set_ylabel("1 - cosine")
     axis.set_xlabel("minutes")

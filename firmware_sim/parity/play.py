@@ -17,6 +17,7 @@ from onwrist.firmware_sim.parity.gates import (
     compare_runtimes,
     embedding_gates,
     front_end_gates,
+    own_budget_gates,
 )
 from onwrist.firmware_sim.parity.parts import PARTS, cost, count_mixes
 from onwrist.firmware_sim.parity.reasons import REASONS
@@ -114,13 +115,16 @@ def gates(r: Streamed) -> list[Gate]:
     books = r.counters
     units = r.embedding.astype(np.float64) * r.embedding_scale
     asked = len(r.hops) - r.reasons[REASONS[1]]
+    limits = r.deployed.limits
+    counted = [f.instructions for f in r.firmware if f.instructions and "M4F" in f.name]
     found = [
         byte_gate(r.agreements, len(r.hops)),
         *([firmware_gate(r.firmware), watch_gate(r.watch_in_c)] if r.firmware else []),
-        *embedding_gates(units, r.real.embedding, r.shown),
-        *front_end_gates(r.real.front_end),
+        *embedding_gates(units, r.real.embedding, r.shown, limits),
+        *front_end_gates(r.real.front_end, limits),
         *budget_gates(r.size, r.memory),
-        *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked),
+        *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),
+        *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked, limits),
         Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
         Gate("deadlines missed on this host", "0", str(r.deadline_misses), r.deadline_misses == 0, group="fits"),
     ]

@@ -41,6 +41,8 @@ def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = 
         time_s: (n,) seconds from the recording's start at which the 10 s end.
         answers: of the student; where none is a heart rate there is nothing to hold against a reference.
     """
+    if answers.rate is None:
+        return Reference(np.full(len(time_s), np.nan), "", "")
     labels = recording.labels
     start = recording.start_unix or 0.0
     if recording.ecg is not None:

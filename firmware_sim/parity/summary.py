@@ -67,6 +67,7 @@ def summary(result: Streamed) -> dict:
         "firmware": [asdict(f) for f in result.firmware],
         "watch_in_c": [asdict(f) for f in result.watch_in_c],
         "gates": [asdict(g) | {"word": g.word} for g in result.gates],
+        "limits": result.deployed.limits.model_dump(),
         "passed": result.passed,
         "verdict": word,
         "verdict_reason": why,

@@ -12,9 +12,12 @@ from scipy.interpolate import CubicSpline
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
 from onwrist.signals.front_end.counts import convert, count_wave
-from onwrist.signals.front_end.floating import WATCH_RATES_HZ
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
+
+# No wearable's PPG is faster.
+FASTEST_HZ = 1000
 
 
 @dataclass(frozen=True)
@@ -22,17 +25,16 @@ class SensorConfig:
     """The sensor's side of the contract."""
 
     rate_hz: int = 64
-    """Sampling rate: 25, 32, 50, 64, 100 or 125."""
+    """Sampling rate: 25 to 1,000."""
     fifo: int = 16
     """Samples per burst; the sensor wakes the processor once a burst."""
     bits: int = 19
     """ADC resolution (common optical front ends give 18 to 22)."""
 
     def __post_init__(self) -> None:
-        if self.rate_hz not in WATCH_RATES_HZ:
-            raise ConfigError(
-                f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=f"Use one of {WATCH_RATES_HZ}"
-            )
+        if not STUDENT_RATE_HZ <= self.rate_hz <= FASTEST_HZ or self.rate_hz != int(self.rate_hz):
+            cure = f"Use a whole number of {STUDENT_RATE_HZ} to {FASTEST_HZ}: the student runs at {STUDENT_RATE_HZ}"
+            raise ConfigError(f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=cure)
         if not 1 <= self.fifo <= self.rate_hz:
             raise ConfigError(f"{self.fifo} samples", field="fifo", cure="Use 1 to one second of samples")
         if not 8 <= self.bits <= 24:

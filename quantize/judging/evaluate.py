@@ -73,7 +73,9 @@ def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
     )
 
 
-def evaluation(context: int, root: Path | None = None, progress: Progress = silent) -> Evaluation:
+def evaluation(
+    context: int, root: Path | None = None, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+) -> Evaluation:
     """Held-out people of the larger sets where they are, else of the shipped recordings (with ECG)."""
     base = root or data_root()
     if all((base / s).is_dir() for s in EVALUATION_SETS):
@@ -82,7 +84,7 @@ def evaluation(context: int, root: Path | None = None, progress: Progress = sile
     else:
         tracks, name = shipped_tracks(progress), "shipped recordings"
     tracks = [t for t in tracks if t.role == "test" and t.beats is not None]
-    return evaluation_of(cut(tracks), context, name)
+    return evaluation_of(cut(tracks), context, name, questions)
 
 
 def evaluation_of_material(

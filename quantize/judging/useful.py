@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from onwrist.models.bench.comparison import TALLIES
 from onwrist.models.bench.probe import interval as jackknife
 from onwrist.models.bench.subsets import FEWEST, TOO_FEW, Interval, interval
 from onwrist.models.student.outputs import Answer
-from onwrist.quantize.judging.evaluate import Evaluation, Outputs, macro_f1, said_of
+from onwrist.quantize.judging.evaluate import Evaluation, Outputs, macro_f1, run_torch, said_of
 
 CHANCE = 0.5
 # An answer that spreads less than this over different people's windows is a constant: of a value's span (0.5 BPM of a heart
@@ -120,3 +121,10 @@ def _classes(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray)
     _, of_each = np.unique(said, return_counts=True)
     other = 1 - of_each.max() / of_each.sum()
     return Floor(name, "macro-F1", macro_f1(truth, said), macro_f1(truth, constant), margin, float(other))
+
+
+def words_of(student: nn.Module, data: Evaluation) -> str:
+    """A line an answer of a float student on held-out people: its score, its floor, and whether it is above."""
+    found = floors(run_torch(student, data.x), data)
+    lines = [f"{f.answer.replace('_', ' ')}: {f.words}{'' if f.above else ': NOT above its floor'}" for f in found]
+    return "\n".join([f"{data.name}, {len(np.unique(data.person))} people", *(lines or ["no labels to judge by"])])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -25,6 +27,22 @@ BEAT_ODDS = 6.0
 # heart rate of such windows is 2 BPM too high.
 ISOLATED_SHARE = 0.3
 RATE_BIN_BPM, RARE = 20.0, 100
+
+
+class Keeps(Protocol):
+    """Keeps a training against a kill."""
+
+    def begin(self) -> int:
+        """The step to go on from; parts are then as they were."""
+        ...
+
+    def after(self, step: int, losses: dict[str, float]) -> None:
+        """A step was done."""
+        ...
+
+    def end(self) -> None:
+        """All were."""
+        ...
 
 
 class Detail(nn.Module):
@@ -49,7 +67,7 @@ class Detail(nn.Module):
         known = torch.isfinite(detail)
         error = F.smooth_l1_loss(variability, torch.where(known, detail, variability.detach()), beta=0.2)
         asked = (beats >= 0).float()
-        odds = torch.tensor(BEAT_ODDS)
+        odds = torch.tensor(BEAT_ODDS, device=logits.device)
         each = F.binary_cross_entropy_with_logits(logits, beats.clamp(min=0).float(), reduction="none", pos_weight=odds)
         return DETAIL_WEIGHT * error + BEATS_WEIGHT * (each * asked).sum() / asked.sum().clamp(min=1)
 
@@ -112,8 +130,16 @@ def train(
     bf16: bool,
     warmup: float = 0.05,
     questions: Questions = SHIPPED_QUESTIONS,
+    keeper: Callable[[dict, dict], Keeps] | None = None,
+    device: str = "cpu",
 ) -> Iterator[dict[str, float]]:
-    """Fit a student to examples, in place; yields the losses of each step."""
+    """Fit a student to examples, in place; yields the losses of each step.
+
+    Args:
+        questions: what the labels answer.
+        keeper: from what makes this training itself, and the parts of its state, to what keeps them (`course.Keeper`).
+        device: where it is computed; the student comes back to the CPU.
+    """
     x, target, labels, weight, known_detail, beats = (
         torch.from_numpy(a)
         for a in (
@@ -121,11 +147,17 @@ def train(
         )
     )  # fmt: skip
     chance = np.cumsum(draw_weights(examples.labels, questions.answers))
-    detail = Detail(model.config)
+    detail = Detail(model.config).to(device)
+    model.to(device)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     model.train()
-    for step in range(steps):
+    kept = keeper and keeper(
+        {"steps": steps, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed, "warmup": warmup,
+         "examples": fingerprint(examples)},
+        {"model": model, "detail": detail, "optimiser": optimiser},
+    )  # fmt: skip
+    for step in range(kept.begin() if kept else 0, steps):
         rng = np.random.default_rng([seed, step])
         drawn = np.searchsorted(chance, rng.random(batch) * chance[-1])
         rows = torch.from_numpy(np.minimum(drawn, len(x) - 1))
@@ -133,16 +165,33 @@ def train(
         share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
         for group in optimiser.param_groups:
             group["lr"] = lr * share
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            frames = model.features(isolate(x[rows], model.config.context, rng).unsqueeze(1))
+        windows = isolate(x[rows], model.config.context, rng).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            frames = model.features(windows.unsqueeze(1))
             embedding, answers = (y[..., -1].float() for y in model.answer(model.pool(frames)))
-        imitation = imitation_loss(embedding, target[rows].float(), weight[rows])
-        answer = answer_loss(answers, labels[rows], questions)
-        single = detail.loss(frames.float(), embedding, known_detail[rows], beats[rows])
+        wanted, asked, counted, known, pulses = (
+            a[rows].to(device) for a in (target, labels, weight, known_detail, beats)
+        )
+        imitation = imitation_loss(embedding, wanted.float(), counted)
+        answer = answer_loss(answers, asked, questions)
+        single = detail.loss(frames.float(), embedding, known, pulses)
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         losses = {"imitation": imitation, "answers": answer, "detail": single}
-        yield {name: float(value.detach()) for name, value in losses.items()}
-    model.eval()
+        row = {name: float(value.detach()) for name, value in losses.items()}
+        if kept:
+            kept.after(step, row)
+        yield row
+    if kept:
+        kept.end()
+    model.to("cpu").eval()
+
+
+def fingerprint(examples: Examples) -> str:
+    """What examples these are: enough that others would not be taken for them."""
+    sha = hashlib.sha256(repr(examples.x.shape).encode())
+    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels):
+        sha.update(np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()

@@ -97,13 +97,18 @@ def common_width(embedding: np.ndarray, seed: int = 0, width: int = EMBEDDING) -
 
 @torch.no_grad()
 def embed_teacher(
-    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False
+    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False, device: str = "cpu"
 ) -> np.ndarray:
     """Teacher embeddings (n, d) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
     parts = []
+    if next(encoder.parameters(), None) is None:
+        device = "cpu"  # an ONNX file: its runtime computes where it computes
+    encoder.to(device)
     for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher"):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            parts.append(encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy())
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            batch = torch.from_numpy(windows[i : i + TEACHER_BATCH]).to(device)
+            parts.append(encoder(batch).float().cpu().numpy())
+    encoder.to("cpu")
     return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder)), np.float32)
 
 
@@ -132,6 +137,8 @@ def build(
     material: Material | None = None,
     questions: Questions = SHIPPED_QUESTIONS,
     width: int = EMBEDDING,
+    scaled: bool = True,
+    device: str = "cpu",
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -144,6 +151,7 @@ def build(
         standard: of the student that goes on learning; None makes one from these examples.
         material: recordings of one's own, beside the open sets or in their place.
         questions: what the labels answer. width: of the student's embedding.
+        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -165,7 +173,7 @@ def build(
         cohort = joined(cohorts)
         raw = np.zeros((len(cohort), width), np.float32)
         if encoder is not None:
-            raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
+            raw = embed_teacher(encoder, cohort.teacher_windows(scaled=scaled), progress, bf16=True, device=device)
             if not parts and standard is None:
                 basis = common_width(raw, seed, width)
             raw = raw if basis is None else raw @ basis

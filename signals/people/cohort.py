@@ -131,14 +131,14 @@ class Cohort:
         """Split role of each window."""
         return np.array([self.tracks[i].role for i in self.at])
 
-    def teacher_windows(self) -> np.ndarray:
-        """(n, 1000) float32, each window min-max scaled: what xMAE takes."""
+    def teacher_windows(self, *, scaled: bool = True) -> np.ndarray:
+        """(n, 1000) float32, each window min-max scaled, as xMAE takes it; or band-passed alone, in the recording's units."""
         length = int(WINDOW_S * TEACHER_RATE_HZ)
         out = np.empty((len(self), length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             first = round(start * TEACHER_RATE_HZ)
             out[row] = self.tracks[i].teacher[first : first + length]
-        return min_max(out)
+        return min_max(out) if scaled else out
 
     def student_windows(self, context: int) -> np.ndarray:
         """(n, context + 250) float32: the window at 25 Hz after `context` samples of its past.
