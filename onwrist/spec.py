@@ -144,6 +144,10 @@ class SensorPart(Part):
     """8 to 24: of a wider converter firmware hands in the upper 24."""
     fifo: Annotated[int, Field(ge=1, le=125)] = 16
     """Samples a burst."""
+    replay: Literal["scaled", "counts"] = "scaled"
+    """A recording at mid-range with a pulse of 2 % of it, whatever it holds; or the counts that it holds, as they are."""
+    when_blood_comes: Literal["rise", "fall"] = "rise"
+    """Which way the counts of the recording that is played go then."""
 
     @model_validator(mode="after")
     def _a_second(self) -> SensorPart:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +131,10 @@ def hand_over(
     Raises:
         OnwristError: a recording, weights, or a folder that cannot be used.
     """
-    sensor = SensorConfig(spec.sensor.rate_hz, spec.sensor.fifo, spec.sensor.bits)
+    s = spec.sensor
+    sensor = SensorConfig(s.rate_hz, s.fifo, s.bits, s.replay, s.when_blood_comes)
+    # The page plays the people that ship, whose counts are others.
+    shipped = SensorConfig(s.rate_hz, s.fifo, s.bits)
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
     fixed = design(sensor.rate_hz, sensor.bits)
     results, curves, students = [], [], []
@@ -153,7 +156,7 @@ def hand_over(
         hop = watch.hop_samples(students[0][0].model.stride)
         bundle = assemble(students, hop, fixed, golden_watch_header, shipped_reference).with_files(encoder_files)
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
-        bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
+        bundle = bundle.with_files(page_files([a for a, _ in students], replace(watch, sensor=shipped), progress))
         packed = write_bundle(out, bundle.with_report(report_files(results, figures, curves)))
     return Done(out, packed, REPORT_HTML, results, figures, verify(packed))
 

@@ -58,12 +58,15 @@ def stream(
     Raises:
         RecordingError: no output to speak of; it names the reason that most outputs have.
     """
-    recording, turned = upright(recording)
+    # Where somebody says which way the counts go, or wants them as they are, nobody turns them for her.
+    said = deployed.config.sensor
+    free = said.when_blood_comes == "rise" and said.replay == "scaled"
+    recording, turned = upright(recording) if free else (recording, False)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
     reference = reference_rate(recording, run.time_s, deployed.model.answers)
-    said = run.embedding, run.answers
-    others = compare_runtimes(said, all_runtimes(deployed), run.played, progress)
-    in_c = run_everywhere(deployed, run.played, said, progress) if firmware else []
+    outputs = run.embedding, run.answers
+    others = compare_runtimes(outputs, all_runtimes(deployed), run.played, progress)
+    in_c = run_everywhere(deployed, run.played, outputs, progress) if firmware else []
     watch_in_c = run_watch_everywhere(deployed.model, run.watch, run.script, run.hops, progress) if firmware else []
     mixes = count_mixes(deployed) if firmware else {}
     result = Streamed(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
-from onwrist.signals.front_end.counts import convert, count_wave
+from onwrist.signals.front_end.counts import convert, count_wave, recorded_counts
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
@@ -30,6 +31,10 @@ class SensorConfig:
     """Samples per burst; the sensor wakes the processor once a burst."""
     bits: int = 19
     """ADC resolution (common optical front ends give 18 to 22)."""
+    replay: Literal["scaled", "counts"] = "scaled"
+    """A recording at mid-range with a pulse of 2 % of it, whatever it holds; or the counts that it holds, as they are."""
+    when_blood_comes: Literal["rise", "fall"] = "rise"
+    """Which way the recording's counts go then; the students are taught on rising ones, and falling ones are turned."""
 
     def __post_init__(self) -> None:
         if not STUDENT_RATE_HZ <= self.rate_hz <= FASTEST_HZ or self.rate_hz != int(self.rate_hz):
@@ -60,7 +65,12 @@ class Sensor:
         self, recording: Recording, config: SensorConfig = SensorConfig(), faults: Faults = Faults(), repeat: int = 1
     ):
         self.config, self.faults, self.repeat = config, faults, repeat
-        self.wave, self.present = count_wave(recording, config.rate_hz, config.bits)
+        falling = config.when_blood_comes == "fall"
+        if config.replay == "counts":
+            self.wave, self.present = recorded_counts(recording, config.rate_hz, config.bits, falling=falling)
+        else:
+            wave, self.present = count_wave(recording, config.rate_hz, config.bits)
+            self.wave = 2**config.bits - 1 - wave if falling else wave
         self.full = 2**config.bits - 1
         pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
         self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)

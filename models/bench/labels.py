@@ -335,13 +335,13 @@ class _Cutter:
     """Reads and cleans each recording once, and cuts windows from it."""
 
     def __init__(self, folder: Path, channel: str | None = None, rate_hz: float | None = None):
-        self.folder, self.asked = folder, {"channel": channel, "rate_hz": rate_hz}
+        self.folder, self.channel, self.rate_hz = folder, channel, rate_hz
         self.signals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def windows(self, recording: str, start: str, where: str) -> list[np.ndarray]:
         """The window at `start`, or all; those in a gap or without any signal are left out."""
         if recording not in self.signals:
-            ppg = read_recording(self.folder / recording, **self.asked).ppg
+            ppg = read_recording(self.folder / recording, channel=self.channel, rate_hz=self.rate_hz).ppg
             wave = teacher_input(fill_gaps(ppg.samples), ppg.rate_hz)
             grid = np.minimum((np.arange(len(wave)) * ppg.rate_hz / TEACHER_RATE_HZ).astype(int), len(ppg.samples) - 1)
             self.signals[recording] = wave, ~np.isfinite(ppg.samples)[grid]

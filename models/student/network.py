@@ -123,8 +123,8 @@ class Student(nn.Module):
         self.pool.weight.requires_grad_(False)
         self.embed = nn.Conv1d(width, c.embedding, 1)
         inputs = (width, *c.head)
-        outputs = (*c.head, len(c.answers.columns))
-        self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, outputs, strict=True))
+        widths = (*c.head, len(c.answers.columns))
+        self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, widths, strict=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to the embedding (B, 256) and the answers (B, 3) at the window's end."""

@@ -83,8 +83,7 @@ def take_over(student: Student, path: Path | str) -> Standard:
     """
     state, metadata = read_state(path)
     was = student_config(metadata, path)
-    own_outputs = {"head": student.config.head, "answers": student.config.answers}
-    if replace(was, **own_outputs) != student.config:
+    if replace(was, head=student.config.head, answers=student.config.answers) != student.config:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
     standard = Standard(state["standard.mean"].numpy(), state["standard.std"].numpy())
     own = student.state_dict()
