@@ -44,7 +44,7 @@ def main(config: DeployConfig) -> int:
     folder = Path("build") / spec.name if config.spec else Path("build")
     if config.recording:
         spec = spec.model_copy(update={"stream": spec.stream.model_copy(update={"recording": str(config.recording)})})
-    stages = training_stages(spec, folder, bar)
+    stages = training_stages(spec, folder, bar, say)
     if stages:
         write_whole(folder / SPEC_FILE, spec.resolved().encode())
         travel(stages, folder, say)

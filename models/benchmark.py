@@ -32,6 +32,10 @@ class BenchmarkConfig:
     task: str = ""
     """What the CSV's labels are: one of the published twelve (hypertension-lab, hypertension-free-living, pvc, ectopic,
     a1c, haemoglobin, platelets, sodium, wake, light, deep, rem), or any title."""
+    channel: str | None = None
+    """PPG channel of the CSV's recordings, where they have several."""
+    rate_hz: float | None = None
+    """Of the CSV's recordings, where they do not tell."""
     only: Only = ()
     out: Path = Path("runs/benchmark.json")
     """Where the results are written."""
@@ -64,12 +68,14 @@ def main(config: BenchmarkConfig) -> None:
         if without:
             say(f"no weights: {', '.join(without)} (python models/pretrain.py --method NAME)")
     if config.labels:
-        sets: Iterable = [load_labels(config.labels, config.task)]
+        sets: Iterable = [load_labels(config.labels, config.task, config.channel, config.rate_hz)]
     else:
         sets = ((load_windows(name, config.data, progress=bar), tasks) for name, tasks in open_sets(config.only))
+    extractor = Extractor(config.cache, config.bf16)
     if config.floors:
-        systems += [f for f in FLOORS if f not in systems]
-    rows = benchmark(systems, sets, Extractor(config.cache, config.bf16), bar)
+        own = [f for s in systems if (f := extractor.born(s)) is not None]
+        systems += [f for f in dict.fromkeys((*FLOORS, *own)) if f not in systems]
+    rows = benchmark(systems, sets, extractor, bar)
     results(rows, config.out, page(rows))
 
 

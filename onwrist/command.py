@@ -204,6 +204,6 @@ def say(text: str) -> None:
     """One line for the person at the terminal; nothing where standard error was closed, whatever it can encode."""
     if sys.stderr is None:
         return
-    encoding = sys.stderr.encoding or "ascii"
+    encoding = getattr(sys.stderr, "encoding", None) or "ascii"
     with contextlib.suppress(OSError):
         print(text.encode(encoding, "replace").decode(encoding), file=sys.stderr, flush=True)

@@ -38,9 +38,7 @@ StepHopS = Annotated[
         metavar="SECONDS",
     ),
 ]
-SensorHz = Annotated[
-    int, arg(help="The watch's PPG sensor, samples a second: 25, 32, 50, 64, 100 or 125.", metavar="HZ")
-]
+SensorHz = Annotated[int, arg(help="The watch's PPG sensor, samples a second: 25 to 1,000.", metavar="HZ")]
 Bits = Annotated[int, arg(help="Resolution of the sensor's counts.", metavar="BITS")]
 Only = Annotated[
     tuple[str, ...],
@@ -49,6 +47,9 @@ Only = Annotated[
         help_behavior_hint="",
         metavar="NAME",
     ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"], arg(help="Where to compute; auto takes a GPU where there is one.")
 ]
 Bf16 = Annotated[bool, arg(help="bfloat16 autocast: twice as fast where the CPU has AVX512-BF16.")]
 Data = Annotated[

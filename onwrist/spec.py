@@ -18,7 +18,7 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -27,6 +27,8 @@ from onwrist.errors import ConfigError
 from onwrist.resources import SHIPPED
 
 SCHEMA = "onwrist-spec-1"
+# Labels that R-peaks and intervals give without a table, and of which kind they are.
+BUILT_IN_LABELS = {"heart_rate": "value", "quality": "yes/no", "irregular": "yes/no", "rmssd": "value", "sdnn": "value"}
 # Hz of a PPG: below 20 a pulse of 230 a minute has hardly five samples, beyond 1,000 no wearable goes.
 Rate = Annotated[float, Field(ge=20, le=1000)]
 
@@ -44,8 +46,8 @@ class Teacher(Part):
     """A system's name, a checkpoint, `file.py:function`, an `.onnx` or `.keras` file, a SavedModel's folder; left out: the shipped teacher."""
     rate_hz: Rate = 100.0
     """Samples a second that the encoder takes."""
-    scaling: Literal["min-max", "z-score"] = "min-max"
-    """Of each window: to [-1, 1] by its extremes, or to zero mean and unit spread."""
+    scaling: Literal["min-max", "z-score", "none"] = "min-max"
+    """Of each window: to [-1, 1] by its extremes, to zero mean and unit spread, or left in the recording's units."""
 
 
 class Data(Part):
@@ -56,7 +58,9 @@ class Data(Part):
     sets: bool = True
     """Also the open sets of ONWRIST_DATA."""
     person: str | None = None
-    """Regular expression on the path; its first group is the person. Left out: a recording is a person."""
+    """Regular expression on the path; its first group is the person. Left out, and no table: a recording is a person."""
+    people: str | None = None
+    """In place of the expression: a table of recording and person; the first answer's table where that has one."""
     held_out: tuple[str, ...] = ()
     """People who are judged and never trained on, by name."""
     held_out_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -78,18 +82,72 @@ class Data(Part):
     def _somebody(self) -> Data:
         if not self.recordings and not self.sets:
             raise ValueError("nobody to learn from: give recordings, or sets = true")
+        if self.person and self.people:
+            raise ValueError("person and people: give one of them")
+        return self
+
+
+class AnswerPart(Part):
+    """Something that the student says beside its embedding."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    kind: Literal["value", "yes/no", "classes"] | None = None
+    """Left out: a yes/no, or what the built-in labels are."""
+    labels: str | None = None
+    """A built-in (heart_rate, quality, irregular, rmssd, sdnn), `recording:NAME` for a 1 Hz label of the files, or a table of
+    person, recording, start, label; left out: the built-in of its name."""
+    unit: Annotated[str, Field(max_length=16)] = ""
+    centre: float | None = None
+    """Of a value: from centre - 2 span to centre + 2 span can be said."""
+    span: Annotated[float, Field(gt=0)] | None = None
+    words: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], ...] = ()
+    """What a yes is called; or the classes, in order."""
+    weight: Annotated[float, Field(ge=0, le=100)] | None = None
+    """In the loss; left out: 6 for a value, 0.1 for the others."""
+    gate: Annotated[float, Field(gt=0)] | None = None
+    """What INT8 may cost: AUROC or macro-F1 (0.005 is half a point), or mean error in the unit of a value."""
+    decides: bool = False
+    """Whether a yes of it is needed for an output to be shown."""
+
+    @property
+    def source(self) -> str:
+        """Where its labels come from."""
+        return self.labels or self.name
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> AnswerPart:
+        built_in = self.source in BUILT_IN_LABELS
+        kind = self.kind or BUILT_IN_LABELS.get(self.source, "yes/no")
+        if built_in and kind != BUILT_IN_LABELS[self.source]:
+            raise ValueError(f"labels of {self.source} are a {BUILT_IN_LABELS[self.source]}, not a {kind}")
+        if self.labels is None and not built_in:
+            raise ValueError(f"labels: give a table, recording:NAME, or one of {', '.join(BUILT_IN_LABELS)}")
+        if kind == "value" and self.source != "heart_rate" and (self.centre is None or self.span is None):
+            raise ValueError("a value needs centre and span: centre +- 2 span is what can be said")
+        if kind != "value" and (self.centre is not None or self.span is not None or self.unit):
+            raise ValueError(f"a {kind} has no unit, centre or span")
+        if kind == "classes" and (len(self.words) < 2 or len(set(self.words)) < len(self.words)):
+            raise ValueError("classes need words, two or more, each once")
+        if kind != "classes" and len(self.words) > 1:
+            raise ValueError('has more than one word: use kind = "classes"')
+        if self.decides and kind != "yes/no":
+            raise ValueError("only a yes/no can decide what is shown")
         return self
 
 
 class SensorPart(Part):
     """The watch's PPG sensor."""
 
-    rate_hz: Literal[25, 32, 50, 64, 100, 125] = 64
-    """Samples a second."""
+    rate_hz: Annotated[int, Field(ge=25, le=1000)] = 64
+    """25 to 1,000: the student runs at 25 Hz, and what is slower has no place in it."""
     bits: Annotated[int, Field(ge=8, le=24)] = 19
-    """Of its converter."""
+    """8 to 24: of a wider converter firmware hands in the upper 24."""
     fifo: Annotated[int, Field(ge=1, le=125)] = 16
     """Samples a burst."""
+    replay: Literal["scaled", "counts"] = "scaled"
+    """A recording at mid-range with a pulse of 2 % of it, whatever it holds; or the counts that it holds, as they are."""
+    when_blood_comes: Literal["rise", "fall"] = "rise"
+    """Which way the counts of the recording that is played go then."""
 
     @model_validator(mode="after")
     def _a_second(self) -> SensorPart:
@@ -103,6 +161,8 @@ class StudentPart(Part):
 
     size: Literal["watch", "band"] = "watch"
     """Which of the two shapes."""
+    embedding: Annotated[int, Field(ge=8, le=256)] = 256
+    """Width of its embedding."""
     train: bool | None = None
     """Distil and quantise; left out: only if the teacher or the data are not the shipped ones."""
     steps: Annotated[int, Field(ge=1, le=1_000_000)] = 4000
@@ -113,6 +173,44 @@ class StudentPart(Part):
     """Watch-like versions of each recording."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of weights, versions and batches."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
+    """Where it is taught."""
+    flash_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Budgets, each a gate: of the TFLite step; left out: those of its size."""
+    ram_bytes: Annotated[int, Field(gt=0)] | None = None
+    """Of the stream: activations, state, sensor ring, front end."""
+    macs_per_hop: Annotated[int, Field(gt=0)] | None = None
+    """Multiply-accumulates of a hop."""
+    instructions_per_hop: Annotated[int, Field(gt=0)] | None = None
+    """Of the exported C on an emulated Cortex-M4F, front end included."""
+
+
+class Gates(Part):
+    """Every threshold of the gates."""
+
+    cosine_median: Annotated[float, Field(gt=0, le=1)] = 0.999
+    """INT8 to float on labelled people: 0.999 is 2.6 degrees, another embedding to a linear probe."""
+    usual_error: Annotated[float, Field(gt=0)] = 0.0447
+    """INT8 to float over what is shown, of the embedding's usual size: how far the median output turns (0.0447 is a cosine of
+    0.999)."""
+    worst_error: Annotated[float, Field(gt=0)] = 0.1414
+    """And the farthest one. A length: a worst cosine is decided by an output next to the origin, where it is rounding."""
+    auroc_points: Annotated[float, Field(gt=0, lt=1)] = 0.005
+    """What INT8 may cost a yes/no: the paired interval over people has to lie inside."""
+    f1_points: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """And classes, of macro-F1."""
+    value_share: Annotated[float, Field(gt=0)] = 0.002
+    """And a value, of its span: 0.1 BPM of a heart rate."""
+    front_end_db: Annotated[float, Field(gt=0)] = 0.1
+    """What the fixed-point front end may cost beside int8 itself."""
+    front_end_steps: Annotated[int, Field(ge=0)] = 1
+    """And by how much it may turn a rounding."""
+    right_bpm: Annotated[float, Field(gt=0)] = 5.0
+    """Mean error of the heart rate that is shown, as meters are held to (ANSI/AAMI EC13); more is a warning."""
+    wrong_bpm: Annotated[float, Field(gt=0)] = 10.0
+    """And what is wrong by any account: a failure."""
+    shown_share: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Of the outputs: below it a watch hardly ever answers."""
 
 
 class Stream(Part):
@@ -152,16 +250,29 @@ class Spec(Part):
     teacher: Teacher = Teacher()
     data: Data = Data()
     sensor: SensorPart = SensorPart()
+    answers: tuple[AnswerPart, ...] = ()
+    """What the student says; left out: heart rate, quality and irregular, as shipped."""
     student: StudentPart = StudentPart()
     stream: Stream = Stream()
     study: Study = Study()
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Spec:
+        names = [a.name for a in self.answers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"answers: {max(names, key=names.count)} is there twice")
+        if sum(a.decides for a in self.answers) > 1:
+            raise ValueError("answers: one alone can decide what is shown")
+        return self
 
     @property
     def trains(self) -> bool:
         """Whether a student has to be made for it."""
         if self.student.train is not None:
             return self.student.train
-        return self.teacher != Teacher() or bool(self.data.recordings)
+        own = self.teacher != Teacher() or bool(self.data.recordings) or bool(self.answers)
+        return own or self.student.embedding != StudentPart().embedding
 
     def resolved(self) -> str:
         """The whole spec as TOML, every value in the open."""
@@ -185,6 +296,11 @@ def read_spec(path: Path) -> Spec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"is no TOML ({error})", where=path, cure="See docs/spec.md") from None
     values.pop("schema", None)
+    if "input" in values:
+        raise ConfigError(
+            "the student's input is 25 Hz, 10 s, 0.5-8 Hz in this release", where=path, field="input",
+            cure="Leave [input] out",
+        )  # fmt: skip
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -201,9 +317,15 @@ def _at_home(spec: Spec, folder: Path) -> Spec:
         recording = str(folder / recording)
     if people and (folder / people).exists():
         people = str(folder / people)
+    persons = spec.data.people and str(folder / spec.data.people)
+    answers = tuple(
+        a.model_copy(update={"labels": str(folder / a.labels)}) if a.labels and (folder / a.labels).is_file() else a
+        for a in spec.answers
+    )
     return spec.model_copy(
         update={
-            "data": spec.data.model_copy(update={"recordings": globs}),
+            "answers": answers,
+            "data": spec.data.model_copy(update={"recordings": globs, "people": persons}),
             "teacher": spec.teacher.model_copy(update={"source": source}),
             "stream": spec.stream.model_copy(update={"recording": recording}),
             "study": spec.study.model_copy(update={"people": people}),
@@ -227,7 +349,9 @@ def _all_of(error: ValidationError) -> str:
 def _fields(place: tuple[Any, ...]) -> list[str]:
     model: Any = Spec
     for name in place:
-        model = model.model_fields[name].annotation
+        if isinstance(name, str):
+            model = model.model_fields[name].annotation
+            model = get_args(model)[0] if get_origin(model) is tuple else model
     return list(model.model_fields)
 
 
@@ -235,4 +359,4 @@ def _without_none(values: Any) -> Any:
     """TOML has no null: what was left out stays out."""
     if isinstance(values, dict):
         return {k: _without_none(v) for k, v in values.items() if v is not None}
-    return values
+    return [_without_none(v) for v in values] if isinstance(values, list) else values

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from onwrist.settings import Bf16, Data, Size, Teacher
+from onwrist.settings import Bf16, Data, Device, Size, Teacher
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class DistillConfig:
     seed: int = 0
     """Seed of weights, versions and batches."""
     bf16: Bf16 = True
+    device: Device = "cpu"
     data: Data = None
 
     @property
@@ -64,7 +65,10 @@ def main(config: DistillConfig) -> None:
     from onwrist.command import bar, say
     from onwrist.models.encoders.checkpoint import load_encoder
     from onwrist.models.student.network import LADDER, Student, layers_of
-    from onwrist.quantize.teaching.distillation import train
+    from onwrist.quantize.judging.evaluate import evaluation
+    from onwrist.quantize.judging.useful import words_of
+    from onwrist.quantize.teaching.course import Course, distil
+    from onwrist.quantize.teaching.devices import device_of
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
     from onwrist.quantize.teaching.student_files import save_student, take_over
 
@@ -73,22 +77,18 @@ def main(config: DistillConfig) -> None:
     student, standard = Student(shape), None
     if config.start:
         standard = take_over(student, config.start)
+    device = device_of(config.device)
     if config.examples and config.examples.exists():
         examples, standard = load_examples(config.examples)
     else:
         examples, standard = build(
             load_encoder(config.teacher), shape.context, versions=config.versions, hop_s=config.every_s,
-            seed=config.seed, standard=standard, root=config.data, progress=bar,
+            seed=config.seed, standard=standard, root=config.data, device=device, progress=bar,
         )  # fmt: skip
         if config.examples:
             save_examples(config.examples, examples, standard)
-    losses = train(
-        student, examples, steps=config.steps, batch=config.batch, lr=config.lr, weight_decay=config.weight_decay,
-        seed=config.seed, bf16=config.bf16,
-    )  # fmt: skip
-    steps = bar(losses, f"distil {config.size}", total=config.steps)
-    for row in steps:
-        steps.set_postfix({k: f"{v:.3f}" for k, v in row.items()})
+    course = Course(config.steps, config.batch, config.lr, config.seed, config.weight_decay, config.bf16)
+    distil(student, examples, course, out=config.path, device=device, progress=bar, say=say)
     student.move_thresholds({"quality": config.quality_at, "irregular": config.irregular_at})
     recipe = {
         "teacher": config.teacher,
@@ -102,6 +102,7 @@ def main(config: DistillConfig) -> None:
     save_student(config.path, student, standard, {"recipe": recipe})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))
     say(f"{config.path}: {count:,} weights, {len(examples):,} windows")
+    print(words_of(student, evaluation(shape.context, config.data, bar)))
 
 
 if __name__ == "__main__":

@@ -53,10 +53,9 @@ def main(config: QATConfig) -> None:
     import json
 
     from onwrist.command import bar, say
-    from onwrist.quantize.integers.arithmetic import read_integers
-    from onwrist.quantize.integers.fake_quant import quantise
-    from onwrist.quantize.integers.training import calibration_batches, save_quantised, train_quantised
-    from onwrist.quantize.judging.evaluate import compare, evaluation, ptq_and_qat, run_integers, run_torch
+    from onwrist.quantize.integers.training import save_quantised
+    from onwrist.quantize.judging.evaluate import evaluation, ptq_and_qat
+    from onwrist.quantize.teaching.course import Course, quantised
     from onwrist.quantize.teaching.examples import build, load_examples
     from onwrist.quantize.teaching.student_files import float_weights, load_student
 
@@ -73,21 +72,10 @@ def main(config: QATConfig) -> None:
             root=config.data,
             progress=bar,
         )
-    batches = calibration_batches(examples.x, config.seed)
     data = evaluation(parent.config.context, config.data, bar)
-    reference = run_torch(parent, data.x)
-    ptq = quantise(parent, batches)
-    found = {"ptq": compare(reference, run_integers(read_integers(ptq), data.x), data)}
-    quantised = ptq
-    if config.steps:
-        losses = train_quantised(
-            quantised, parent, examples.x, steps=config.steps, batch=config.batch, lr=config.lr, seed=config.seed
-        )
-        steps = bar(losses, f"QAT {config.size}", total=config.steps)
-        for row in steps:
-            steps.set_postfix({k: f"{v:.4f}" for k, v in row.items()})
-        found["qat"] = compare(reference, run_integers(read_integers(quantised), data.x), data)
-    save_quantised(config.path, quantised, {"steps": config.steps, "seed": config.seed})
+    course = Course(config.steps, config.batch, config.lr, config.seed)
+    student, found = quantised(parent, examples, course, data, progress=bar, say=say)
+    save_quantised(config.path, student, {"steps": config.steps, "seed": config.seed})
     config.path.with_suffix(".json").write_text(json.dumps(found, indent=1))
     print(ptq_and_qat(found))
     say(f"{config.path}")

@@ -7,14 +7,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onwrist.errors import RecordingError, SplitError
+from onwrist.errors import ConfigError, RecordingError, SplitError
 from onwrist.models.bench.comparison import MeanError, Ranking, difference, scores
 from onwrist.models.bench.efficiency import SHARES, best, curve, some_people
 from onwrist.models.bench.efficiency import table as efficiency_table
+from onwrist.models.bench.features import reborn
 from onwrist.models.bench.labels import SEED_TASKS, load_labels
 from onwrist.models.bench.probe import auroc, fold_rows, paired, predict
 from onwrist.models.bench.published import table as published_table
@@ -337,6 +339,38 @@ def test_one_person_is_not_enough(tmp_path):
         load_labels(path)
 
 
+@pytest.mark.parametrize(("name", "meant"), [("sodum", "sodium"), ("Platelets", "platelets"), ("pvcs", "pvc")])
+def test_a_typo_of_a_task_is_no_title(tmp_path, name, meant):
+    path = write_csv(tmp_path / "a.csv", [("a", SHIPPED / "bidmc_05.npz", 0, 1), ("b", SHIPPED / "bidmc_13.npz", 0, 2)])
+    with pytest.raises(ConfigError, match=f"did you mean {meant}"):
+        load_labels(path, name)
+
+
+def test_files_of_several_columns_and_without_a_rate(tmp_path):
+    t = np.arange(30 * 50) / 50
+    rows = "".join(f"{np.sin(7 * x):.5f},{np.sin(9 * x):.5f}\n" for x in t)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("left,right\n" + rows)
+    path = write_csv(tmp_path / "labels.csv", [("a", "a.csv", "", 1), ("b", "b.csv", "", 2)])
+    with pytest.raises(RecordingError):
+        load_labels(path)
+    found = {c: load_labels(path, channel=c, rate_hz=50)[0].teacher[0] for c in ("left", "right")}
+    assert np.abs(np.fft.rfft(found["left"])).argmax() == round(10 * 7 / (2 * np.pi))
+    assert np.abs(np.fft.rfft(found["right"])).argmax() == round(10 * 9 / (2 * np.pi))
+
+
+def test_a_network_is_born_again_without_what_it_learnt():
+    torch.manual_seed(3)
+    net = torch.nn.Sequential(torch.nn.Linear(1000, 8), torch.nn.BatchNorm1d(8))
+    net[1].running_mean.fill_(5.0)
+    net.extra = torch.nn.Parameter(torch.arange(8.0))
+    again, twice = reborn(net), reborn(net)
+    assert not torch.equal(again[0].weight, net[0].weight)
+    assert torch.equal(again[0].weight, twice[0].weight)
+    assert again[1].running_mean.abs().max() == 0
+    assert sorted(again.extra.tolist()) == list(range(8)) != again.extra.tolist()
+
+
 # --- from the command line ---
 
 
@@ -354,6 +388,9 @@ def test_a_users_encoder_and_labels_join_the_bench(heart_rates, tmp_path, run_sc
     assert rows["xmae-rhythm"]["score"] < 0.5 * rows["no signal"]["score"]
     assert rows["my_encoder.py:make"]["versus"][0] > 0  # a larger error than the first, and it is said by how much
     assert "| my_encoder.py:make | " in done.stdout
+    # Her own network with random weights is her floor, and she is held against it.
+    assert rows["random my_encoder.py:make"]["people"] == len(NAMES)
+    assert "versus_random" in rows["my_encoder.py:make"]
     again = run_script("models/benchmark.py", "--show", tmp_path / "runs" / "benchmark.json")
     assert again.stdout == done.stdout
 

@@ -9,15 +9,14 @@ import pytest
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import (
     EXACT,
-    USUAL_ERROR,
-    WORST_ERROR,
+    LIMITS,
     Agreement,
     Gate,
     agreement,
     budget_gates,
     byte_gate,
     cohort_gates,
-    cosine_gates,
+    cosine_gate,
     embedding_gates,
     front_end_gates,
     judge_cohort,
@@ -47,8 +46,9 @@ def test_largest_difference_is_seen_across_the_sign():
 
 
 def test_cosine_and_budget_gates_fail(artifacts):
-    assert [g.passed for g in cosine_gates(0.9995, 0.98, "x")] == [True, False]
-    assert [g.passed for g in cosine_gates(float("nan"), float("nan"), "x")] == [False, False]
+    assert cosine_gate(0.9995, "x").passed
+    assert not cosine_gate(0.998, "x").passed
+    assert not cosine_gate(float("nan"), "x").passed
     fat = replace(Deployed(artifacts).memory, model=10**6, step=10**6, activations=10**6, step_activations=10**6)
     assert not any(g.passed for g in budget_gates(artifacts.size, fat)[:4])
     poor = FrontEndParity(30.0, 42.0, 0.5, 7)
@@ -114,11 +114,11 @@ def test_the_worst_embedding_is_judged_by_its_length_and_only_where_it_is_shown(
     close[7] = real[7] + 0.01 * rng.normal(size=256)
     assert all(g.passed for g in embedding_gates(close, real, shown))
     off = close.copy()
-    off[3] += 1.5 * WORST_ERROR * real[3]
+    off[3] += 1.5 * LIMITS.worst_error * real[3]
     assert [g.passed for g in embedding_gates(off, real, shown)] == [True, False]
     shown[3] = False
     assert all(g.passed for g in embedding_gates(off, real, shown))
-    turned = real + 2 * USUAL_ERROR * rng.normal(size=real.shape)
+    turned = real + 2 * LIMITS.usual_error * rng.normal(size=real.shape)
     assert [g.passed for g in embedding_gates(turned, real, shown)] == [False, True]
     assert all(g.passed for g in embedding_gates(1.04 * real, real, shown))  # a common factor is no other embedding
     assert not any(g.passed for g in embedding_gates(np.full_like(real, np.nan), real, shown))

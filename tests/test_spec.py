@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onwrist.errors import CheckpointError, ConfigError, OnwristError, SplitError
 from onwrist.models.encoders.teacher import Adapted, examine, load_teacher
 from onwrist.signals.people.material import find, held_out_by_hash
-from onwrist.spec import Spec, read_spec
+from onwrist.spec import AnswerPart, Gates, Spec, read_spec
 
 
 def write(folder: Path, text: str) -> Path:
@@ -24,9 +24,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_every_mistake_is_said_at_once_with_what_was_meant(tmp_path):
-    text = (
-        'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 63\nbits = 40\n[stream]\nhop_s = 0.3\n'
-    )
+    text = 'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 5000\nbits = 40\n[stream]\nhop_s = 0.3\n'
     with pytest.raises(ConfigError) as error:
         read_spec(write(tmp_path, text))
     said = str(error.value)
@@ -59,13 +57,41 @@ def test_the_resolved_spec_means_the_same_and_has_one_digest(tmp_path):
 
 
 def test_the_page_shows_a_spec_that_is_one(tmp_path):
-    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "spec.md").read_text(), re.DOTALL)
-    spec = read_spec(write(tmp_path, block))
-    assert spec.trains
-    # Every field of the model is on the page.
-    for part in (Spec, *(type(getattr(spec, name)) for name in ("teacher", "data", "sensor", "student", "stream"))):
-        for name in part.model_fields:
-            assert name in block or name in ("train", "held_out_share"), name
+    whole, *parts = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "spec.md").read_text(), re.DOTALL)
+    assert read_spec(write(tmp_path, whole)).trains
+    shown = [read_spec(write(tmp_path, part)) for part in parts]
+    assert any(spec.gates == Gates() and "[gates]" in part for spec, part in zip(shown, parts, strict=True))
+    # Every field of the model is on the page, each part with an example of its own.
+    for name in Spec.model_fields:
+        assert name == "name" or any(f"[{name}]" in part for part in parts), name
+        for inner in getattr(type(getattr(Spec(), name)), "model_fields", ()):
+            assert any(re.search(rf"^{inner} = ", part, re.MULTILINE) for part in (whole, *parts)), inner
+    for inner in AnswerPart.model_fields:
+        assert any(re.search(rf"^{inner} = ", part, re.MULTILINE) for part in (whole, *parts)), inner
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('name = "stress"', "give a table"),
+        ('name = "Stress"\nlabels = "x.csv"', "pattern"),
+        ('name = "a"\nlabel = "x.csv"', "did you mean labels?"),
+        ('name = "a"\nkind = "value"\nlabels = "x.csv"', "needs centre and span"),
+        ('name = "a"\nkind = "classes"\nlabels = "x.csv"\nwords = ["one"]', "classes need words"),
+        ('name = "quality"\nkind = "value"', "labels of quality are a yes/no"),
+        ('name = "heart_rate"\ndecides = true', "only a yes/no can decide"),
+        ('name = "quality"\n[[answers]]\nname = "quality"', "there twice"),
+        ('name = "quality"\nspan = 3', "no unit, centre or span"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_said(tmp_path, answer, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_spec(write(tmp_path, f"[[answers]]\n{answer}\n"))
+
+
+def test_what_is_not_in_the_spec_yet_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match="25 Hz, 10 s"):
+        read_spec(write(tmp_path, "[input]\nrate_hz = 50\n"))
 
 
 @given(st.text(max_size=200))

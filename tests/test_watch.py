@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from onwrist.errors import ConfigError
+from onwrist.errors import ConfigError, RecordingError
 from onwrist.export.sources.watch_rules import MAX_BRIDGE_S, capacity_for
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
 from onwrist.firmware_sim.watch.faults import (
@@ -25,7 +25,7 @@ from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
 from onwrist.quantize.integers.training import load_integers
-from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
+from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd, front_end_parity
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Channel, Recording
@@ -109,6 +109,26 @@ def test_sensor_sends_every_sample_once_in_order(rate):
     assert sensor.seconds == pytest.approx(20, abs=0.1)
 
 
+def test_counts_are_replayed_as_they_are():
+    held = np.round(100_000 + 3_000 * pulse(20)).astype(np.float32)
+    sensor = Sensor(recording(held), SensorConfig(64, bits=18, replay="counts"))
+    np.testing.assert_array_equal(sensor.counts, held)
+    turned = Sensor(recording(held), SensorConfig(64, bits=18, replay="counts", when_blood_comes="fall"))
+    np.testing.assert_array_equal(turned.counts, 2**18 - 1 - held)
+    with pytest.raises(RecordingError, match="counts from 0 to 65,535"):
+        Sensor(recording(held), SensorConfig(64, bits=16, replay="counts"))
+
+
+@pytest.mark.parametrize("rate", [40, 99, 250, 1000])
+def test_any_whole_rate_is_a_sensors(rate):
+    counts = Sensor(recording(pulse(20)), SensorConfig(rate)).counts
+    fixed = FixedFrontEnd(rate, 19).push(counts)
+    assert len(fixed) == pytest.approx(20 * 25, abs=2)
+    found = front_end_parity(counts, rate, 19)
+    assert found.equal > 0.999
+    assert found.largest <= 1
+
+
 def test_missing_samples_are_never_sent():
     x = pulse(20)
     x[300:400] = np.nan
@@ -118,7 +138,7 @@ def test_missing_samples_are_never_sent():
 
 
 def test_settings_out_of_range_are_refused():
-    for bad in ({"rate_hz": 60}, {"fifo": 0}, {"bits": 40}):
+    for bad in ({"rate_hz": 20}, {"rate_hz": 1001}, {"fifo": 0}, {"bits": 40}):
         with pytest.raises(ConfigError):
             SensorConfig(**bad)
     with pytest.raises(ConfigError, match="multiple"):

@@ -6,15 +6,23 @@ assert write_tflite_step(model, hop) == data
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from onwrist.errors import ExportError
-from onwrist.export.graphs.tflite_reader import Network, Operator, read_tflite
-from onwrist.export.graphs.tflite_writer import ANSWERS_NAME, EMBEDDING_NAME, INPUT_NAME, write_tflite_step
+from onwrist.errors import ExportError, OnwristError
+from onwrist.export.graphs.tflite_reader import Network, Operator, read_metadata, read_tflite
+from onwrist.export.graphs.tflite_writer import (
+    ANSWERS_METADATA,
+    ANSWERS_NAME,
+    EMBEDDING_NAME,
+    INPUT_NAME,
+    write_tflite_step,
+)
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.quantize.integers.arithmetic import IntegerLayer, IntegerModel
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -41,7 +49,7 @@ def read_step(data: bytes, where: str | Path = "") -> Step:
     """
     network = read_tflite(data, where)
     try:
-        found = _step(network)
+        found = _step(network, _answers(data))
         again = write_tflite_step(found.model, found.hop)
     except ExportError:
         raise
@@ -52,7 +60,17 @@ def read_step(data: bytes, where: str | Path = "") -> Step:
     return found
 
 
-def _step(network: Network) -> Step:
+def _answers(data: bytes) -> Answers:
+    text = read_metadata(data, ANSWERS_METADATA)
+    if text is None:
+        return SHIPPED_ANSWERS
+    try:
+        return Answers.of(json.loads(text))
+    except OnwristError as error:
+        raise ExportError(f"says of its answers: {error}"[:200], field=ANSWERS_METADATA, cure=CURE) from None
+
+
+def _step(network: Network, answers: Answers) -> Step:
     layers = [_layer(network, op) for op in network.operators if op.kind in CONVOLUTIONS]
     # The pool is the last depthwise convolution; before it lie the features, behind it the embedding and, beside that, the head.
     pool = max(i for i, layer in enumerate(layers) if layer.depthwise)
@@ -65,7 +83,10 @@ def _step(network: Network) -> Step:
     embed = replace(layers[pool + 1], name="embed")
     head = tuple(replace(layer, name=f"head.{i}") for i, layer in enumerate(layers[pool + 2 :]))
     name = network.name.removesuffix(STEP_NAME)
-    return Step(IntegerModel(name, window_of(trunk), tuple(trunk), embed, head), hop)
+    if len(head[-1].bias) != len(answers.columns):
+        said = f"{len(answers.columns)} answers for {len(head[-1].bias)} outputs"
+        raise ExportError(f"names {said}", field=ANSWERS_METADATA, cure=CURE)
+    return Step(IntegerModel(name, window_of(trunk), tuple(trunk), embed, head, answers), hop)
 
 
 def window_of(layers: Sequence[IntegerLayer]) -> int:

@@ -105,6 +105,16 @@ def refuse(problems: list[str], where: str | Path) -> None:
         raise ExportError("; ".join([*problems[:LISTED], *more]), where=where, cure=CURE)
 
 
+def read_metadata(data: bytes, name: str) -> bytes | None:
+    """An entry of the metadata of a file that `read_tflite` has read; None where there is none of that name."""
+    model = schema.Model.GetRootAs(data, 0)
+    for i in range(min(model.MetadataLength(), MOST)):
+        entry = model.Metadata(i)
+        if _text(entry.Name()) == name and 0 <= entry.Buffer() < model.BuffersLength():
+            return _buffer(model.Buffers(entry.Buffer()))
+    return None
+
+
 def inspect_tflite(data: bytes, where: str | Path = "") -> tuple[Network, dict[int, str]]:
     """A file, and what the kernels do not know of it: by the place of the operator, beyond the last one for the rest.
 

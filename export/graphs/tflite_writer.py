@@ -6,11 +6,14 @@ derive. The graph is CONV_2D and DEPTHWISE_CONV_2D only, NHWC with height 1 and 
 
 from __future__ import annotations
 
+import json
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.quantize.integers.arithmetic import IntegerLayer, IntegerModel
 
 FILE_IDENTIFIER = b"TFL3"
@@ -21,6 +24,8 @@ BUFFER_ALIGNMENT = 16
 CONV_VERSION, DEPTHWISE_VERSION, CONCATENATION_VERSION, SLICE_VERSION = 3, 3, 2, 2
 INPUT_NAME, EMBEDDING_NAME, ANSWERS_NAME = "ppg", "embedding", "answers"
 STATE, NEXT_STATE = "state", "next"
+# Entry of a file's metadata that says what its answers mean; a file without it has the shipped ones.
+ANSWERS_METADATA = "onwrist.answers"
 
 
 class _Buffer(schema.BufferT):
@@ -161,8 +166,8 @@ class _Graph:
         )  # fmt: skip
         return self.append(code, [source, weight, bias], output, options, kind), length
 
-    def pack(self, name: str, inputs: list[int], outputs: list[int]) -> bytes:
-        """The finished file."""
+    def pack(self, name: str, inputs: list[int], outputs: list[int], answers: Answers = SHIPPED_ANSWERS) -> bytes:
+        """The finished file; it carries the meaning of answers that are not the shipped ones."""
         subgraph = schema.SubGraphT()
         subgraph.name = name.encode()
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
@@ -170,6 +175,13 @@ class _Graph:
         whole = schema.ModelT()
         whole.version, whole.description = SCHEMA_VERSION, f"onwrist {name}".encode()
         whole.subgraphs, whole.buffers, whole.operatorCodes = [subgraph], self.buffers, self.codes
+        if answers != SHIPPED_ANSWERS:
+            entry, buffer = schema.MetadataT(), _Buffer()
+            text = json.dumps(answers.plain, separators=(",", ":"))
+            buffer.data = np.frombuffer(text.encode(), np.uint8)
+            entry.name, entry.buffer = ANSWERS_METADATA.encode(), len(self.buffers)
+            self.buffers.append(buffer)
+            whole.metadata = [entry]
         builder = _Builder(1 << 16)
         builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
         return bytes(builder.Output())
@@ -231,7 +243,7 @@ def write_tflite(model: IntegerModel, *, answers: bool = True) -> bytes:
         at, length = (source, model.window) if feeder < 0 else produced[feeder]
         produced.append(graph.convolve(layer, at, length, output_names(model).get(layer.name, layer.name)))
     outputs = [produced[len(model.trunk)][0], *([produced[-1][0]] if answers else [])]
-    return graph.pack(model.name, [source], outputs)
+    return graph.pack(model.name, [source], outputs, model.answers if answers else SHIPPED_ANSWERS)
 
 
 def output_names(model: IntegerModel) -> dict[str, str]:
@@ -268,7 +280,7 @@ def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
         name = output_names(model).get(layer.name, f"{layer.name}/out")
         produced.append(graph.convolve(layer, at, length, name))
     outputs = [produced[len(model.trunk)][0], produced[-1][0], *kept]
-    return graph.pack(f"{model.name} step", inputs, outputs)
+    return graph.pack(f"{model.name} step", inputs, outputs, model.answers)
 
 
 def read_integers_back(data: bytes) -> dict[str, tuple[np.ndarray | None, np.ndarray, np.ndarray]]:

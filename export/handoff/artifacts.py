@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-from onwrist.models.student.outputs import ANSWERS, EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN, LOGIT_SPAN
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -106,12 +105,10 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
         "hop_multiple_samples": model.stride,
         "front_end": asdict(IN_COUNTS),
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
-        "embedding": {"type": "int8", "shape": [1, 1, 1, EMBEDDING], "scale": float(model.embedding_scale), "zero_point": 0},
+        "embedding": {"type": "int8", "shape": [1, 1, 1, len(model.embed.bias)], "scale": float(model.embedding_scale), "zero_point": 0},
         "answers": {
-            "type": "int8", "shape": [1, 1, 1, len(ANSWERS)], "scale": float(model.answers_scale), "zero_point": 0,
-            "names": list(ANSWERS),
-            "heart_rate_bpm": f"{HEART_RATE_CENTRE:g} + {HEART_RATE_SPAN:g} * value",
-            "quality": f"logit = {LOGIT_SPAN:g} * value: good above 0", "irregular": f"logit = {LOGIT_SPAN:g} * value: irregular above 0",
+            "type": "int8", "shape": [1, 1, 1, len(model.answers.columns)], "scale": float(model.answers_scale), "zero_point": 0,
+            "names": list(model.answers.columns), "shown_by": model.answers.shown_by, **model.answers.sentences(),
         },
     }  # fmt: skip
     if hop:

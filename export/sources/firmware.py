@@ -51,7 +51,8 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
         "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],
         "ONWRIST_TAPS": design.taps.shape[1], "ONWRIST_UP": design.up, "ONWRIST_DOWN": design.down,
     }  # fmt: skip
-    constants |= watch_rules(design.rate_hz, design.bits, model.window, hop, burst).constants()
+    constants |= {f"ONWRIST_ANSWER_{_macro(name)}": i for i, name in enumerate(model.answers.columns)}
+    constants |= watch_rules(design.rate_hz, design.bits, model.window, hop, burst, model.answers).constants()
     private: dict[str, int | str] = {
         "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
         "ONWRIST_A1": f"({design.a1})", "ONWRIST_A2": f"({design.a2})", "ONWRIST_WEIGHT_BITS": WEIGHT_BITS,
@@ -80,6 +81,10 @@ def with_telemetry(firmware: Firmware, rules: TelemetryRules) -> Firmware:
     """With `onwrist_telemetry.h`: counters of what the model sees."""
     more = {TELEMETRY_CONFIG: rules.config(), **runtime_sources(*TELEMETRY)}
     return replace(firmware, files={**firmware.files, **more})
+
+
+def _macro(name: str) -> str:
+    return name.replace(".", "_").upper()
 
 
 def _defines(values: dict[str, int | str]) -> list[str]:

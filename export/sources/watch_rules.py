@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from onwrist.errors import ConfigError
-from onwrist.models.student.outputs import ANSWERS
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 # Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
@@ -15,8 +15,8 @@ MAX_BRIDGE_S = 1.0
 MAX_LATE_S = 10.0
 # Per cent of a window beyond which its answer is not shown: more than a beat made up, or half a beat cut off.
 MAX_BRIDGED_PERCENT, MAX_CLIPPED_PERCENT = 8, 4
-# The answer that decides whether the others are shown, and the int8 value that it has to exceed.
-GATE_ANSWER, GATE_ABOVE = ANSWERS.index("quality"), 0
+# The int8 value that the answer has to exceed which decides whether the others are shown; its place where none decides.
+GATE_ABOVE, NO_GATE = 0, -1
 # Samples per burst where nobody says otherwise; the depth that sensors' FIFOs are commonly read at.
 BURST = 16
 # Sequence numbers are of 32 bits and wrap.
@@ -54,7 +54,7 @@ class WatchRules:
         bridge: longest gap that is bridged, samples. late: farthest that a packet can be behind, samples.
         full: largest count. span: hops that one window spans.
         bridged_percent, clipped_percent: of a window beyond which its answer is not shown.
-        gate_answer: index of the answer that decides. gate_above: int8 that it has to exceed.
+        gate_answer: place of the answer that decides, `NO_GATE` where none does. gate_above: int8 that it has to exceed.
     """
 
     burst: int
@@ -63,9 +63,9 @@ class WatchRules:
     late: int
     full: int
     span: int
+    gate_answer: int
     bridged_percent: int = MAX_BRIDGED_PERCENT
     clipped_percent: int = MAX_CLIPPED_PERCENT
-    gate_answer: int = GATE_ANSWER
     gate_above: int = GATE_ABOVE
 
     def constants(self) -> dict[str, int | str]:
@@ -78,11 +78,14 @@ class WatchRules:
         }  # fmt: skip
 
 
-def watch_rules(rate_hz: float, bits: int, window: int, hop: int, burst: int = BURST) -> WatchRules:
+def watch_rules(
+    rate_hz: float, bits: int, window: int, hop: int, burst: int = BURST, answers: Answers = SHIPPED_ANSWERS
+) -> WatchRules:
     """The rules at a sensor's rate.
 
     Args:
         rate_hz, bits: of the sensor. window, hop: samples of the student. burst: samples per read-out of the FIFO.
+        answers: of the student; one of them may decide what is shown.
 
     Raises:
         ConfigError: more samples in a hop than the C can count.
@@ -94,5 +97,5 @@ def watch_rules(rate_hz: float, bits: int, window: int, hop: int, burst: int = B
         )
     return WatchRules(
         burst, capacity_for(rate_hz, burst, hop_s), int(MAX_BRIDGE_S * rate_hz), int(MAX_LATE_S * rate_hz),
-        2**bits - 1, math.ceil(window / hop),
+        2**bits - 1, math.ceil(window / hop), NO_GATE if answers.gate is None else answers.gate,
     )  # fmt: skip

@@ -18,7 +18,6 @@ from onwrist.export.sources.telemetry_rules import (
 )
 from onwrist.firmware_sim.runtimes.native import WatchInC
 from onwrist.firmware_sim.watch.script import ALL, Script
-from onwrist.models.student.outputs import ANSWERS
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.resources import SHIPPED as FOLDER
 from onwrist.signals.front_end.counts import convert, count_wave
@@ -99,11 +98,11 @@ def make_reference(
     Raises:
         ExportError: the C does not compile.
     """
-    first = Counter(model, hop, fixed, telemetry_rules(model.digest(), hop, fixed, ANSWERS, (), ()))
+    first = Counter(model, hop, fixed, telemetry_rules(model.digest(), hop, fixed, model.answers.columns, (), ()))
     people = _by_person(first, recordings)
     seen = [np.concatenate([first.embeddings(*part) for part in parts]) for parts in people]
     patterns, edges = directions([s for s in seen if len(s) >= LEAST_OUTPUTS])
-    rules = telemetry_rules(model.digest(), hop, fixed, ANSWERS, patterns, edges)
+    rules = telemetry_rules(model.digest(), hop, fixed, model.answers.columns, patterns, edges)
     counter = Counter(model, hop, fixed, rules)
     some = [parts for parts, s in zip(people, seen, strict=True) if len(s) >= LEAST_OUTPUTS]
     return Reference(rules, np.array([_count(counter, parts) for parts in some]), source)

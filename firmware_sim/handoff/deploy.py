@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, INDEX_
 from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.fleet.counting import shipped_reference
 from onwrist.firmware_sim.handoff.index import with_index
-from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, TAUGHT, material_of
+from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, TAUGHT, held_out
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
 from onwrist.firmware_sim.parity.deployed import Deployed
@@ -36,7 +36,7 @@ from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
-from onwrist.quantize.judging.evaluate import Evaluation, cosine, evaluation_of_material
+from onwrist.quantize.judging.evaluate import Evaluation, cosine
 from onwrist.quantize.teaching.examples import embed_teacher
 from onwrist.resources import WEIGHTS
 from onwrist.resources import recording as shipped_or_own
@@ -133,16 +133,22 @@ def hand_over(
     Raises:
         OnwristError: a recording, weights, or a folder that cannot be used.
     """
-    sensor = SensorConfig(spec.sensor.rate_hz, spec.sensor.fifo, spec.sensor.bits)
+    s = spec.sensor
+    sensor = SensorConfig(s.rate_hz, s.fifo, s.bits, s.replay, s.when_blood_comes)
+    # The page plays the people that ship, whose counts are others.
+    shipped = SensorConfig(s.rate_hz, s.fifo, s.bits)
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
     results, curves, students = [], [], []
+    costs = {a.name: a.gate for a in spec.answers if a.gate is not None}
     with claim_bundle(out):
         recording = read_recording(shipped_or_own(Path(spec.stream.recording)))
         for artifacts, source in _students(spec, work):
             students.append((artifacts, source))
             curves += stored_curves(artifacts)
-            result = stream(recording, Deployed(artifacts, watch), progress, firmware=firmware)
-            people = judge_people(artifacts, _people(spec, artifacts, progress), progress)
+            result = stream(
+                recording, Deployed(artifacts, watch, spec.gates, spec.student), progress, firmware=firmware
+            )
+            people = judge_people(artifacts, _people(spec, artifacts, progress), progress, spec.gates, costs)
             results.append(result.with_gates(people))
         figures, encoder_files = hub_figures(progress) if hub and spec.teacher == Teacher() else ([], {})
         if store:
@@ -153,7 +159,7 @@ def hand_over(
             encoder_files
         )
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
-        bundle = bundle.with_files(page_files([a for a, _ in students], watch, progress))
+        bundle = bundle.with_files(page_files([a for a, _ in students], replace(watch, sensor=shipped), progress))
         making = read_making(work / TAUGHT) if spec.trains else None
         bundle = bundle.with_report(report_files(results, figures, curves, making))
         packed = write_bundle(out, with_index(bundle))
@@ -175,6 +181,6 @@ def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
 
 
 def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
-    """The held-out people of the spec; None for those of the shipped deployment."""
-    material = material_of(spec) if spec.trains and spec.data.recordings else None
-    return evaluation_of_material(material, artifacts.student.config.context, progress) if material else None
+    """The held-out people of a spec's own student; None for the shipped deployment, and for its answers on its people."""
+    own = spec.trains and (spec.data.recordings or spec.answers)
+    return held_out(spec, artifacts.student.config.context, progress) if own else None

@@ -14,6 +14,7 @@ from onwrist.firmware_sim.handoff.opening import plain
 from onwrist.firmware_sim.handoff.schema import Student
 from onwrist.firmware_sim.parity.firmware import FirmwareRun, firmware_gate
 from onwrist.firmware_sim.parity.gates import (
+    LIMITS,
     Agreement,
     Gate,
     budget_gates,
@@ -26,9 +27,10 @@ from onwrist.firmware_sim.parity.gates import (
 from onwrist.firmware_sim.parity.memory import Memory
 from onwrist.models.student.network import Work
 from onwrist.signals.front_end.fixed import FrontEndParity
+from onwrist.spec import Gates
 
 # Without a word on labelled people a report says that the bytes are right, not that the answers are.
-PEOPLE = "cohort"
+PEOPLE = ("cohort", "held-out people")
 
 
 def judge(report: dict, students: list[Student], files: dict[str, int]) -> list[Row]:
@@ -76,10 +78,13 @@ def _judge_run(run: dict, s: Student) -> list[Row]:
     rows = [Row("FAIL", what, text) for text in problems] or [
         Row("ok", what, f"{len(ours)} of {len(said)} judged again")
     ]
+    loose = [f"{k} {v:g} (usual: {getattr(LIMITS, k):g})" for k, v in run["limits"].items() if v != getattr(LIMITS, k)]
+    if loose:
+        rows.append(Row("not checked", what, f"limits that its maker chose: {plain(', '.join(loose))[:300]}"))
     claimed = [name for name in said if name not in ours]
     if claimed:
         rows.append(Row("not checked", what, f"measured by its maker: {plain('; '.join(claimed))[:300]}"))
-    if not any(PEOPLE in name for name in said):
+    if not any(people in name for name in said for people in PEOPLE):
         rows.append(Row("not run", what, "no gate on labelled people"))
     return rows
 
@@ -89,10 +94,11 @@ def _measured(run: dict, size: str) -> list[Gate]:
     agreements = [Agreement(**{**a, "counts": tuple(a["counts"])}) for a in run["runtimes"]]
     front = FrontEndParity(**{k: run["front_end"][k] for k in FrontEndParity.__dataclass_fields__})
     memory = {k: run["memory"][k] for k in Memory.__dataclass_fields__}
+    limits = Gates.model_validate(run["limits"])
     gates = [
         byte_gate(agreements, int(run["hops"])),
-        *error_gates(**{k: run["embedding_error"][k] for k in ("usual", "worst", "shown")}),
-        *front_end_gates(front),
+        *error_gates(**{k: run["embedding_error"][k] for k in ("usual", "worst", "shown")}, limits=limits),
+        *front_end_gates(front, limits),
         *budget_gates(size, Memory(**{**memory, "work": Work(**memory["work"])})),
     ]
     if run["firmware"]:

@@ -1,10 +1,11 @@
 """The whole road of a spec as stages with what each reads and writes: nothing is done twice whose inputs have not changed.
 
-    distil    recordings, teacher            -> student.safetensors, taught.json
+    embed     recordings, teacher, labels    -> examples.npz, examined.json
+    distil    examples                       -> student.safetensors, taught.json
     quantise  student, recordings            -> student.int8.safetensors, quantised.json
     hand over students, recording            -> the bundle, its zip, the report
 
-The first two are there only for a spec that makes a student of its own. What ran is remembered in `stages.json` of the
+The first three are there only for a spec that makes a student of its own. What ran is remembered in `stages.json` of the
 deployment's folder (doit's own store), by the hash of every file and the values of the spec that a stage depends on.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doit.cmd_base import TaskLoader2
 from doit.doit_cmd import DoitMain
@@ -21,12 +23,17 @@ from doit.task import Task
 from doit.tools import config_changed
 
 from onwrist.errors import ConfigError
-from onwrist.spec import Spec
+from onwrist.spec import BUILT_IN_LABELS, Spec
+
+if TYPE_CHECKING:
+    from onwrist.quantize.judging.evaluate import Evaluation
+    from onwrist.quantize.teaching.questions import Questions
 
 STAGES_FILE, SPEC_FILE = "stages.json", "spec.toml"
+EXAMPLES = "examples.npz"
 STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", "quantised.json"
-# How the student was taught, for its report (`onwrist.firmware_sim.parity.making`).
-TAUGHT = "taught.json"
+# What was noticed about the encoder, and how the student was taught, for its report (`onwrist.firmware_sim.parity.making`).
+EXAMINED, TAUGHT = "examined.json", "taught.json"
 
 
 @dataclass(frozen=True)
@@ -45,27 +52,36 @@ class Stage:
     run: Callable[[], None]
 
 
-def training_stages(spec: Spec, folder: Path, progress: Callable[..., Iterable]) -> list[Stage]:
+def training_stages(
+    spec: Spec, folder: Path, progress: Callable[..., Iterable], say: Callable[[str], None] = lambda text: None
+) -> list[Stage]:
     """The stages that make a spec's own student; none for a spec of shipped ones."""
     if not spec.trains:
         return []
+    asked, material = questions_of(spec), material_of(spec)
     source = spec.teacher.source or ""
     place = Path(source.rpartition(":")[0] if ".py:" in source else source)
     held = sorted(p for p in place.rglob("*") if p.is_file()) if source and place.is_dir() else [place]
     teacher = tuple(p for p in held if source and p.is_file())
-    own = tuple(sorted(item.path for item in material_of(spec).items if item.path.is_file()))
-    values = {"teacher": spec.teacher.model_dump(), "data": spec.data.model_dump(mode="json")}
-    student, quantised = folder / STUDENT, folder / QUANTISED
+    own = (*sorted(item.path for item in material.items if item.path.is_file()), *asked.tables)
+    data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
+    s = spec.student
+    shape = {"size": s.size, "embedding": s.embedding, "seed": s.seed}
+    examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
         Stage(
-            "distil", (*teacher, *own), (student, folder / TAUGHT),
-            {**values, "student": spec.student.model_dump(exclude={"qat_steps"})},
-            lambda: _distil(spec, student, progress),
+            "embed", (*teacher, *own), (examples, folder / EXAMINED),
+            {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
+            lambda: _embed(spec, examples, progress, say),
+        ),
+        Stage(
+            "distil", (examples,), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
+            lambda: _distil(spec, examples, student, progress, say),
         ),
         Stage(
             "quantise", (student, *own), (quantised, folder / JUDGED),
-            {**values, "qat_steps": spec.student.qat_steps, "seed": spec.student.seed},
-            lambda: _quantise(spec, student, quantised, folder / JUDGED, progress),
+            {**data, "qat_steps": s.qat_steps, "seed": s.seed},
+            lambda: _quantise(spec, student, quantised, folder / JUDGED, progress, say),
         ),
     ]  # fmt: skip
 
@@ -129,47 +145,100 @@ def material_of(spec: Spec):
     from onwrist.signals.people.material import Material, find
 
     data = spec.data
-    items = find(data.recordings, data.person, data.held_out, data.held_out_share) if data.recordings else []
+    tables = [a.labels for a in spec.answers if a.labels and Path(a.labels).is_file()]
+    people = data.people or (tables[0] if tables and data.person is None else None)
+    items = (
+        find(data.recordings, data.person, data.held_out, data.held_out_share, Path(people) if people else None)
+        if data.recordings
+        else []
+    )
     return Material(tuple(items), data.sets)
 
 
-def _distil(spec: Spec, out: Path, progress) -> None:
+def questions_of(spec: Spec) -> Questions:
+    """What the spec's student is asked; every table of labels is read, so that what is wrong with one is said at once.
+
+    Raises:
+        RecordingError: a table of labels. ConfigError: answers that cannot be.
+    """
+    from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer
+    from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Question, Questions, read_table
+
+    if not spec.answers:
+        return SHIPPED_QUESTIONS
+    each, decides = [], None
+    for part in spec.answers:
+        usual = next((a for a in SHIPPED_ANSWERS if a.name == part.source), None)
+        kind = part.kind or BUILT_IN_LABELS.get(part.source, "yes/no")
+        own: dict = {"unit": part.unit, "words": part.words}
+        if part.centre is not None and part.span is not None:
+            own |= {"centre": part.centre, "span": part.span}
+        if usual:
+            own = {"unit": usual.unit, "centre": usual.centre, "span": usual.span, "words": usual.words} | {
+                k: v for k, v in own.items() if v
+            }
+        question = Question(Answer(part.name, kind, **own), part.source, part.weight)
+        if question.table is not None:
+            read_table(question.table, question.answer)
+        each.append(question)
+        decides = part.name if part.decides else decides
+    return Questions(tuple(each), decides)
+
+
+def _embed(spec: Spec, out: Path, progress, say) -> None:
     import json
 
     import numpy as np
-    import torch
 
-    from onwrist.firmware_sim.parity.making import taught
     from onwrist.models.encoders.teacher import examine, load_teacher
-    from onwrist.models.student.network import LADDER, Student
-    from onwrist.quantize.distill import DistillConfig
-    from onwrist.quantize.judging.nearness import nearness
-    from onwrist.quantize.teaching.distillation import train
-    from onwrist.quantize.teaching.examples import build
-    from onwrist.quantize.teaching.student_files import save_student
+    from onwrist.models.student.network import LADDER
+    from onwrist.quantize.teaching.devices import device_of
+    from onwrist.quantize.teaching.examples import build, save_examples
     from onwrist.signals.people.cohort import cut, shipped_tracks
     from onwrist.writing import write_whole
 
-    torch.manual_seed(spec.student.seed)
+    s, scaled = spec.student, spec.teacher.scaling != "none"
     teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
     # Looked at before an hour is spent on it, on people of several kinds.
-    windows = cut(shipped_tracks()).teacher_windows()
+    windows = cut(shipped_tracks()).teacher_windows(scaled=scaled)
     seen = windows[:: max(1, len(windows) // 64)]
     warnings = examine(teacher, np.ascontiguousarray(seen), spec.teacher.source or "the shipped teacher")
-    shape = LADDER[spec.student.size]
-    material = material_of(spec)
+    for warning in warnings:
+        say(f"teacher: {warning}")
     examples, standard = build(
-        teacher, shape.context, versions=spec.student.versions, seed=spec.student.seed, material=material,
-        progress=progress,
+        teacher, LADDER[s.size].context, versions=s.versions, seed=s.seed, material=material_of(spec),
+        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), progress=progress,
     )  # fmt: skip
-    student, s = Student(shape), spec.student
-    usual = DistillConfig()
-    training = train(
-        student, examples, steps=s.steps, batch=usual.batch, lr=usual.lr, weight_decay=usual.weight_decay, seed=s.seed,
-        bf16=usual.bf16,
-    )  # fmt: skip
-    losses = list(progress(training, f"distil {s.size}", total=s.steps))
-    near = nearness(student, standard, teacher, material, progress=progress)
+    save_examples(out, examples, standard)
+    write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
+
+
+def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
+    import json
+    from dataclasses import replace
+
+    import torch
+
+    from onwrist.firmware_sim.parity.making import taught
+    from onwrist.models.encoders.teacher import load_teacher
+    from onwrist.models.student.network import LADDER, Student
+    from onwrist.quantize.distill import DistillConfig
+    from onwrist.quantize.judging.nearness import nearness
+    from onwrist.quantize.judging.useful import words_of
+    from onwrist.quantize.teaching.course import Course, distil, read_curve
+    from onwrist.quantize.teaching.devices import device_of
+    from onwrist.quantize.teaching.examples import load_examples
+    from onwrist.quantize.teaching.student_files import save_student
+    from onwrist.writing import write_whole
+
+    s, asked, usual, material = spec.student, questions_of(spec), DistillConfig(), material_of(spec)
+    torch.manual_seed(s.seed)
+    shape = replace(LADDER[s.size], embedding=s.embedding, answers=asked.answers)
+    examples, standard = load_examples(kept)
+    student = Student(shape)
+    course = Course(s.steps, usual.batch, usual.lr, s.seed, usual.weight_decay, usual.bf16)
+    distil(student, examples, course, questions=asked, out=out, device=device_of(s.device), progress=progress, say=say)
+    warnings = json.loads(kept.with_name(EXAMINED).read_bytes())["warnings"]
     recipe = {
         "spec": spec.digest(),
         "teacher": spec.teacher.source,
@@ -177,34 +246,42 @@ def _distil(spec: Spec, out: Path, progress) -> None:
         "teacher_warnings": warnings,
     }
     save_student(out, student, standard, {"recipe": recipe})
-    said = taught(spec.teacher.source, warnings, material, len(examples), losses, near)
+    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
+    near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
+    said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
     write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
+    say(words_of(student, held_out(spec, shape.context, progress)))
 
 
-def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress) -> None:
+def held_out(spec: Spec, context: int, progress) -> Evaluation:
+    """The people by whom a spec's student is judged: its own where it names recordings, else the usual ones."""
+    from onwrist.quantize.judging.evaluate import evaluation, evaluation_of_material
+
+    material, asked = material_of(spec), questions_of(spec)
+    if material.items:
+        return evaluation_of_material(material, context, progress, asked)
+    return evaluation(context, None, progress, asked)
+
+
+def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say) -> None:
     import json
 
-    from onwrist.quantize.integers.arithmetic import read_integers
-    from onwrist.quantize.integers.fake_quant import quantise
-    from onwrist.quantize.integers.training import calibration_batches, save_quantised, train_quantised
-    from onwrist.quantize.judging.evaluate import compare, evaluation, evaluation_of_material, run_integers, run_torch
+    from onwrist.quantize.integers.training import save_quantised
+    from onwrist.quantize.judging.evaluate import ptq_and_qat
     from onwrist.quantize.qat import QATConfig
+    from onwrist.quantize.teaching.course import Course, quantised
     from onwrist.quantize.teaching.examples import build
     from onwrist.quantize.teaching.student_files import load_student
     from onwrist.writing import write_whole
 
     parent, _ = load_student(student)
-    material, s, context = material_of(spec), spec.student, parent.config.context
-    examples, _ = build(None, context, versions=1, seed=s.seed + 1, material=material, progress=progress)
-    quantised = quantise(parent, calibration_batches(examples.x, s.seed))
-    if s.qat_steps:
-        usual = QATConfig()
-        losses = train_quantised(
-            quantised, parent, examples.x, steps=s.qat_steps, batch=usual.batch, lr=usual.lr, seed=s.seed
-        )
-        for _ in progress(losses, f"QAT {s.size}", total=s.qat_steps):
-            pass
-    own = evaluation_of_material(material, context, progress) if material.items else evaluation(context, None, progress)
-    found = compare(run_torch(parent, own.x), run_integers(read_integers(quantised), own.x), own)
-    save_quantised(out, quantised, {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()})
+    s, context, usual = spec.student, parent.config.context, QATConfig()
+    examples, _ = build(
+        None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
+        width=s.embedding, progress=progress,
+    )  # fmt: skip
+    course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
+    made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)
+    save_quantised(out, made, {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()})
     write_whole(judged, json.dumps(found, indent=1).encode())
+    say(ptq_and_qat(found, parent.config.answers))

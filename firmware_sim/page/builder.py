@@ -144,7 +144,7 @@ def _stretch(recording: Recording, students: list[Deployed]) -> dict[str, Any]:
         marks = [fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in hops]
         golden[deployed.artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
         times = np.array([h.time_s for h in hops])
-    reference = reference_rate(recording, times)
+    reference = reference_rate(recording, times, students[0].model.answers)
     tenths = np.nan_to_num(np.rint(reference.bpm * BPM_STEPS), nan=0.0).astype("<u2")
     return {
         "name": stem, "title": f"{stem.split('_bio_')[0]}: {PEOPLE.get(stem, 'your recording')}", "seconds": sensor.seconds,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from onwrist.models.student.outputs import owner_of
+
 LINE = re.compile(r"(-?[\d.]+) \+ (-?[\d.]+) \* value")
 LOGIT = re.compile(r"logit = (-?[\d.]+) \* value: (\w+) above (-?[\d.]+)")
 
@@ -24,7 +26,7 @@ def meanings(answers: dict[str, Any]) -> list[dict[str, Any]]:
 def _meaning(name: str, answers: dict[str, Any]) -> dict[str, Any]:
     scale = float(answers["scale"])
     title = name.replace("_", " ").capitalize()
-    said = {key: text for key, text in answers.items() if key == name or key.startswith(f"{name}_")}
+    said = {key: text for key, text in answers.items() if owner_of(key, answers["names"]) == name}
     for key, text in said.items():
         if line := LINE.fullmatch(str(text)):
             unit = key.removeprefix(name).strip("_").upper()

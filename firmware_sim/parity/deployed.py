@@ -11,6 +11,7 @@ from onwrist.firmware_sim.runtimes.hop import LiteRTStep, OnnxStep, TFLMStep, ch
 from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign, design
+from onwrist.spec import Gates, StudentPart
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,13 @@ class Deployed:
     Attributes:
         artifacts: the student.
         config: hop, sensor, gap policy of the watch.
+        limits: of its gates. budget: what the spec lets the student cost beside the budget of its size.
     """
 
     artifacts: Artifacts
     config: WatchConfig = WatchConfig()
+    limits: Gates = Gates()
+    budget: StudentPart = StudentPart()
 
     @property
     def model(self) -> IntegerModel:

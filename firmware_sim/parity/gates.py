@@ -10,6 +10,7 @@ as stored, and it fails if it belongs to other integers than the model's.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,7 @@ from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
 from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
 from onwrist.models.bench.subsets import text
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.judging.evaluate import (
     EVALUATION_SETS,
     Evaluation,
@@ -35,18 +37,13 @@ from onwrist.quantize.judging.useful import floors
 from onwrist.resources import WEIGHTS
 from onwrist.signals.front_end.fixed import FrontEndParity
 from onwrist.signals.people.cohort import Progress, data_root, silent
+from onwrist.spec import Gates, StudentPart
 
-# An embedding that turns by more than this is another embedding to a linear probe (0.999 is 2.6 degrees).
-COSINE_MEDIAN, COSINE_WORST = 0.999, 0.99
-# The same as a length, in units of the usual size of an embedding: sqrt(2 - 2 cosine). A worst cosine of all is decided
-# by an output next to the origin, where it is mostly rounding and turns with the last digit of a file; a length is not.
-USUAL_ERROR, WORST_ERROR = 0.0447, 0.1414
-# The paired interval of the AUROC difference has to lie inside half a point.
-AUROC_POINTS = 0.005
-HEART_RATE_BPM = 0.1
+# What is asked where a spec asks for nothing else.
+LIMITS = Gates()
+# Of single windows, for pictures and figures: below it an embedding is another one.
+COSINE_WORST = 0.99
 LSB_BINS = tuple(range(0, 9))
-# The fixed-point front end may cost next to nothing beside int8 itself, and turn a rounding, never more.
-FRONT_END_DB, FRONT_END_STEPS = 0.1, 1
 # Windows per call: progress is shown between calls.
 BATCH = 64
 
@@ -197,42 +194,42 @@ def byte_gate(rows: list[Agreement], hops: int) -> Gate:
     return Gate(name, "100 %", value, passed, detail=f"{hops} hops", group="exact")
 
 
-def front_end_gates(parity: FrontEndParity) -> list[Gate]:
+def front_end_gates(parity: FrontEndParity, limits: Gates = LIMITS) -> list[Gate]:
     """Fixed-point front end against its float design."""
     lost = parity.float_snr_db - parity.snr_db
     return [
         Gate(
-            "front end, fixed point to float: SNR lost", f"<= {FRONT_END_DB:g} dB", f"{lost:.3f} dB",
-            lost <= FRONT_END_DB, detail=f"{parity.snr_db:.2f} dB, int8 alone {parity.float_snr_db:.2f} dB",
+            "front end, fixed point to float: SNR lost", f"<= {limits.front_end_db:g} dB", f"{lost:.3f} dB",
+            lost <= limits.front_end_db, detail=f"{parity.snr_db:.2f} dB, int8 alone {parity.float_snr_db:.2f} dB",
         ),
         Gate(
-            "front end, fixed point to float: largest difference", f"<= {FRONT_END_STEPS} input LSB",
-            f"{parity.largest} LSB", parity.largest <= FRONT_END_STEPS, detail=f"{100 * parity.equal:.3f} % equal",
+            "front end, fixed point to float: largest difference", f"<= {limits.front_end_steps} input LSB",
+            f"{parity.largest} LSB", parity.largest <= limits.front_end_steps, detail=f"{100 * parity.equal:.3f} % equal",
         ),
     ]  # fmt: skip
 
 
-def cosine_gates(median: float, worst: float, what: str, source: str = "measured", detail: str = "") -> list[Gate]:
-    """INT8 against float: median and worst cosine of the embedding; NaN (no valid window) fails."""
-    return [
-        Gate(f"cosine INT8 to float, {name}, {what}", f">= {limit}", f"{value:.5f}", value >= limit, source, detail)
-        for name, limit, value in (("median", COSINE_MEDIAN, median), ("worst", COSINE_WORST, worst))
-    ]
+def cosine_gate(median: float, what: str, source: str = "measured", detail: str = "", limits: Gates = LIMITS) -> Gate:
+    """INT8 against float: median cosine of the embedding; NaN (no valid window) fails."""
+    limit = limits.cosine_median
+    return Gate(
+        f"cosine INT8 to float, median, {what}", f">= {limit}", f"{median:.5f}", median >= limit, source, detail
+    )
 
 
-def embedding_gates(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> list[Gate]:
+def embedding_gates(int8: np.ndarray, real: np.ndarray, shown: np.ndarray, limits: Gates = LIMITS) -> list[Gate]:
     """INT8 against float over what is shown: usual and worst error of the embedding, in units of its usual size.
 
     Args:
         int8, real: (n, d) embeddings in real units. shown: (n,) bool; where nothing is shown there is nothing to judge.
     """
-    return error_gates(**embedding_errors(int8, real, shown))
+    return error_gates(**embedding_errors(int8, real, shown), limits=limits)
 
 
 def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> dict:
     """What `embedding_gates` judges, as plain values, and of how many outputs.
 
-    usual is how far the median output turns (sqrt(2 - 2 cosine), so that USUAL_ERROR is a cosine of COSINE_MEDIAN: a common
+    usual is how far the median output turns (sqrt(2 - 2 cosine), so that 0.0447 is a cosine of 0.999: a common
     factor in length is nothing to a probe, and no output next to the origin can decide a median); worst is a length.
     """
     if not shown.any():
@@ -243,11 +240,11 @@ def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> d
     return {"usual": float(turn), "worst": float(error.max()), "shown": int(shown.sum())}
 
 
-def error_gates(usual: float | None, worst: float | None, shown: int) -> list[Gate]:
+def error_gates(usual: float | None, worst: float | None, shown: int, limits: Gates = LIMITS) -> list[Gate]:
     """The same from the two errors over `shown` outputs."""
     names = ("embedding, INT8 to float, usual error", "embedding, INT8 to float, worst error")
-    limits = (USUAL_ERROR, WORST_ERROR)
-    asked = [f"<= {100 * limit:.1f} % of its size" for limit in limits]
+    most = (limits.usual_error, limits.worst_error)
+    asked = [f"<= {100 * limit:.1f} % of its size" for limit in most]
     if not shown:
         return [
             Gate(n, a, "not judged: nothing is shown", True, judged=False) for n, a in zip(names, asked, strict=True)
@@ -256,7 +253,7 @@ def error_gates(usual: float | None, worst: float | None, shown: int) -> list[Ga
     detail = f"{shown:,} outputs that are shown"
     return [
         Gate(n, a, f"{100 * v:.1f} %", v <= limit, detail=detail)
-        for n, a, v, limit in zip(names, asked, found, limits, strict=True)
+        for n, a, v, limit in zip(names, asked, found, most, strict=True)
     ]
 
 
@@ -280,6 +277,28 @@ def budget_gates(size: str, memory: Memory) -> list[Gate]:
     return gates
 
 
+def own_budget_gates(asked: StudentPart, memory: Memory, hop_s: float, instructions: int | None) -> list[Gate]:
+    """The budgets that a spec sets beside those of the size.
+
+    Args:
+        instructions: of a hop on the emulated Cortex-M4F; None: it was not run.
+    """
+    rows = [
+        ("flash", asked.flash_bytes, memory.step, "B"), ("RAM", asked.ram_bytes, memory.ram, "B"),
+        ("MACs per hop", asked.macs_per_hop, round(memory.work.of_hop(hop_s)), ""),
+        ("instructions per hop, emulated M4F", asked.instructions_per_hop, instructions, ""),
+    ]  # fmt: skip
+    gates = []
+    for name, most, value, unit in rows:
+        if most is not None:
+            limit = f"<= {most:,} {unit}".rstrip()
+            if value is None:
+                gates.append(Gate(f"budget of the spec, {name}", limit, "not judged: the C was not run", True, judged=False, group="fits"))  # fmt: skip
+            else:
+                gates.append(Gate(f"budget of the spec, {name}", limit, f"{value:,} {unit}".rstrip(), value <= most, group="fits"))  # fmt: skip
+    return gates
+
+
 def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True) -> list[Gate]:
     """Task differences INT8 minus float on the labelled cohort, and its median cosine.
 
@@ -292,25 +311,61 @@ def cohort_gates(found: dict, source: str, detail: str, *, current: bool = True)
         current: False if `found` belongs to other integers; every gate then fails.
     """
     cosines = found["cosine"]
-    median = cosine_gates(cosines["median"], cosines["worst"], "cohort", source, detail)[0]
     below = f"{detail}; worst {cosines['worst']:.4f}, {cosines['below_0.99']} windows below {COSINE_WORST} (not gated)"
-    gates = [replace(median, detail=below)]
-    for name in ("quality", "irregular"):
-        d, low, high = found[name]["difference"]
-        gates.append(
-            Gate(
-                f"AUROC difference, {name}",
-                f"interval inside +-{100 * AUROC_POINTS:g} point",
-                text([100 * v for v in (d, low, high)], 2),
-                low >= -AUROC_POINTS and high <= AUROC_POINTS,
-                source,
-                detail,
-            )
-        )
-    d, low, high = found["heart_rate"]["difference"]
-    limit, value = f"<= {HEART_RATE_BPM} BPM", text((d, low, high))
-    gates.append(Gate("heart-rate MAE difference", limit, value, d <= HEART_RATE_BPM, source, detail))
+    gates = [cosine_gate(cosines["median"], "cohort", source, below)]
+    gates += [answer_gate(a, found[a.name]["difference"], source, detail) for a in SHIPPED_ANSWERS]
     return [replace(gate, passed=gate.passed and current) for gate in gates]
+
+
+def answer_gate(
+    answer: Answer,
+    difference: Sequence[float],
+    source: str = "measured",
+    detail: str = "",
+    limit: float | None = None,
+    limits: Gates = LIMITS,
+) -> Gate:
+    """What INT8 may cost an answer: points of AUROC or macro-F1 (the interval over people inside), or of a value's error.
+
+    Args:
+        difference: INT8 minus float, with its interval. limit: of this answer, in its own unit; None: that of its kind.
+    """
+    d, low, high = difference
+    if answer.kind == "value":
+        most = limits.value_share * answer.span if limit is None else limit
+        name = f"{answer.name.replace('_', '-')} MAE difference"
+        return Gate(name, f"<= {most:g} {answer.unit}".rstrip(), text((d, low, high)), d <= most, source, detail)
+    most = {"yes/no": limits.auroc_points, "classes": limits.f1_points}[answer.kind] if limit is None else limit
+    score = "AUROC" if answer.kind == "yes/no" else "macro-F1"
+    return Gate(
+        f"{score} difference, {answer.name}", f"interval inside +-{100 * most:g} point",
+        text([100 * v for v in (d, low, high)], 2), low >= -most and high <= most, source, detail,
+    )  # fmt: skip
+
+
+def cost_gates(
+    found: dict, answers: Answers, limits: Gates = LIMITS, own: dict[str, float] | None = None
+) -> list[Gate]:
+    """What INT8 costs on somebody's own held-out people: the median cosine, and each answer that they have labels for.
+
+    Where too few people are there for an interval the difference alone is looked at, and can only warn.
+
+    Args:
+        found: of `judging.evaluate.compare`. own: limits of single answers, by name.
+    """
+    what = f"{found['data']}, {found['people']} people, {found['windows']} windows"
+    gates = [cosine_gate(found["cosine"]["median"], "held-out people", detail=what, limits=limits)]
+    for answer in answers:
+        d, low, high = found[answer.name]["difference"]
+        if not np.isfinite(d):
+            continue  # no labels, or of one kind only: the floors say so
+        limit = (own or {}).get(answer.name)
+        if np.isfinite([low, high]).all():
+            gates.append(answer_gate(answer, (d, low, high), detail=what, limit=limit, limits=limits))
+        else:
+            seen = answer_gate(answer, (d, d, d), detail=what, limit=limit, limits=limits)
+            gates.append(replace(seen, value=text((d, low, high)), severity="warn"))
+    return gates
 
 
 def stored_path(size: str) -> Path:
@@ -353,7 +408,11 @@ def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
     if not found:
         return [Gate("answers above their floors", "each", f"not judged: {data.name} have no labels", True, judged=False, group="right")]  # fmt: skip
     people = f"{data.name}, {len(np.unique(data.person))} people"
-    asked = {"value": "below the best constant's error", "auroc": "above chance"}
+    asked = {
+        "value": "below the best constant's error",
+        "auroc": "above chance",
+        "macro-F1": "above the commonest class",
+    }
     return [
         Gate(
             f"{f.answer.replace('_', ' ')} above its floor", asked[f.kind], f.words, f.above, detail=people,
@@ -363,14 +422,21 @@ def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
     ]  # fmt: skip
 
 
-def judge_people(artifacts: Artifacts, own: Evaluation | None, progress: Progress = silent) -> list[Gate]:
+def judge_people(
+    artifacts: Artifacts,
+    own: Evaluation | None,
+    progress: Progress = silent,
+    limits: Gates = LIMITS,
+    costs: dict[str, float] | None = None,
+) -> list[Gate]:
     """Gates on held-out people: those of a spec where it names some, else the labelled cohort's and the floors.
 
     Args:
-        own: held-out people of somebody's own recordings.
+        own: held-out people of somebody's own recordings. costs: what INT8 may cost single answers, by name.
     """
     if own is not None:
-        return floor_gates(artifacts, own)
+        found = cohort_comparison(artifacts, own)
+        return [*cost_gates(found, own.answers, limits, costs), *floor_gates(artifacts, own)]
     data = evaluation(artifacts.student.config.context, progress=progress)
     return [*judge_cohort(artifacts, progress, data), *floor_gates(artifacts, data)]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from onwrist.firmware_sim.parity.drawing import (
@@ -20,14 +22,14 @@ from onwrist.firmware_sim.parity.drawing import (
     plt,
     svg,
 )
-from onwrist.firmware_sim.parity.gates import COSINE_MEDIAN, COSINE_WORST, LSB_BINS
+from onwrist.firmware_sim.parity.gates import COSINE_WORST, LSB_BINS
 from onwrist.firmware_sim.parity.memory import BUDGETS
-from onwrist.firmware_sim.parity.streamed import Streamed, beats_per_minute
+from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
-from onwrist.models.student.network import ANSWERS, LOGIT_SPAN
 from onwrist.models.student.network import work as student_work
 from onwrist.quantize.integers.fake_quant import INPUT_SCALE
+from onwrist.quantize.judging.evaluate import said_of
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 __all__ = ("AMBER", "BLUE", "GREY", "INK", "_uri", "plt")  # the study's own pictures are drawn with these
@@ -38,34 +40,35 @@ SERIES = (BLUE, AMBER, GREEN, RED, VIOLET, INK)
 
 
 def overview(result: Streamed) -> str:
-    """The whole recording: heart rate with its reference, quality, irregularity; invalid stretches shaded."""
+    """The whole recording: the heart rate with its reference (or the first value), every yes or no and class as a
+    probability; invalid stretches shaded."""
     t = result.time_s / 60
     answers = result.real_answers
     good = result.shown
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(FULL, 4.2), sharex=True, height_ratios=(2.4, 1))
-    rate = beats_per_minute(answers)
+    value = result.meaning.drawn
+    rate = said_of(value, result.meaning, answers) if value else np.full(len(t), np.nan)
     if np.isfinite(result.reference_bpm).any():
         top.plot(t, result.reference_bpm, color=GREY, lw=2, label=f"reference: {result.reference.name}")
     hushed = np.where(result.valid & ~good, rate, np.nan)
     top.plot(t, hushed, ".", color=AMBER, ms=2.5, label="not shown", rasterized=True)
     top.plot(t, np.where(good, rate, np.nan), ".", color=BLUE, ms=3, label="shown", rasterized=True)
-    top.set_ylabel("heart rate, BPM")
+    top.set_ylabel(f"{value.name.replace('_', ' ')}, {value.unit}".rstrip(", ") if value else "no value")
     seen = np.concatenate([rate[result.valid], result.reference_bpm[np.isfinite(result.reference_bpm)]])
-    if len(seen):
+    if len(seen) and np.isfinite(seen).all():
         top.set_ylim(max(0, seen.min() - 10), seen.max() + 10)
     top.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, markerscale=3)
     top.set_title(f"{result.size}: {result.seconds / 60:.0f} minutes")
-    for name, colour in (("quality", GREEN), ("irregular", RED)):
-        p = 1 / (1 + np.exp(-LOGIT_SPAN * answers[:, ANSWERS.index(name)]))
+    lines = result.meaning.chances(answers)
+    for (name, p), colour in zip(lines, itertools.cycle((GREEN, RED, BLUE, AMBER, VIOLET, INK)), strict=False):
         bottom.plot(t, np.where(result.valid, p, np.nan), color=colour, lw=0.8, label=name, rasterized=True)
     bottom.set_ylim(-0.02, 1.02)
     bottom.set_ylabel("probability")
     bottom.set_xlabel("minutes")
-    bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+    if lines:
+        bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     _shade_invalid(result, (top, bottom))
-    return svg(
-        figure, f"{result.size}: heart rate with its reference, quality and irregularity over the whole recording"
-    )
+    return svg(figure, f"{result.size}: what it says over the whole recording, the heart rate with its reference")
 
 
 def risk_coverage(result: Streamed, found: list[dict]) -> str:
@@ -112,7 +115,7 @@ def wave(result: Streamed) -> str:
     per_hop = round(result.hop_s * STUDENT_RATE_HZ)
     line = np.concatenate([h.chunk for h in result.hops]).astype(np.float32) * INPUT_SCALE
     t0 = result.time_s[0] - result.hop_s
-    quality = np.where(result.valid, result.real_answers[:, ANSWERS.index("quality")], 0.0)
+    quality = np.where(result.valid, result.meaning.sure(result.real_answers), 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
     if len(quality) > width:
         mean = np.convolve(quality, np.ones(width) / width, mode="valid")
@@ -141,7 +144,8 @@ def similarity(result: Streamed) -> str:
     figure, axis = plt.subplots(figsize=(HALF, 2.4))
     distance = np.maximum(1 - result.similarity, 1e-6)
     axis.semilogy(result.time_s / 60, np.where(result.valid, distance, np.nan), ".", color=BLUE, ms=2, rasterized=True)
-    axis.axhline(1 - COSINE_MEDIAN, color=GREEN, lw=1, label=f"cosine {COSINE_MEDIAN}")
+    median = result.deployed.limits.cosine_median
+    axis.axhline(1 - median, color=GREEN, lw=1, label=f"cosine {median}")
     axis.axhline(1 - COSINE_WORST, color=RED, lw=1, label=f"cosine {COSINE_WORST}")
     axis.set_ylabel("1 - cosine")
     axis.set_xlabel("minutes")
@@ -265,7 +269,7 @@ def timeline(result: Streamed) -> str:
     top.set_ylim(-4.2, 4.2)
     top.set_title(f"{result.size}: what the model is fed, what the watch says, why it does not")
     ends = t[per_hop - 1 :: per_hop][:width]
-    rate = beats_per_minute(result.real_answers)[first : first + width]
+    rate = result.bpm[first : first + width]
     shown = result.shown[first : first + width]
     middle.plot(ends, result.reference_bpm[first : first + width], color=INK, lw=1.2, label="reference")
     middle.plot(ends, np.where(shown, rate, np.nan), "o", color=BLUE, ms=2.5, label="shown")

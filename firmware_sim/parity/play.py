@@ -17,6 +17,7 @@ from onwrist.firmware_sim.parity.gates import (
     compare_runtimes,
     embedding_gates,
     front_end_gates,
+    own_budget_gates,
 )
 from onwrist.firmware_sim.parity.parts import PARTS, cost, count_mixes
 from onwrist.firmware_sim.parity.reasons import REASONS
@@ -57,12 +58,15 @@ def stream(
     Raises:
         RecordingError: no output to speak of; it names the reason that most outputs have.
     """
-    recording, turned = upright(recording)
+    # Where somebody says which way the counts go, or wants them as they are, nobody turns them for her.
+    said = deployed.config.sensor
+    free = said.when_blood_comes == "rise" and said.replay == "scaled"
+    recording, turned = upright(recording) if free else (recording, False)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
-    reference = reference_rate(recording, run.time_s)
-    said = run.embedding, run.answers
-    others = compare_runtimes(said, all_runtimes(deployed), run.played, progress)
-    in_c = run_everywhere(deployed, run.played, said, progress) if firmware else []
+    reference = reference_rate(recording, run.time_s, deployed.model.answers)
+    outputs = run.embedding, run.answers
+    others = compare_runtimes(outputs, all_runtimes(deployed), run.played, progress)
+    in_c = run_everywhere(deployed, run.played, outputs, progress) if firmware else []
     watch_in_c = run_watch_everywhere(deployed, run, progress) if firmware else []
     mixes = count_mixes(deployed) if firmware else {}
     result = Streamed(
@@ -114,13 +118,16 @@ def gates(r: Streamed) -> list[Gate]:
     books = r.counters
     units = r.embedding.astype(np.float64) * r.embedding_scale
     asked = len(r.hops) - r.reasons[REASONS[1]]
+    limits = r.deployed.limits
+    counted = [f.instructions for f in r.firmware if f.instructions and "M4F" in f.name]
     found = [
         byte_gate(r.agreements, len(r.hops)),
         *([firmware_gate(r.firmware), watch_gate(r.watch_in_c)] if r.firmware else []),
-        *embedding_gates(units, r.real.embedding, r.shown),
-        *front_end_gates(r.real.front_end),
+        *embedding_gates(units, r.real.embedding, r.shown, limits),
+        *front_end_gates(r.real.front_end, limits),
         *budget_gates(r.size, r.memory),
-        *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked),
+        *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),
+        *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked, limits),
         Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
         Gate("deadlines missed on this host", "0", str(r.deadline_misses), r.deadline_misses == 0, group="fits"),
     ]

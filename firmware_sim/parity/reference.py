@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.signals.pulse.beats import MIN_INTERVALS, detect_r_peaks, intervals
 from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
 from onwrist.signals.recordings.recording import Recording
@@ -33,12 +34,15 @@ class Reference:
     kind: Literal["ECG", "IBI", "HR", ""]
 
 
-def reference_rate(recording: Recording, time_s: np.ndarray) -> Reference:
+def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = SHIPPED_ANSWERS) -> Reference:
     """The best reference that a recording has.
 
     Args:
         time_s: (n,) seconds from the recording's start at which the 10 s end.
+        answers: of the student; where none is a heart rate there is nothing to hold against a reference.
     """
+    if answers.rate is None:
+        return Reference(np.full(len(time_s), np.nan), "", "")
     labels = recording.labels
     start = recording.start_unix or 0.0
     if recording.ecg is not None:

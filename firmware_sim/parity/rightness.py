@@ -14,16 +14,13 @@ from typing import Literal
 
 import numpy as np
 
-from onwrist.firmware_sim.parity.gates import Gate
+from onwrist.firmware_sim.parity.gates import LIMITS, Gate
 from onwrist.models.bench.subsets import Interval, interval
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import Method
 from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.spec import Gates
 
-# What consumer and medical heart-rate meters are held to (ANSI/AAMI EC13, 5 BPM), and what is wrong by any account.
-RIGHT_BPM, WRONG_BPM = 5.0, 10.0
-# Below this a number appears less than once in five outputs: a watch that hardly ever answers.
-SHOWN_SHARE = 0.2
 # Bins of true rate, beats/min; the outermost catch what lies beyond.
 RATE_BINS = (30, 50, 70, 90, 110, 130, 150, 180, 200, 230)
 # Outputs of a second overlap by nine tenths: less than this much of a bin is a single event.
@@ -130,7 +127,7 @@ def compare_methods(
             {
                 "method": name, "answered": float(known.mean()), "mae_all": mean(error[known]),
                 "mae_where_watch_shows": mean(error[both]), "share": share,
-                "mae_at_same_share": mean(error[order]), "over_10": mean(error[both] > WRONG_BPM),
+                "mae_at_same_share": mean(error[order]), "over_10": mean(error[both] > LIMITS.wrong_bpm),
                 "risk_coverage": risk_coverage(error, confidence),
             }
         )  # fmt: skip
@@ -151,7 +148,14 @@ def paired_by_person(error: np.ndarray, other: np.ndarray, person: np.ndarray) -
 
 
 def right_gates(
-    truth: np.ndarray, said: np.ndarray, shown: np.ndarray, kind: str, name: str, hop_s: float, outputs: int
+    truth: np.ndarray,
+    said: np.ndarray,
+    shown: np.ndarray,
+    kind: str,
+    name: str,
+    hop_s: float,
+    outputs: int,
+    limits: Gates = LIMITS,
 ) -> list[Gate]:
     """Is what is shown right, in all and by bin of true rate, and is enough shown?
 
@@ -159,42 +163,52 @@ def right_gates(
         truth: (n,) beats/min, NaN where unknown. said: (n,). shown: (n,) bool. kind, name: of the reference.
         hop_s: seconds between outputs. outputs: that could have been shown.
     """
-    gates = [_share_gate(int(shown.sum()), outputs)]
+    gates = [_share_gate(int(shown.sum()), outputs, limits)]
+    if not np.isfinite(said).any() and len(said):
+        return gates  # a student that says no heart rate
     if not kind:
-        return [*gates, _not_judged("heart rate that is shown, mean error", "no reference")]
+        return [*gates, _not_judged("heart rate that is shown, mean error", "no reference", limits)]
     known = shown & np.isfinite(truth)
     if not known.any():
         why = "nothing is shown" if not shown.any() else "the reference covers nothing that is shown"
-        return [*gates, _not_judged("heart rate that is shown, mean error", why)]
+        return [*gates, _not_judged("heart rate that is shown, mean error", why, limits)]
     error = float(np.abs(said - truth)[known].mean())
     detail = f"{int(known.sum()):,} outputs against {name}"
-    gates.append(_error_gate("heart rate that is shown, mean error", error, kind, detail))
+    gates.append(_error_gate("heart rate that is shown, mean error", error, kind, detail, limits))
     bins = [
         b for b in by_rate(truth[known], said[known], np.ones(int(known.sum()), bool)) if b.shown * hop_s >= BIN_SECONDS
     ]
     if bins:
         worst = max(bins, key=lambda b: b.mae or 0.0)
         where = f"{worst.low}-{worst.high} BPM, {worst.shown} outputs, bias {worst.bias:+.1f}"
-        gates.append(_error_gate("the same, in the worst bin of true rate", worst.mae or 0.0, kind, where))
+        gates.append(_error_gate("the same, in the worst bin of true rate", worst.mae or 0.0, kind, where, limits))
     return gates
 
 
-def _error_gate(name: str, error: float, kind: str, detail: str) -> Gate:
-    """PASS up to RIGHT_BPM; WARN up to WRONG_BPM, and beyond it where the reference itself is an estimate; else FAIL."""
-    severity: Literal["fail", "warn"] = "fail" if error > WRONG_BPM and kind != "HR" else "warn"
-    limit = f"<= {RIGHT_BPM:g} BPM (fails above {WRONG_BPM:g})" if kind != "HR" else f"<= {RIGHT_BPM:g} BPM"
-    return Gate(name, limit, f"{error:.2f} BPM", error <= RIGHT_BPM, detail=detail, severity=severity, group="right")
+def _error_gate(name: str, error: float, kind: str, detail: str, limits: Gates) -> Gate:
+    """PASS up to `right_bpm`; WARN up to `wrong_bpm`, and beyond it where the reference itself is an estimate; else FAIL."""
+    severity: Literal["fail", "warn"] = "fail" if error > limits.wrong_bpm and kind != "HR" else "warn"
+    limit = (
+        f"<= {limits.right_bpm:g} BPM (fails above {limits.wrong_bpm:g})"
+        if kind != "HR"
+        else f"<= {limits.right_bpm:g} BPM"
+    )
+    return Gate(
+        name, limit, f"{error:.2f} BPM", error <= limits.right_bpm, detail=detail, severity=severity, group="right"
+    )
 
 
-def _share_gate(shown: int, outputs: int) -> Gate:
+def _share_gate(shown: int, outputs: int, limits: Gates) -> Gate:
     share = shown / outputs if outputs else 0.0
     value = "nothing is shown" if not shown else f"{100 * share:.0f} %"
     detail = f"{shown:,} of {outputs:,} outputs"
     return Gate(
-        "outputs that are shown", f">= {100 * SHOWN_SHARE:g} %", value, share >= SHOWN_SHARE, detail=detail, severity="warn",
+        "outputs that are shown", f">= {100 * limits.shown_share:g} %", value, share >= limits.shown_share, detail=detail, severity="warn",
         group="right",
     )  # fmt: skip
 
 
-def _not_judged(name: str, why: str) -> Gate:
-    return Gate(name, f"<= {RIGHT_BPM:g} BPM", f"not judged: {why}", True, judged=False, severity="warn", group="right")
+def _not_judged(name: str, why: str, limits: Gates) -> Gate:
+    return Gate(
+        name, f"<= {limits.right_bpm:g} BPM", f"not judged: {why}", True, judged=False, severity="warn", group="right"
+    )

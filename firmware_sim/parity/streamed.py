@@ -18,7 +18,8 @@ from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
 from onwrist.firmware_sim.runtimes.mix import Mix
 from onwrist.firmware_sim.watch.watch import Counters, Hop
-from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN, StudentConfig
+from onwrist.models.student.network import StudentConfig
+from onwrist.models.student.outputs import Answers
 from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import FrontEndParity
 
@@ -81,6 +82,11 @@ class Streamed:
     def contract(self) -> dict:
         """What firmware has to know."""
         return self.deployed.contract
+
+    @property
+    def meaning(self) -> Answers:
+        """What the answers are."""
+        return self.deployed.model.answers
 
     @property
     def memory(self) -> Memory:
@@ -204,8 +210,8 @@ class Streamed:
 
     @cached_property
     def bpm(self) -> np.ndarray:
-        """Heart rate of every output, shown or not, beats/min (n,)."""
-        return beats_per_minute(self.real_answers)
+        """Heart rate of every output, shown or not, beats/min (n,); NaN of a student that says none."""
+        return self.meaning.rates(self.real_answers)
 
     @property
     def judged(self) -> np.ndarray:
@@ -216,8 +222,3 @@ class Streamed:
     def reasons(self) -> dict[str, int]:
         """Every output once: reason -> count."""
         return count_reasons(self.why, self.deployed.model.window, self.deployed.hop)
-
-
-def beats_per_minute(answers: np.ndarray) -> np.ndarray:
-    """Heart-rate answer (n, 3) to beats per minute."""
-    return HEART_RATE_CENTRE + HEART_RATE_SPAN * answers[:, ANSWERS.index("heart_rate")]

@@ -9,10 +9,9 @@ import numpy as np
 
 from onwrist.firmware_sim.parity.gates import embedding_errors
 from onwrist.firmware_sim.parity.rightness import by_rate, compare_methods
-from onwrist.firmware_sim.parity.streamed import Streamed, beats_per_minute
+from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.watch.watch import Why
-from onwrist.models.student.network import ANSWERS
-from onwrist.quantize.judging.evaluate import cosine
+from onwrist.quantize.judging.evaluate import cosine, said_of
 
 LATENCY_QUANTILES = {"p50": 50, "p95": 95, "max": 100}
 
@@ -56,14 +55,19 @@ def summary(result: Streamed) -> dict:
             result.embedding.astype(np.float64) * result.embedding_scale, result.real.embedding, result.shown
         ),
         "heart_rate": rate_errors(result),
-        "heart_rate_range": rate_range(result),
+        "says": says(result),
         "methods": methods(result),
         "reasons": result.reasons,
-        "answers": {n: float(np.mean(result.real_answers[result.valid, i] > 0)) for i, n in enumerate(ANSWERS) if i},
+        "answers": {
+            a.name: float(np.mean(result.real_answers[result.valid, result.meaning.column(a.name)] > 0))
+            for a in result.meaning
+            if a.kind == "yes/no"
+        },
         "runtimes": [asdict(a) for a in result.agreements],
         "firmware": [asdict(f) for f in result.firmware],
         "watch_in_c": [asdict(f) for f in result.watch_in_c],
         "gates": [asdict(g) | {"word": g.word} for g in result.gates],
+        "limits": result.deployed.limits.model_dump(),
         "passed": result.passed,
         "verdict": word,
         "verdict_reason": why,
@@ -73,27 +77,35 @@ def summary(result: Streamed) -> dict:
 
 
 def front_end_effect(result: Streamed) -> dict:
-    """What the front end's rounding does behind the INT8 student: worst cosine, largest change of the heart rate."""
+    """What the front end's rounding does behind the INT8 student: worst cosine, largest change of the heart rate, if any."""
     width = result.embedding.shape[1]
     similarity = cosine(result.embedding.astype(np.float64), result.real.other_front_end[:, :width].astype(np.float64))
     ours, other = (
-        beats_per_minute(a * result.answer_scale) for a in (result.answers, result.real.other_front_end[:, width:])
+        result.meaning.rates(a * result.answer_scale) for a in (result.answers, result.real.other_front_end[:, width:])
     )
     rows = result.valid
+    has_rate = result.meaning.rate is not None
     return {
         "cosine_worst": float(similarity[rows].min()),
-        "bpm_largest": float(np.abs(ours - other)[rows].max()),
-        "bpm_mean": float(np.mean((ours - other)[rows])),
+        "bpm_largest": float(np.abs(ours - other)[rows].max()) if has_rate else None,
+        "bpm_mean": float(np.mean((ours - other)[rows])) if has_rate else None,
     }
 
 
-def rate_range(result: Streamed) -> dict | None:
-    """Median and 5th to 95th percentile of the heart rate that is shown, and the share flagged irregular; None of nothing."""
-    if not result.shown.any():
-        return None
-    low, median, high = np.percentile(result.bpm[result.shown], (5, 50, 95))
-    irregular = result.real_answers[result.shown, ANSWERS.index("irregular")] > 0
-    return {"median": float(median), "p5": float(low), "p95": float(high), "irregular": float(irregular.mean())}
+def says(result: Streamed) -> dict[str, dict]:
+    """What is shown, by answer: median and 5th to 95th percentile of a value, share of yes, share of each class; nothing
+    where nothing is shown, nor of the answer that decides, which is a yes then."""
+    shown, found = result.real_answers[result.shown], {}
+    for answer in result.meaning if len(shown) else ():
+        said = said_of(answer, result.meaning, shown)
+        if answer.kind == "value":
+            low, median, high = (float(v) for v in np.percentile(said, (5, 50, 95)))
+            found[answer.name] = {"median": median, "p5": low, "p95": high, "unit": answer.unit}
+        elif answer.kind == "classes":
+            found[answer.name] = {word: float(np.mean(said == i)) for i, word in enumerate(answer.words)}
+        elif answer.name != result.meaning.shown_by:
+            found[answer.name] = {answer.word: float(np.mean(said > 0))}
+    return found
 
 
 def methods(result: Streamed) -> list[dict]:
@@ -102,7 +114,7 @@ def methods(result: Streamed) -> list[dict]:
     if not rows.any() or not result.shown[rows].any():
         return []
     baselines = {n: b[rows] for n, b in result.baselines.items()}
-    sure = result.real_answers[rows, ANSWERS.index("quality")]
+    sure = result.meaning.sure(result.real_answers[rows])
     return compare_methods(result.reference_bpm[rows], result.bpm[rows], result.shown[rows], sure, baselines)
 
 
@@ -113,7 +125,7 @@ def rate_errors(result: Streamed) -> dict | None:
         return None
     truth = result.reference_bpm[rows]
     error = np.abs(result.bpm[rows] - truth)
-    int8, real = float(error.mean()), float(np.mean(np.abs(beats_per_minute(result.real.answers[rows]) - truth)))
+    int8, real = float(error.mean()), float(np.mean(np.abs(result.meaning.rates(result.real.answers[rows]) - truth)))
     judged = result.judged
     bins = by_rate(result.reference_bpm[judged], result.bpm[judged], result.shown[judged])
     return {

@@ -20,12 +20,10 @@ from onwrist.firmware_sim.parity.rightness import (
     paired_by_person,
     right_gates,
 )
-from onwrist.firmware_sim.parity.streamed import beats_per_minute
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
 from onwrist.models.bench.subsets import text
-from onwrist.models.student.network import ANSWERS
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import methods
 from onwrist.signals.pulse.clean import WINDOW_S
@@ -74,12 +72,12 @@ def survey(
         )  # fmt: skip
     answers = np.stack([h.answers for h in hops]).astype(np.float32) * model.answers_scale
     shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
-    reference = reference_rate(recording, np.array([h.time_s for h in hops]))
+    reference = reference_rate(recording, np.array([h.time_s for h in hops]), model.answers)
     others = baseline_rates(
         methods(), [h.counts for h in hops], valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
     )
     reasons = count_reasons((h.why for h in hops), model.window, deployed.hop)
-    said = beats_per_minute(answers)
+    said = model.answers.rates(answers)
     real = TorchFloat(artifacts.student).run(np.stack([h.real for h in hops]))[0]
     int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)
     gates = [
@@ -88,7 +86,7 @@ def survey(
             reference.bpm, said, shown, reference.kind, reference.name, config.hop_s, len(hops) - reasons[REASONS[1]]
         ),
     ]
-    sure = answers[:, ANSWERS.index("quality")]
+    sure = model.answers.sure(answers)
     return Surveyed(
         name, recording.subject, reference.kind, reference.bpm, said, shown, valid, sure, others, reasons, gates
     )

@@ -13,7 +13,6 @@ from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.reference import reference_rate
-from onwrist.firmware_sim.parity.streamed import beats_per_minute
 from onwrist.firmware_sim.watch.faults import Faults, make_fault
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
@@ -80,7 +79,9 @@ def point(artifacts: Artifacts, people: list[Subject], faults: Faults, config: W
         for h in watch.run(sensor):
             truth = who.bpm[min(round(h.time_s), len(who.bpm) - 1)]
             if not h.why & Why.WARMING and np.isfinite(truth):
-                said = beats_per_minute(h.answers[None].astype(np.float32) * artifacts.model.answers_scale)[0]
+                said = artifacts.model.answers.rates(
+                    h.answers[None].astype(np.float32) * artifacts.model.answers_scale
+                )[0]
                 errors.append(abs(float(said) - truth))
                 shown.append(h.shown)
                 person.append(who.recording.subject)

@@ -104,7 +104,7 @@ def front_end(results: list[Streamed]) -> Table:
         rows.append(
             [
                 r.size, f"{f.snr_db:.2f} dB", f"{f.float_snr_db:.2f} dB", f"{100 * f.equal:.3f} %", f.largest,
-                f"{effect['cosine_worst']:.5f}", f"{effect['bpm_largest']:.2f}",
+                f"{effect['cosine_worst']:.5f}", "-" if effect["bpm_largest"] is None else f"{effect['bpm_largest']:.2f}",
             ]
         )  # fmt: skip
     head = (

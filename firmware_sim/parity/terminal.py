@@ -13,6 +13,7 @@ from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, summary
 from onwrist.firmware_sim.parity.wording import (
+    answer_title,
     bin_text,
     bytes_text,
     count_text,
@@ -20,7 +21,7 @@ from onwrist.firmware_sim.parity.wording import (
     error_text,
     gate_value,
     method_text,
-    rate_range_text,
+    says_text,
     share_text,
 )
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
@@ -65,14 +66,20 @@ def terminal() -> dict:
 
 def _person_rows(results: list[Streamed], found: list[dict]) -> list[tuple[str, list]]:
     rows: list[tuple[str, list]] = [
-        ("heart rate shown: median (5 to 95 %)", [rate_range_text(s["heart_rate_range"]) for s in found]),
-        ("outputs shown", [share_text(s["shown_hops"], s["hops"]) for s in found]),
+        (f"{answer_title(a)}: median (5 to 95 %)", [says_text(s["says"].get(a.name)) for s in found])
+        for a in results[0].meaning
+        if a.kind == "value"
     ]
+    rows.append(("outputs shown", [share_text(s["shown_hops"], s["hops"]) for s in found]))
     for name in REASONS[1:]:
         if any(s["reasons"][name] for s in found):
             rows.append((f"  not: {name}", [share_text(s["reasons"][name], s["hops"]) for s in found]))
-    irregular = [s["heart_rate_range"] and f"{100 * s['heart_rate_range']['irregular']:.0f} %" for s in found]
-    rows.append(("flagged irregular, of the shown", [v or "-" for v in irregular]))
+    for answer in results[0].meaning:
+        if answer.kind != "value" and answer.name != results[0].meaning.shown_by:
+            title = f"{answer_title(answer)}, of the shown"
+            rows.append((title, [says_text(s["says"].get(answer.name)) for s in found]))
+    if results[0].meaning.rate is None:
+        return rows
     rates = [s["heart_rate"] for s in found]
     reference = next((r["reference"] for r in rates if r), "")
     if not reference:

@@ -7,7 +7,7 @@ from onwrist.firmware_sim.parity.making import Making
 from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import methods, summary
-from onwrist.firmware_sim.parity.wording import rate_range_text, share_text
+from onwrist.firmware_sim.parity.wording import answer_title, says_text, share_text
 from onwrist.pages.blocks import Block, Card, Folded, Heading, Note, Pictures, Section
 
 WORDS = {"PASS": "holds every gate", "WARN": "holds, with a warning", "FAIL": "fails"}
@@ -50,17 +50,17 @@ def card(r: Streamed) -> Card:
     word, why = r.verdict
     found, memory = summary(r), r.memory
     rest = sorted(((n, c) for n, c in r.reasons.items() if n != REASONS[0] and c), key=lambda pair: -pair[1])
-    facts = [
-        ("heart rate shown", rate_range_text(found["heart_rate_range"])),
-        ("outputs shown", share_text(found["shown_hops"], found["hops"])),
-    ]
+    facts = [(answer_title(a), says_text(found["says"].get(a.name))) for a in r.meaning if a.kind == "value"]
+    facts.append(("outputs shown", share_text(found["shown_hops"], found["hops"])))
     if rest:
         facts.append(("why not the rest", "; ".join(f"{n} {_percent(c, len(r.hops))}" for n, c in rest)))
     rate = found["heart_rate"]
-    error = f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference"
-    facts.append(("error of the shown", error))
-    if found["heart_rate_range"]:
-        facts.append(("flagged irregular", f"{100 * found['heart_rate_range']['irregular']:.0f} % of the shown"))
+    if r.meaning.rate is not None:
+        error = f"{rate['int8_mae']:.2f} BPM against {rate['reference']}" if rate else "no reference"
+        facts.append(("error of the shown", error))
+    for answer in r.meaning:
+        if answer.kind != "value" and answer.name in found["says"]:
+            facts.append((answer_title(answer), f"{says_text(found['says'][answer.name])} of the shown"))
     facts.append(("flash, RAM (stream)", f"{memory.step:,} B, {memory.ram:,} B"))
     counted = [f for f in r.firmware if f.instructions]
     if counted:

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.streamed import Streamed
+from onwrist.models.student.outputs import Answer
 
 
-def rate_range_text(found: dict | None) -> str:
-    """Median and spread of the heart rate that is shown."""
-    return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) BPM" if found else "nothing is shown"
+def answer_title(answer: Answer) -> str:
+    """What a figure of one answer is of."""
+    name = answer.name.replace("_", " ")
+    if answer.kind == "yes/no":
+        return f"flagged {answer.word.replace('_', ' ')}"
+    return f"{name} shown" if answer.kind == "value" else name
+
+
+def says_text(found: dict | None) -> str:
+    """One answer of `summary.says`: median and spread of a value, share of a yes, shares of classes."""
+    if not found:
+        return "nothing is shown"
+    if "median" in found:
+        return f"{found['median']:.0f} ({found['p5']:.0f} to {found['p95']:.0f}) {found['unit']}".rstrip()
+    if len(found) == 1:
+        return f"{100 * next(iter(found.values())):.0f} %"
+    return ", ".join(f"{word} {100 * share:.0f} %" for word, share in found.items())
 
 
 def share_text(part: int, whole: int) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 
 from onwrist.errors import ConfigError
-from onwrist.firmware_sim.parity.gates import HEART_RATE_BPM, Gate
+from onwrist.firmware_sim.parity.gates import LIMITS, Gate
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, Figures, Measured
+from onwrist.models.student.outputs import HEART_RATE_SPAN
 
 # Where nobody asks for more: INT8 may not cost more than the handoff's own gate allows. Judged where it was compared.
-DEFAULT = (f"difference<={HEART_RATE_BPM:g}",)
+DEFAULT = (f"difference<={LIMITS.value_share * HEART_RATE_SPAN:g}",)
 RULE = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(-?\d+(?:\.\d+)?)\s*")
 
 

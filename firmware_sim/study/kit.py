@@ -99,7 +99,6 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     """
     from onwrist.export.handoff.artifacts import contract, load_artifacts
     from onwrist.export.sources.firmware import firmware_sources
-    from onwrist.firmware_sim.parity.streamed import beats_per_minute
     from onwrist.firmware_sim.watch.watch import Why
     from onwrist.quantize.teaching.student_files import float_weights
     from onwrist.signals.front_end.fixed import design
@@ -110,10 +109,12 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     fixed = design(setting["sensor_hz"], setting["bits"])
     found = contract(artifacts, hop, fixed)
     made = firmware_sources(artifacts.model, hop, fixed, BURST)
-    names = found["answers"]["names"]
     steps = np.arange(-128, 128).astype(np.float32) * np.float32(artifacts.model.answers_scale)
-    every = np.repeat(steps[:, None], len(names), axis=1)
-    units = {n: beats_per_minute(every).astype(np.float32) if n == "heart_rate" else steps for n in names}
+    units = {
+        column: answer.in_units(steps).astype(np.float32) if answer.kind == "value" else steps
+        for answer in artifacts.model.answers
+        for column in answer.columns
+    }
     wanted = setting["float_share"] > 0
     parent = (student or float_weights(size, teacher)).read_bytes() if wanted else b""
     sources: dict[str, dict] = {

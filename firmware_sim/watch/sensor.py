@@ -5,16 +5,20 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
-from onwrist.signals.front_end.counts import convert, count_wave
-from onwrist.signals.front_end.floating import WATCH_RATES_HZ
+from onwrist.signals.front_end.counts import convert, count_wave, recorded_counts
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
+
+# No wearable's PPG is faster.
+FASTEST_HZ = 1000
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,20 @@ class SensorConfig:
     """The sensor's side of the contract."""
 
     rate_hz: int = 64
-    """Sampling rate: 25, 32, 50, 64, 100 or 125."""
+    """Sampling rate: 25 to 1,000."""
     fifo: int = 16
     """Samples per burst; the sensor wakes the processor once a burst."""
     bits: int = 19
     """ADC resolution (common optical front ends give 18 to 22)."""
+    replay: Literal["scaled", "counts"] = "scaled"
+    """A recording at mid-range with a pulse of 2 % of it, whatever it holds; or the counts that it holds, as they are."""
+    when_blood_comes: Literal["rise", "fall"] = "rise"
+    """Which way the recording's counts go then; the students are taught on rising ones, and falling ones are turned."""
 
     def __post_init__(self) -> None:
-        if self.rate_hz not in WATCH_RATES_HZ:
-            raise ConfigError(
-                f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=f"Use one of {WATCH_RATES_HZ}"
-            )
+        if not STUDENT_RATE_HZ <= self.rate_hz <= FASTEST_HZ or self.rate_hz != int(self.rate_hz):
+            cure = f"Use a whole number of {STUDENT_RATE_HZ} to {FASTEST_HZ}: the student runs at {STUDENT_RATE_HZ}"
+            raise ConfigError(f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=cure)
         if not 1 <= self.fifo <= self.rate_hz:
             raise ConfigError(f"{self.fifo} samples", field="fifo", cure="Use 1 to one second of samples")
         if not 8 <= self.bits <= 24:
@@ -58,7 +65,12 @@ class Sensor:
         self, recording: Recording, config: SensorConfig = SensorConfig(), faults: Faults = Faults(), repeat: int = 1
     ):
         self.config, self.faults, self.repeat = config, faults, repeat
-        self.wave, self.present = count_wave(recording, config.rate_hz, config.bits)
+        falling = config.when_blood_comes == "fall"
+        if config.replay == "counts":
+            self.wave, self.present = recorded_counts(recording, config.rate_hz, config.bits, falling=falling)
+        else:
+            wave, self.present = count_wave(recording, config.rate_hz, config.bits)
+            self.wave = 2**config.bits - 1 - wave if falling else wave
         self.full = 2**config.bits - 1
         pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
         self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from onwrist.export.sources.watch_rules import SEQUENCE_SPAN, bridge_line, distance, watch_rules
+from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
@@ -151,7 +151,7 @@ class Watch:
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride)
         rate = config.sensor.rate_hz
-        self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo)
+        self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers)
         self.ring = RingBuffer(self.rules.ring)
         self.front_end = FixedFrontEnd(rate, config.sensor.bits)
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
@@ -321,7 +321,8 @@ class Watch:
             why |= Why.CLIPPED
         if self.front_end.flat:
             why |= Why.FLAT
-        if answers[self.rules.gate_answer] <= self.rules.gate_above:
+        gate = self.rules.gate_answer
+        if gate != NO_GATE and answers[gate] <= self.rules.gate_above:
             why |= Why.POOR
         return why
 

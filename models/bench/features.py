@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ HAND_MADE, NO_SIGNAL = "hand-made intervals", "no signal"
 RANDOM = {"random xMAE": lambda: CrossModal().encoder, "random ViT-1D": ViT1D, "random ResNet1D": ResNet1D}
 FLOORS = (*RANDOM, HAND_MADE, NO_SIGNAL)
 RANDOM_SEED = 0
+# Before the name of a user's encoder: the same network with other weights.
+REBORN = "random "
 
 
 def title(name: str) -> str:
@@ -66,17 +69,20 @@ class Extractor:
         return found
 
     def born(self, name: str) -> str | None:
-        """The floor that is a system's own network with random weights, if there is one."""
-        if name in FLOORS:
+        """The floor that is a system's own network with random weights; None of what has no weights."""
+        if name in FLOORS or name.startswith(REBORN):
             return None
-        own = type(self._encoder(name))
-        return next((floor for floor in RANDOM if type(self._encoder(floor)) is own), None)
+        encoder = self._encoder(name)
+        known = next((floor for floor in RANDOM if type(self._encoder(floor)) is type(encoder)), None)
+        return known or (f"{REBORN}{name}" if next(encoder.parameters(), None) is not None else None)
 
     def _encoder(self, name: str) -> nn.Module:
         if name not in self.loaded:
             if name in RANDOM:
                 torch.manual_seed(RANDOM_SEED)
                 self.loaded[name] = RANDOM[name]().eval()
+            elif name.startswith(REBORN):
+                self.loaded[name] = reborn(self._encoder(name.removeprefix(REBORN)))
             else:
                 self.loaded[name] = load_encoder(name)
             embedding_width(self.loaded[name])
@@ -95,6 +101,20 @@ class Extractor:
         np.save(part, found)
         part.replace(path)
         return found
+
+
+@torch.no_grad()
+def reborn(encoder: nn.Module) -> nn.Module:
+    """A copy with random weights: layers as they are born, parameters that belong to none of torch's layers shuffled."""
+    found = copy.deepcopy(encoder).eval()
+    torch.manual_seed(RANDOM_SEED)
+    for module in found.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        else:
+            for parameter in module.parameters(recurse=False):
+                parameter.copy_(parameter.flatten()[torch.randperm(parameter.numel())].view_as(parameter))
+    return found
 
 
 def _digest(encoder: nn.Module) -> str:

@@ -14,6 +14,7 @@ capitals do not count: `a` and `a ` are one person, `AF` and `af ` one class.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import re
 import unicodedata
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onwrist.errors import RecordingError, SplitError
+from onwrist.errors import ConfigError, RecordingError, SplitError
 from onwrist.models.bench.tasks import Task, Windows
 from onwrist.signals.people.cohort import MAX_MISSING
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps, min_max, teacher_input
@@ -34,6 +35,8 @@ COLUMNS = ("person", "recording", "start", "label")
 FOLDS = 5
 LENGTH = int(WINDOW_S * TEACHER_RATE_HZ)
 MISSING = (*MISSING_WORDS, "unknown")
+# How alike two names are (difflib's ratio) of which one is taken for the other mistyped.
+ALMOST = 0.8
 SEPARATORS = ",;\t|"
 
 # Sleep stages by the words of AASM and of the older rules; a stage has one name here.
@@ -158,24 +161,35 @@ SEED_TASKS = {
 SLEEP_TASKS = ("wake", "light", "deep", "rem")
 
 
-def load_labels(path: Path, name: str = "") -> tuple[Windows, list[Task]]:
+def load_labels(
+    path: Path, name: str = "", channel: str | None = None, rate_hz: float | None = None
+) -> tuple[Windows, list[Task]]:
     """Windows and tasks of a CSV.
 
     Args:
         path: the CSV.
         name: one of `SEED_TASKS`, whose definition turns labels that are not already 0 and 1 into them; any other
             name is a title.
+        channel: of the recordings, where they have several. rate_hz: of them, where they do not tell.
 
     Raises:
+        ConfigError: a name that is nearly one of `SEED_TASKS`.
         RecordingError: a column or a file is missing, a label or a start cannot be read, or nothing is left.
         SplitError: fewer than two people.
     """
-    labelled = _rows(path)
+    meant = difflib.get_close_matches(name.strip().casefold(), SEED_TASKS, 1, ALMOST)
+    if meant and name not in SEED_TASKS:
+        raise ConfigError(
+            f"no task {name!r}: did you mean {meant[0]}?",
+            field="task",
+            cure="Or give a title that is unlike the twelve",
+        )
+    labelled = read_rows(path)
     rows = [row for row in labelled if not _is_missing(row["label"], name)]
     if labelled and not rows:
         raise RecordingError("every label is missing", where=path, field="label", cure="Label at least two people")
     labels = _classes([row["label"] for row in rows], name, path)
-    cut = _Cutter(path.parent)
+    cut = _Cutter(path.parent, channel, rate_hz)
     waves: list[np.ndarray] = []
     people: list[str] = []
     source: list[int] = []
@@ -200,8 +214,12 @@ def load_labels(path: Path, name: str = "") -> tuple[Windows, list[Task]]:
     return Windows(min_max(np.stack(waves)), person, person, np.zeros(len(person), bool), values), tasks
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks."""
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks.
+
+    Raises:
+        RecordingError: no such table.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -316,14 +334,14 @@ def _kind(values: np.ndarray) -> str:
 class _Cutter:
     """Reads and cleans each recording once, and cuts windows from it."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, channel: str | None = None, rate_hz: float | None = None):
+        self.folder, self.channel, self.rate_hz = folder, channel, rate_hz
         self.signals: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def windows(self, recording: str, start: str, where: str) -> list[np.ndarray]:
         """The window at `start`, or all; those in a gap or without any signal are left out."""
         if recording not in self.signals:
-            ppg = read_recording(self.folder / recording).ppg
+            ppg = read_recording(self.folder / recording, channel=self.channel, rate_hz=self.rate_hz).ppg
             wave = teacher_input(fill_gaps(ppg.samples), ppg.rate_hz)
             grid = np.minimum((np.arange(len(wave)) * ppg.rate_hz / TEACHER_RATE_HZ).astype(int), len(ppg.samples) - 1)
             self.signals[recording] = wave, ~np.isfinite(ppg.samples)[grid]

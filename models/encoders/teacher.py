@@ -29,7 +29,7 @@ class Adapted(nn.Module):
     Args:
         encoder: takes (B, round(10 * rate_hz)) float32, returns (B, d).
         rate_hz: its own rate.
-        scaling: "min-max" (to [-1, 1]) or "z-score", of each window.
+        scaling: "min-max" (to [-1, 1]) or "z-score", of each window; "none" takes it as it comes.
     """
 
     def __init__(self, encoder: nn.Module, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max"):

@@ -24,6 +24,8 @@ from onwrist.models.student.outputs import (  # noqa: F401 (what a student says 
     HEART_RATE_CENTRE,
     HEART_RATE_SPAN,
     LOGIT_SPAN,
+    SHIPPED_ANSWERS,
+    Answers,
 )
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import WINDOW_S
@@ -56,6 +58,10 @@ class StudentConfig:
     """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
     head: tuple[int, ...] = (48,)
     """Widths of the hidden layers between pool and answers: a linear read-out trades fast rates against usual ones."""
+    embedding: int = EMBEDDING
+    """Width of the embedding."""
+    answers: Answers = SHIPPED_ANSWERS
+    """What it says beside the embedding."""
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.dilations):
@@ -115,9 +121,10 @@ class Student(nn.Module):
         self.pool = nn.Conv1d(width, width, c.pool, groups=width, bias=False)
         nn.init.constant_(self.pool.weight, 1.0 / c.pool)
         self.pool.weight.requires_grad_(False)
-        self.embed = nn.Conv1d(width, EMBEDDING, 1)
+        self.embed = nn.Conv1d(width, c.embedding, 1)
         inputs = (width, *c.head)
-        self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, (*c.head, len(ANSWERS)), strict=True))
+        widths = (*c.head, len(c.answers.columns))
+        self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, widths, strict=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to the embedding (B, 256) and the answers (B, 3) at the window's end."""
@@ -132,7 +139,8 @@ class Student(nn.Module):
     def move_thresholds(self, logits: dict[str, float]) -> None:
         """Move the logit at which an answer is given to 0, in place: answer -> logit as the training knew it."""
         for name, logit in logits.items():
-            self.head[-1].bias[ANSWERS.index(name)] -= logit / LOGIT_SPAN
+            answer = self.config.answers[name]
+            self.head[-1].bias[self.config.answers.column(name)] -= logit / answer.span
 
     def stages(self) -> list[nn.Module]:
         """The layers with an extent in time, the pool last (see `models.step`)."""
@@ -199,4 +207,4 @@ def fold(student: Student) -> Student:
 
 def describe(config: StudentConfig) -> dict:
     """The config as plain values, for metadata."""
-    return asdict(config)
+    return {**asdict(config), "answers": config.answers.plain}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onwrist.errors import ConfigError, ExportError
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 
 if TYPE_CHECKING:
     from onwrist.quantize.integers.fake_quant import QuantStudent
@@ -112,6 +113,7 @@ class IntegerModel:
         trunk: the layers with an extent in time, each fed by the one before it; the pool is the last.
         embed: from the pool to the embedding.
         head: from the pool to the answers, one behind the other.
+        answers: what the head's outputs mean.
     """
 
     name: str
@@ -119,6 +121,7 @@ class IntegerModel:
     trunk: tuple[IntegerLayer, ...]
     embed: IntegerLayer
     head: tuple[IntegerLayer, ...]
+    answers: Answers = SHIPPED_ANSWERS
 
     @property
     def layers(self) -> tuple[IntegerLayer, ...]:
@@ -206,13 +209,15 @@ class IntegerModel:
         return self.embed.run(pooled).swapaxes(1, 2), answers.swapaxes(1, 2)
 
     def digest(self) -> str:
-        """SHA-256 over every integer and scale, in order: the identity of the model."""
+        """SHA-256 over every integer and scale, in order, and answers that are not the shipped ones: its identity."""
         sha = hashlib.sha256()
         for layer in self.layers:
             for part in (layer.weight, layer.bias, layer.weight_scale):
                 sha.update(np.ascontiguousarray(part).tobytes())
             sha.update(np.array([layer.input_scale, layer.output_scale], np.float32).tobytes())
             sha.update(repr((layer.input_zero, layer.output_zero, layer.relu, layer.stride, layer.dilation)).encode())
+        if self.answers != SHIPPED_ANSWERS:
+            sha.update(repr(self.answers.plain).encode())
         return sha.hexdigest()
 
 
@@ -266,7 +271,8 @@ def read_integers(student: QuantStudent) -> IntegerModel:
         pooled = (below[-1].output_scale, below[-1].output_zero)
         (embed,) = _chain([("embed", student.embed, student.embedded, False)], *pooled)
         answers = _chain(head, *pooled)
-    return IntegerModel(student.config.name, student.config.window, below, embed, answers)
+    config = student.config
+    return IntegerModel(config.name, config.window, below, embed, answers, config.answers)
 
 
 def _chain(convs, scale: np.float32, zero: int) -> tuple[IntegerLayer, ...]:

@@ -1,4 +1,4 @@
-"""INT8 against float on people that neither was fitted to: cosine, AUROC and heart-rate error, paired per person."""
+"""INT8 against float on people that neither was fitted to: cosine, and each answer's own score, paired per person."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import torch
 from torch import nn
 
 from onwrist.models.bench.probe import auroc, interval
-from onwrist.models.student.network import HEART_RATE_CENTRE, HEART_RATE_SPAN
+from onwrist.models.bench.subsets import text
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.quantize.teaching.examples import answer_labels, read_material
+from onwrist.quantize.teaching.examples import read_material
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
 
@@ -24,7 +26,7 @@ EVALUATION_SETS = ("cinc2015_125hz", "bidmc")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a student says of n windows: embedding (n, 256) and answers (n, 3), in real units."""
+    """What a student says of n windows: embedding (n, width) and answers (n, columns), as the head gives them."""
 
     embedding: np.ndarray
     answers: np.ndarray
@@ -32,12 +34,26 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Windows of held-out people: student input, labels (heart rate standardised, quality, irregular), person."""
+    """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,)."""
 
     name: str
     x: np.ndarray
     labels: np.ndarray
     person: np.ndarray
+    answers: Answers = SHIPPED_ANSWERS
+
+    def known(self, answer: Answer) -> np.ndarray:
+        """(n,) bool, windows by which an answer is judged: a value only where the deciding answer is truly a yes (the watch
+        shows no number elsewhere either), where that is known of any of them."""
+        known = np.isfinite(self.labels[:, self.answers.column(answer.name)])
+        if answer.kind != "value" or self.answers.gate is None:
+            return known
+        shown = self.labels[:, self.answers.gate]
+        return known & (shown == 1.0) if np.isfinite(shown[known]).any() else known
+
+    def truth(self, answer: Answer, rows: np.ndarray) -> np.ndarray:
+        """Labels of an answer in some rows: in its unit, 1 or 0, or the class's place."""
+        return said_of(answer, self.answers, self.labels[rows])
 
 
 @torch.no_grad()
@@ -57,7 +73,9 @@ def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
     )
 
 
-def evaluation(context: int, root: Path | None = None, progress: Progress = silent) -> Evaluation:
+def evaluation(
+    context: int, root: Path | None = None, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+) -> Evaluation:
     """Held-out people of the larger sets where they are, else of the shipped recordings (with ECG)."""
     base = root or data_root()
     if all((base / s).is_dir() for s in EVALUATION_SETS):
@@ -66,18 +84,39 @@ def evaluation(context: int, root: Path | None = None, progress: Progress = sile
     else:
         tracks, name = shipped_tracks(progress), "shipped recordings"
     tracks = [t for t in tracks if t.role == "test" and t.beats is not None]
-    return evaluation_of(cut(tracks), context, name)
+    return evaluation_of(cut(tracks), context, name, questions)
 
 
-def evaluation_of_material(material: Material, context: int, progress: Progress = silent) -> Evaluation:
-    """The held-out people of somebody's own recordings; labels are NaN where there is no ECG."""
+def evaluation_of_material(
+    material: Material, context: int, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+) -> Evaluation:
+    """The held-out people of somebody's own recordings; labels are NaN where nothing tells them."""
     tracks = [track for _, track in read_material(material, "test", progress)]
-    return evaluation_of(cut(tracks), context, f"{len({t.person for t in tracks})} held-out people of the spec")
+    name = f"{len({t.person for t in tracks})} held-out people of the spec"
+    return evaluation_of(cut(tracks), context, name, questions)
 
 
-def evaluation_of(cohort: Cohort, context: int, name: str) -> Evaluation:
+def evaluation_of(cohort: Cohort, context: int, name: str, questions: Questions = SHIPPED_QUESTIONS) -> Evaluation:
     """A labelled cohort as an evaluation."""
-    return Evaluation(name, cohort.student_windows(context), answer_labels(cohort), cohort.people)
+    x, labels = cohort.student_windows(context), label_windows(cohort, questions)
+    return Evaluation(name, x, labels, cohort.people, questions.answers)
+
+
+def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:
+    """An answer out of outputs or labels (n, columns): a value in its unit, a logit as the head gives it, a class's place."""
+    part = z[:, answers.at(answer.name)]
+    if answer.kind == "classes":
+        return part.argmax(axis=1)
+    return answer.in_units(part[:, 0]) if answer.kind == "value" else part[:, 0]
+
+
+def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
+    """Mean of the classes' F1 over the classes (n,) that there are."""
+    each = [
+        2 * np.sum((truth == k) & (said == k)) / max(1, np.sum(truth == k) + np.sum(said == k))
+        for k in np.unique(truth)
+    ]
+    return float(np.mean(each)) if each else float("nan")
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -92,8 +131,8 @@ def compare(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
     """INT8 (or any other) against a float reference.
 
     Returns:
-        cosine: median and worst; heart_rate: MAE of both (BPM) and their difference with interval; quality and
-        irregular: AUROC of both and difference with interval (people resampled, paired).
+        cosine: median and worst; and by answer: score of both and their difference with interval over people, paired. The
+        score is a mean absolute error in the answer's unit, an AUROC, or a macro-F1.
     """
     similarity = cosine(reference.embedding, other.embedding)
     out: dict = {
@@ -105,18 +144,9 @@ def compare(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
             "worst": float(similarity.min()),
             "below_0.99": int(np.sum(similarity < 0.99)),
         },
-        "heart_rate": _heart_rate(reference, other, data),
     }
-    for column, name in ((1, "quality"), (2, "irregular")):
-        known = np.isfinite(data.labels[:, column])
-        y, a, b = data.labels[known, column], reference.answers[known, column], other.answers[known, column]
-        difference = interval(_difference(auroc, y, b, a), data.person[known])
-        out[name] = {
-            "reference": auroc(y, a),
-            "other": auroc(y, b),
-            "difference": difference,
-            "windows": int(known.sum()),
-        }
+    for answer in data.answers:
+        out[answer.name] = _compare_answer(answer, reference, other, data)
     return out
 
 
@@ -124,34 +154,43 @@ def _difference(metric: Callable, y: np.ndarray, b: np.ndarray, a: np.ndarray) -
     return lambda rows: metric(y[rows], b[rows]) - metric(y[rows], a[rows])
 
 
-def _heart_rate(reference: Outputs, other: Outputs, data: Evaluation) -> dict:
-    # Only where the ECG says that there is a pulse to count: the watch shows no number elsewhere either.
-    known = np.isfinite(data.labels[:, 0]) & (data.labels[:, 1] == 1.0)
-    truth = HEART_RATE_CENTRE + HEART_RATE_SPAN * data.labels[known, 0]
-    errors = [np.abs(HEART_RATE_CENTRE + HEART_RATE_SPAN * o.answers[known, 0] - truth) for o in (reference, other)]
-    difference = interval(lambda rows: float(np.mean(errors[1][rows] - errors[0][rows])), data.person[known])
+def _mean_error(truth: np.ndarray, said: np.ndarray) -> float:
+    return float(np.mean(np.abs(said - truth))) if len(truth) else float("nan")
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "value": _mean_error, "yes/no": auroc, "classes": macro_f1,
+}  # fmt: skip
+
+
+def _compare_answer(answer: Answer, reference: Outputs, other: Outputs, data: Evaluation) -> dict:
+    known, metric = data.known(answer), METRICS[answer.kind]
+    y = data.truth(answer, known)
+    a, b = (said_of(answer, data.answers, o.answers[known]) for o in (reference, other))
+    difference = interval(_difference(metric, y, b, a), data.person[known])
     return {
-        "reference": float(errors[0].mean()), "other": float(errors[1].mean()),
-        "difference": difference, "windows": int(known.sum()),
+        "reference": metric(y, a), "other": metric(y, b), "difference": difference, "windows": int(known.sum()),
     }  # fmt: skip
 
 
-def ptq_and_qat(found: dict[str, dict]) -> str:
+def ptq_and_qat(found: dict[str, dict], answers: Answers = SHIPPED_ANSWERS) -> str:
     """PTQ and QAT side by side, Markdown."""
-    lines = [
-        "| | cosine median | cosine worst | heart rate MAE (BPM) | quality AUROC | irregular AUROC |",
-        "|---|---|---|---|---|---|",
-    ]
+    score = {"yes/no": "AUROC", "classes": "macro-F1"}
+    titles = [f"{a.name.replace('_', ' ')} {score.get(a.kind, f'MAE ({a.unit})')}" for a in answers]
+    digits = [2 if a.kind == "value" else 4 for a in answers]
     first = next(iter(found.values()))
-    lines.append(
-        f"| float | 1 | 1 | {first['heart_rate']['reference']:.2f} | {first['quality']['reference']:.4f} "
-        f"| {first['irregular']['reference']:.4f} |"
-    )
+    lines = [
+        f"| | cosine median | cosine worst | {' | '.join(titles)} |",
+        "|---" * (3 + len(answers)) + "|",
+        "| float | 1 | 1 | "
+        + " | ".join(f"{first[a.name]['reference']:.{d}f}" for a, d in zip(answers, digits, strict=True))
+        + " |",
+    ]
     for name, c in found.items():
         cells = []
-        for key, digits in (("heart_rate", 2), ("quality", 4), ("irregular", 4)):
-            d, low, high = c[key]["difference"]
-            cells.append(f"{c[key]['other']:.{digits}f} ({d:+.4f} [{low:+.4f}, {high:+.4f}])")
+        for answer, d in zip(answers, digits, strict=True):
+            found_difference = text(c[answer.name]["difference"], 4)
+            cells.append(f"{c[answer.name]['other']:.{d}f} ({found_difference})")
         lines.append(
             f"| {name.upper()} | {c['cosine']['median']:.5f} | {c['cosine']['worst']:.5f} | {' | '.join(cells)} |"
         )

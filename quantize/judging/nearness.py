@@ -16,11 +16,20 @@ MOST_WINDOWS = 4000
 
 
 def nearness(
-    student: Student, standard: Standard, teacher: nn.Module, material: Material, progress: Progress = silent
+    student: Student,
+    standard: Standard,
+    teacher: nn.Module,
+    material: Material,
+    *,
+    scaled: bool = True,
+    progress: Progress = silent,
 ) -> dict | None:
     """Cosine between the float student's embedding and the teacher's, standardised as it was taught, by window and person.
 
     The held-out people of the material; without any, those of the sets, or of the recordings that ship.
+
+    Args:
+        scaled: whether the teacher takes windows scaled to their extremes.
 
     Returns:
         {data, people, windows, median, low (a tenth lies below), each: {person: {median, windows}}}, or None if nobody
@@ -40,7 +49,7 @@ def nearness(
     if not len(cohort):
         return None
     rows = np.arange(len(cohort))[:: -(-len(cohort) // MOST_WINDOWS)]
-    target = standard.apply(embed_teacher(teacher, cohort.teacher_windows()[rows], progress))
+    target = standard.apply(embed_teacher(teacher, cohort.teacher_windows(scaled=scaled)[rows], progress))
     similarity = cosine(run_torch(student, cohort.student_windows(student.config.context)[rows]).embedding, target)
     people = cohort.people[rows]
     each = {

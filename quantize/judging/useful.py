@@ -2,7 +2,7 @@
 
 INT8 that equals float to the last byte proves nothing about a float student that shows 88 BPM to everybody. An answer is
 above its floor where its 95 % interval over people is: a value against the best constant (the median of the very people
-it is judged on, so that the floor is given every chance), a yes or no against chance.
+it is judged on, so that the floor is given every chance), a yes or no against chance, classes against the commonest one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from onwrist.models.bench.comparison import TALLIES
+from onwrist.models.bench.probe import interval as jackknife
 from onwrist.models.bench.subsets import FEWEST, TOO_FEW, Interval, interval
-from onwrist.models.student.network import ANSWERS, HEART_RATE_SPAN
-from onwrist.quantize.judging.evaluate import Evaluation, Outputs
+from onwrist.models.student.outputs import Answer
+from onwrist.quantize.judging.evaluate import Evaluation, Outputs, macro_f1, run_torch, said_of
 
 CHANCE = 0.5
-# An answer that spreads less than this over different people's windows, in its own unit, is a constant.
-FLAT = {"value": 0.5, "auroc": 1e-3}
+# An answer that spreads less than this over different people's windows is a constant: of a value's span (0.5 BPM of a heart
+# rate), of a logit as the head gives it, of windows that are of another class than most.
+FLAT = {"value": 0.01, "auroc": 1e-3, "macro-F1": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,9 @@ class Floor:
     """One answer against its floor.
 
     Attributes:
-        answer: name. kind: "value" (mean absolute error, beats/min) or "auroc".
+        answer: name. kind: "value" (mean absolute error, in `unit`), "auroc" or "macro-F1".
         student, floor: scores. margin: how far the student is on the right side, with its interval.
-        spread: of the answer over the windows, in its unit.
+        spread: of the answer over the windows, as `FLAT` has it.
     """
 
     answer: str
@@ -37,6 +40,7 @@ class Floor:
     floor: float
     margin: Interval
     spread: float
+    unit: str = ""
 
     @property
     def flat(self) -> bool:
@@ -53,7 +57,11 @@ class Floor:
     def words(self) -> str:
         """What was found, for people."""
         if self.kind == "value":
-            said = f"error {self.student:.1f} BPM, the best constant's {self.floor:.1f}"
+            said = (
+                f"error {self.student:.1f}{f' {self.unit}' if self.unit else ''}, the best constant's {self.floor:.1f}"
+            )
+        elif self.kind == "macro-F1":
+            said = f"macro-F1 {self.student:.3f}, the commonest class's {self.floor:.3f}"
         else:
             said = f"AUROC {self.student:.3f}, chance {self.floor:.1f}"
         if self.flat:
@@ -70,24 +78,26 @@ def floors(said: Outputs, data: Evaluation) -> list[Floor]:
         said: of the student (INT8 or float) on `data.x`.
     """
     found = []
-    for column, name in enumerate(ANSWERS):
-        known = np.isfinite(data.labels[:, column])
-        truth, answer = data.labels[known, column].astype(float), said.answers[known, column].astype(float)
-        if not len(truth):
-            continue
-        if name == "heart_rate":
-            found.append(_value(name, truth * HEART_RATE_SPAN, answer * HEART_RATE_SPAN, data.person[known]))
-        elif 0 < truth.mean() < 1:
-            found.append(_yes_no(name, truth, answer, data.person[known]))
+    for answer in data.answers:
+        known = np.isfinite(data.labels[:, data.answers.column(answer.name)])
+        truth = data.truth(answer, known).astype(float)
+        own = said_of(answer, data.answers, said.answers[known]).astype(float)
+        kinds = len(np.unique(truth))
+        if kinds and answer.kind == "value":
+            found.append(_value(answer, truth, own, data.person[known]))
+        elif kinds > 1:
+            floor = _yes_no if answer.kind == "yes/no" else _classes
+            found.append(floor(answer.name, truth, own, data.person[known]))
     return found
 
 
-def _value(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray) -> Floor:
+def _value(answer: Answer, truth: np.ndarray, said: np.ndarray, person: np.ndarray) -> Floor:
     names, index = np.unique(person, return_inverse=True)
     constant = np.full_like(truth, np.median(truth))
     student, floor = (TALLIES["value"].of(truth, x, index, len(names)) for x in (said, constant))
     (own, share), (other, _) = student.parts(), floor.parts()
-    return Floor(name, "value", float(own.sum()), float(other.sum()), interval(other - own, share), float(said.std()))
+    margin, spread = interval(other - own, share), float(said.std()) / answer.span
+    return Floor(answer.name, "value", float(own.sum()), float(other.sum()), margin, spread, answer.unit)
 
 
 def _yes_no(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray) -> Floor:
@@ -98,3 +108,23 @@ def _yes_no(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray) 
     if ranking.fewest() < FEWEST:
         margin = Interval(margin.value, None, None, None, ranking.fewest())
     return Floor(name, "auroc", float(value.sum()), CHANCE, margin, float(said.std()))
+
+
+def _classes(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray) -> Floor:
+    kinds, count = np.unique(truth, return_counts=True)
+    constant = np.full_like(truth, kinds[count.argmax()])
+    value, low, high = jackknife(
+        lambda rows: macro_f1(truth[rows], said[rows]) - macro_f1(truth[rows], constant[rows]), person
+    )
+    there = np.isfinite([low, high]).all()
+    margin = Interval(value, low if there else None, high if there else None, None, len(np.unique(person)))
+    _, of_each = np.unique(said, return_counts=True)
+    other = 1 - of_each.max() / of_each.sum()
+    return Floor(name, "macro-F1", macro_f1(truth, said), macro_f1(truth, constant), margin, float(other))
+
+
+def words_of(student: nn.Module, data: Evaluation) -> str:
+    """A line an answer of a float student on held-out people: its score, its floor, and whether it is above."""
+    found = floors(run_torch(student, data.x), data)
+    lines = [f"{f.answer.replace('_', ' ')}: {f.words}{'' if f.above else ': NOT above its floor'}" for f in found]
+    return "\n".join([f"{data.name}, {len(np.unique(data.person))} people", *(lines or ["no labels to judge by"])])

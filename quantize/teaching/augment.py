@@ -216,6 +216,7 @@ def watch_version(
         missing = track.missing[np.minimum(at.astype(int), len(track.missing) - 1)]
     student = condition(disturb(at_watch.copy(), watch_rate, rng, motion), watch_rate)
     version = replace(
-        track, teacher=teacher, student=student, ecg=None, beats=beats, device=device, missing=missing, extra={}
-    )
+        track, teacher=teacher, student=student, ecg=None, beats=beats, device=device, missing=missing, extra={},
+        played=(way.new, way.old),
+    )  # fmt: skip
     return version, clean, factor

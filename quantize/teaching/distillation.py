@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.models.student.network import (
-    EMBEDDING,
-    HEART_RATE_CENTRE,
-    HEART_RATE_SPAN,
-    LOGIT_SPAN,
-    Student,
-    StudentConfig,
-)
+from onwrist.models.student.network import Student, StudentConfig
+from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.quantize.teaching.examples import Examples
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 
-# Quality and rhythm are few labels of few people: at weight 1 the student learns the people by heart (AUROC on
-# training people 0.99, on others 0.87). At 0.1 they shape their head and hardly the embedding.
-CLASS_WEIGHT = 0.1
-# A unit of the heart-rate answer is 50 BPM: errors of a few BPM weigh like the rest of the loss. Linear above 1.5 BPM.
-RATE_WEIGHT, RATE_BETA = 6.0, 0.03
+# Of a value's span, from which on its error counts as it is and not squared: 1.5 BPM of a heart rate.
+VALUE_BETA = 0.03
 # What only the training asks: variability from the embedding, beats from the features of each frame.
 DETAIL_WEIGHT, BEATS_WEIGHT = 0.1, 0.3
 # A beat on the 25 Hz grid is one sample in twenty.
@@ -33,6 +27,22 @@ BEAT_ODDS = 6.0
 # heart rate of such windows is 2 BPM too high.
 ISOLATED_SHARE = 0.3
 RATE_BIN_BPM, RARE = 20.0, 100
+
+
+class Keeps(Protocol):
+    """Keeps a training against a kill."""
+
+    def begin(self) -> int:
+        """The step to go on from; parts are then as they were."""
+        ...
+
+    def after(self, step: int, losses: dict[str, float]) -> None:
+        """A step was done."""
+        ...
+
+    def end(self) -> None:
+        """All were."""
+        ...
 
 
 class Detail(nn.Module):
@@ -44,7 +54,7 @@ class Detail(nn.Module):
 
     def __init__(self, config: StudentConfig):
         super().__init__()
-        self.variability = nn.Linear(EMBEDDING, 2)
+        self.variability = nn.Linear(config.embedding, 2)
         self.beats = nn.Conv1d(config.widths[-1], config.stride, 1)
 
     def forward(self, frames: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,29 +67,37 @@ class Detail(nn.Module):
         known = torch.isfinite(detail)
         error = F.smooth_l1_loss(variability, torch.where(known, detail, variability.detach()), beta=0.2)
         asked = (beats >= 0).float()
-        odds = torch.tensor(BEAT_ODDS)
+        odds = torch.tensor(BEAT_ODDS, device=logits.device)
         each = F.binary_cross_entropy_with_logits(logits, beats.clamp(min=0).float(), reduction="none", pos_weight=odds)
         return DETAIL_WEIGHT * error + BEATS_WEIGHT * (each * asked).sum() / asked.sum().clamp(min=1)
 
 
-def answer_loss(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Heart rate by smooth L1, quality and rhythm by weighted cross-entropy; (B, 3) both, NaN labels left out."""
-    known = torch.isfinite(labels)
-    safe = torch.where(known, labels, torch.zeros_like(labels))
-    rate = RATE_WEIGHT * F.smooth_l1_loss(predicted[:, :1], safe[:, :1], reduction="none", beta=RATE_BETA)
-    classes = CLASS_WEIGHT * F.binary_cross_entropy_with_logits(
-        LOGIT_SPAN * predicted[:, 1:], safe[:, 1:], reduction="none"
-    )
-    each = torch.cat([rate, classes], dim=1) * known
-    return (each.sum(0) / known.sum(0).clamp(min=1)).sum()
+def answer_loss(predicted: Tensor, labels: Tensor, questions: Questions = SHIPPED_QUESTIONS) -> Tensor:
+    """Values by smooth L1, yes or no and classes by cross-entropy, each with its weight; (B, columns) both, NaN left out."""
+    losses, known = [], []
+    for question in questions.each:
+        answer, at = question.answer, questions.answers.at(question.answer.name)
+        said, label = predicted[:, at], labels[:, at]
+        there = torch.isfinite(label)
+        safe = torch.where(there, label, torch.zeros_like(label))
+        if answer.kind == "value":
+            each = F.smooth_l1_loss(said, safe, reduction="none", beta=VALUE_BETA)
+        elif answer.kind == "yes/no":
+            each = F.binary_cross_entropy_with_logits(answer.span * said, safe, reduction="none")
+        else:
+            each, there = F.cross_entropy(answer.span * said, safe, reduction="none")[:, None], there[:, :1]
+        losses.append(question.share * each)
+        known.append(there)
+    counted = torch.cat(known, dim=1)
+    return ((torch.cat(losses, dim=1) * counted).sum(0) / counted.sum(0).clamp(min=1)).sum()
 
 
-def draw_weights(labels: np.ndarray) -> np.ndarray:
+def draw_weights(labels: np.ndarray, answers: Answers = SHIPPED_ANSWERS) -> np.ndarray:
     """(n,) chance of each example: its rate's bin (20 BPM) to the power -1/2, so that rare rates are seen often and
-    usual ones most; examples without a rate count like the median one."""
-    rate = labels[:, 0]
-    known = np.isfinite(rate)
-    bins = np.floor((HEART_RATE_CENTRE + HEART_RATE_SPAN * np.where(known, rate, 0.0)) / RATE_BIN_BPM).astype(int)
+    usual ones most; examples without a rate count like the median one, and all alike where no answer is a rate."""
+    bpm = answers.rates(labels)
+    known = np.isfinite(bpm)
+    bins = np.floor(np.where(known, bpm, 0.0) / RATE_BIN_BPM).astype(int)
     bins = np.clip(bins, 0, 15)
     count = np.bincount(bins[known], minlength=16)
     chance = np.where(known, 1.0 / np.sqrt(np.maximum(count[bins], RARE)), 0.0)
@@ -111,20 +129,35 @@ def train(
     seed: int,
     bf16: bool,
     warmup: float = 0.05,
+    questions: Questions = SHIPPED_QUESTIONS,
+    keeper: Callable[[dict, dict], Keeps] | None = None,
+    device: str = "cpu",
 ) -> Iterator[dict[str, float]]:
-    """Fit a student to examples, in place; yields the losses of each step."""
+    """Fit a student to examples, in place; yields the losses of each step.
+
+    Args:
+        questions: what the labels answer.
+        keeper: from what makes this training itself, and the parts of its state, to what keeps them (`course.Keeper`).
+        device: where it is computed; the student comes back to the CPU.
+    """
     x, target, labels, weight, known_detail, beats = (
         torch.from_numpy(a)
         for a in (
             examples.x, examples.embedding, examples.labels, examples.weight, examples.detail, examples.beats,
         )
     )  # fmt: skip
-    chance = np.cumsum(draw_weights(examples.labels))
-    detail = Detail(model.config)
+    chance = np.cumsum(draw_weights(examples.labels, questions.answers))
+    detail = Detail(model.config).to(device)
+    model.to(device)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     model.train()
-    for step in range(steps):
+    kept = keeper and keeper(
+        {"steps": steps, "batch": batch, "lr": lr, "weight_decay": weight_decay, "seed": seed, "warmup": warmup,
+         "examples": fingerprint(examples)},
+        {"model": model, "detail": detail, "optimiser": optimiser},
+    )  # fmt: skip
+    for step in range(kept.begin() if kept else 0, steps):
         rng = np.random.default_rng([seed, step])
         drawn = np.searchsorted(chance, rng.random(batch) * chance[-1])
         rows = torch.from_numpy(np.minimum(drawn, len(x) - 1))
@@ -132,16 +165,33 @@ def train(
         share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
         for group in optimiser.param_groups:
             group["lr"] = lr * share
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            frames = model.features(isolate(x[rows], model.config.context, rng).unsqueeze(1))
+        windows = isolate(x[rows], model.config.context, rng).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            frames = model.features(windows.unsqueeze(1))
             embedding, answers = (y[..., -1].float() for y in model.answer(model.pool(frames)))
-        imitation = imitation_loss(embedding, target[rows].float(), weight[rows])
-        answer = answer_loss(answers, labels[rows])
-        single = detail.loss(frames.float(), embedding, known_detail[rows], beats[rows])
+        wanted, asked, counted, known, pulses = (
+            a[rows].to(device) for a in (target, labels, weight, known_detail, beats)
+        )
+        imitation = imitation_loss(embedding, wanted.float(), counted)
+        answer = answer_loss(answers, asked, questions)
+        single = detail.loss(frames.float(), embedding, known, pulses)
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         losses = {"imitation": imitation, "answers": answer, "detail": single}
-        yield {name: float(value.detach()) for name, value in losses.items()}
-    model.eval()
+        row = {name: float(value.detach()) for name, value in losses.items()}
+        if kept:
+            kept.after(step, row)
+        yield row
+    if kept:
+        kept.end()
+    model.to("cpu").eval()
+
+
+def fingerprint(examples: Examples) -> str:
+    """What examples these are: enough that others would not be taken for them."""
+    sha = hashlib.sha256(repr(examples.x.shape).encode())
+    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels):
+        sha.update(np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()

@@ -11,8 +11,9 @@ from torch import nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
-from onwrist.models.student.network import EMBEDDING, HEART_RATE_CENTRE, HEART_RATE_SPAN
+from onwrist.models.student.network import EMBEDDING
 from onwrist.quantize.teaching.augment import watch_version
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.material import Material
@@ -39,8 +40,8 @@ class Examples:
 
     Attributes:
         x: float32 (n, window), student input with its context.
-        embedding: float32 (n, 256), standardised teacher embedding.
-        labels: float32 (n, 3) heart rate (standardised), quality, irregular; NaN where unknown.
+        embedding: float32 (n, width), standardised teacher embedding.
+        labels: float32 (n, columns) as `questions.label_windows` gives them; NaN where unknown.
         detail: float32 (n, 2) log of RMSSD and of SDNN over the mean interval; NaN where unknown.
         beats: int8 (n, 250) pulses of the ECG's beats on the 25 Hz grid of the window; -1 where unknown.
         weight: float32 (n,) 1 where the teacher is to be imitated, 0 where the pulse was drowned.
@@ -61,11 +62,11 @@ class Examples:
 
 @dataclass(frozen=True)
 class Standard:
-    """From a teacher's embedding to what students learn: 256 wide, zero mean and unit spread over training people.
+    """From a teacher's embedding to what students learn: as wide as theirs, zero mean and unit spread over training people.
 
     Attributes:
-        mean, std: (256,).
-        basis: (d, 256) for a teacher whose embedding is not 256 wide, else None.
+        mean, std: (width,).
+        basis: (d, width) for a teacher whose embedding is of another width, else None.
     """
 
     mean: np.ndarray
@@ -73,43 +74,42 @@ class Standard:
     basis: np.ndarray | None = None
 
     def apply(self, embedding: np.ndarray) -> np.ndarray:
-        """(n, d) to (n, 256)."""
+        """(n, d) to (n, width)."""
         wide = embedding if self.basis is None else embedding @ self.basis
         return ((wide - self.mean) / self.std).astype(np.float32)
 
 
-def common_width(embedding: np.ndarray, seed: int = 0) -> np.ndarray | None:
-    """The map (d, 256) that brings teachers of any width to the watch's contract; None for 256.
+def common_width(embedding: np.ndarray, seed: int = 0, width: int = EMBEDDING) -> np.ndarray | None:
+    """The map (d, width) that brings teachers of any width to the student's; None where they are equal.
 
-    A narrower embedding is turned into the wider space, which keeps every angle. A wider one keeps its 256 strongest
-    principal components over (n, d), then turned: unturned, standardising would blow up the last of them.
+    A narrower embedding is turned into the wider space, which keeps every angle. A wider one keeps its strongest principal
+    components over (n, d), then turned: unturned, standardising would blow up the last of them.
     """
-    width = embedding.shape[1]
-    if width == EMBEDDING:
+    own = embedding.shape[1]
+    if own == width:
         return None
-    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((EMBEDDING, EMBEDDING)))[0]
-    if width < EMBEDDING:
-        return turn[:width].astype(np.float32)
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))[0]
+    if own < width:
+        return turn[:own].astype(np.float32)
     _, vectors = np.linalg.eigh(np.cov(embedding, rowvar=False))
-    return (vectors[:, ::-1][:, :EMBEDDING] @ turn).astype(np.float32)
+    return (vectors[:, ::-1][:, :width] @ turn).astype(np.float32)
 
 
 @torch.no_grad()
 def embed_teacher(
-    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False
+    encoder: nn.Module, windows: np.ndarray, progress: Progress = silent, *, bf16: bool = False, device: str = "cpu"
 ) -> np.ndarray:
     """Teacher embeddings (n, d) of min-max windows (n, 1000); `bf16` is faster and good enough to learn from."""
     parts = []
+    if next(encoder.parameters(), None) is None:
+        device = "cpu"  # an ONNX file: its runtime computes where it computes
+    encoder.to(device)
     for i in progress(range(0, len(windows), TEACHER_BATCH), "teacher"):
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            parts.append(encoder(torch.from_numpy(windows[i : i + TEACHER_BATCH])).float().numpy())
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            batch = torch.from_numpy(windows[i : i + TEACHER_BATCH]).to(device)
+            parts.append(encoder(batch).float().cpu().numpy())
+    encoder.to("cpu")
     return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder)), np.float32)
-
-
-def answer_labels(cohort: Cohort) -> np.ndarray:
-    """(n, 3) labels of `models.student.ANSWERS` from a cohort's ECG labels."""
-    hr = (cohort.labels["hr"] - HEART_RATE_CENTRE) / HEART_RATE_SPAN
-    return np.stack([hr, cohort.labels["quality"], cohort.labels["irregular"]], axis=1).astype(np.float32)
 
 
 def open_files(root: Path | None = None) -> list[tuple[str, Path]]:
@@ -135,6 +135,10 @@ def build(
     standard: Standard | None = None,
     root: Path | None = None,
     material: Material | None = None,
+    questions: Questions = SHIPPED_QUESTIONS,
+    width: int = EMBEDDING,
+    scaled: bool = True,
+    device: str = "cpu",
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -146,6 +150,8 @@ def build(
         hop_s: between windows of one version, in the recording's own time.
         standard: of the student that goes on learning; None makes one from these examples.
         material: recordings of one's own, beside the open sets or in their place.
+        questions: what the labels answer. width: of the student's embedding.
+        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -165,13 +171,15 @@ def build(
         # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
         cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, WINDOW_S))) for t, _, f in versioned]
         cohort = joined(cohorts)
-        raw = np.zeros((len(cohort), EMBEDDING), np.float32)
+        raw = np.zeros((len(cohort), width), np.float32)
         if encoder is not None:
-            raw = embed_teacher(encoder, cohort.teacher_windows(), progress, bf16=True)
+            raw = embed_teacher(encoder, cohort.teacher_windows(scaled=scaled), progress, bf16=True, device=device)
             if not parts and standard is None:
-                basis = common_width(raw, seed)
+                basis = common_width(raw, seed, width)
             raw = raw if basis is None else raw @ basis
-        parts.append(_examples(cohort, cohort.tracks, [clean for _, clean, _ in versioned], context, raw))
+        labels = label_windows(cohort, questions, [track for _, track in recordings])
+        clean = [clean for _, clean, _ in versioned]
+        parts.append(_examples(cohort, clean, context, raw, labels, questions.quality))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     if standard is None:
         standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
@@ -221,7 +229,7 @@ def read_material(material: Material, side: str, progress: Progress = silent) ->
     for item in progress([i for i in material.items if i.role == side], f"read {side}"):
         recording = read_recording(item.path)
         track = prepare(recording, item.path.stem, "own")
-        found.append((recording, replace(track, person=item.person, role=side)))
+        found.append((recording, replace(track, person=item.person, role=side, path=item.path.resolve())))
     return found
 
 
@@ -231,21 +239,27 @@ def _test_names(root: Path | None) -> list[str]:
 
 
 def _examples(
-    cohort: Cohort, tracks: list[Track], clean: list[np.ndarray], context: int, embedding: np.ndarray
+    cohort: Cohort,
+    clean: list[np.ndarray],
+    context: int,
+    embedding: np.ndarray,
+    labels: np.ndarray,
+    quality: int | None,
 ) -> Examples:
+    tracks = cohort.tracks
     follow = np.empty(len(cohort), np.float32)
     for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
         a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
-    labels = answer_labels(cohort)
     lost = follow < DROWNED
     labels[lost] = np.nan
-    labels[lost, 1] = 0.0
-    # Between drowned and followed, good is no longer sure.
-    unsure = (follow < FOLLOWED) & ~lost & (labels[:, 1] == 1.0)
-    labels[unsure, 1] = np.nan
+    if quality is not None:
+        labels[lost, quality] = 0.0
+        # Between drowned and followed, good is no longer sure.
+        unsure = (follow < FOLLOWED) & ~lost & (labels[:, quality] == 1.0)
+        labels[unsure, quality] = np.nan
     return Examples(
         cohort.student_windows(context),
         embedding,

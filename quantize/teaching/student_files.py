@@ -14,6 +14,7 @@ import torch
 from onwrist.errors import CheckpointError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
 from onwrist.models.student.network import Student, StudentConfig, describe
+from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
 
@@ -82,7 +83,7 @@ def take_over(student: Student, path: Path | str) -> Standard:
     """
     state, metadata = read_state(path)
     was = student_config(metadata, path)
-    if replace(was, head=student.config.head) != student.config:
+    if replace(was, head=student.config.head, answers=student.config.answers) != student.config:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
     standard = Standard(state["standard.mean"].numpy(), state["standard.std"].numpy())
     own = student.state_dict()
@@ -97,4 +98,6 @@ def student_config(metadata: dict[str, str], where) -> StudentConfig:
         raise CheckpointError("is not a student", where=where, cure="Make one with quantize/distill.py")
     values: dict[str, Any] = json.loads(metadata["student"])
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    if "answers" in fields:
+        fields["answers"] = Answers.of(fields["answers"])
     return StudentConfig(**fields)

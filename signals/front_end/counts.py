@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from onwrist.errors import RecordingError
 from onwrist.signals.pulse.clean import fill_gaps, resample
 from onwrist.signals.recordings.recording import Recording
 
@@ -29,6 +30,33 @@ def count_wave(recording: Recording, rate_hz: float, bits: int) -> tuple[np.ndar
     low, high = np.percentile(wave, SPREAD_QUANTILES)
     gain = PULSE_SHARE * full / (high - low) if high > low else 1.0
     return (wave - np.median(wave)) * gain + full / 2, np.isfinite(raw)[source]
+
+
+def recorded_counts(
+    recording: Recording, rate_hz: float, bits: int, *, falling: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The counts that a recording holds, as they are; at another rate than its own, between them.
+
+    Args:
+        falling: they fall when blood comes, and are turned round as firmware turns them.
+
+    Returns:
+        As `count_wave`.
+
+    Raises:
+        RecordingError: they are no counts of so many bits.
+    """
+    channel = recording.ppg
+    wave = resample(fill_gaps(channel.samples), channel.rate_hz, rate_hz).astype(np.float64) + channel.offset
+    low, high = np.nanmin(channel.samples) + channel.offset, np.nanmax(channel.samples) + channel.offset
+    full = 2**bits - 1
+    if low < 0 or high > full:
+        raise RecordingError(
+            f"holds {low:,.0f} to {high:,.0f}, and a sensor of {bits} bits counts from 0 to {full:,}",
+            where=recording.source, field=channel.name, cure='Give its bits, or replay = "scaled"',
+        )  # fmt: skip
+    source = np.minimum((np.arange(len(wave)) * channel.rate_hz / rate_hz).astype(int), len(channel.samples) - 1)
+    return full - wave if falling else wave, np.isfinite(channel.samples)[source]
 
 
 def convert(wave: np.ndarray, bits: int) -> np.ndarray:

@@ -74,6 +74,8 @@ class Track:
         missing: bool (n,), teacher samples that were interpolated.
         extra: 1 Hz or scalar labels of the file.
         device: the wristband's own intervals, or None.
+        path: of the file, resolved, where the recording is somebody's own.
+        played: moments (s) of it and of the recording, (k,) each, where it is played otherwise than it was recorded.
     """
 
     name: str
@@ -87,6 +89,12 @@ class Track:
     missing: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
     device: DeviceIntervals | None = None
+    path: Path | None = None
+    played: tuple[np.ndarray, np.ndarray] | None = None
+
+    def recorded_at(self, seconds: float) -> float:
+        """Where a moment of it lies in the recording, seconds."""
+        return float(np.interp(seconds, *self.played)) if self.played else seconds
 
 
 @dataclass
@@ -123,14 +131,14 @@ class Cohort:
         """Split role of each window."""
         return np.array([self.tracks[i].role for i in self.at])
 
-    def teacher_windows(self) -> np.ndarray:
-        """(n, 1000) float32, each window min-max scaled: what xMAE takes."""
+    def teacher_windows(self, *, scaled: bool = True) -> np.ndarray:
+        """(n, 1000) float32, each window min-max scaled, as xMAE takes it; or band-passed alone, in the recording's units."""
         length = int(WINDOW_S * TEACHER_RATE_HZ)
         out = np.empty((len(self), length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             first = round(start * TEACHER_RATE_HZ)
             out[row] = self.tracks[i].teacher[first : first + length]
-        return min_max(out)
+        return min_max(out) if scaled else out
 
     def student_windows(self, context: int) -> np.ndarray:
         """(n, context + 250) float32: the window at 25 Hz after `context` samples of its past.

@@ -192,7 +192,9 @@ static uint32_t reasons(onwrist_watch *w, const onwrist_output *made) {
     if (w->bridged * 100u > w->samples * ONWRIST_BRIDGED_PERCENT) why |= ONWRIST_BRIDGED;
     if (w->clipped * 100u > w->samples * ONWRIST_CLIPPED_PERCENT) why |= ONWRIST_CLIPPED;
     if (made->flat) why |= ONWRIST_FLAT;
+#if ONWRIST_GATE_ANSWER >= 0
     if (made->answers[ONWRIST_GATE_ANSWER] <= ONWRIST_GATE_ABOVE) why |= ONWRIST_POOR;
+#endif
     return why;
 }
 

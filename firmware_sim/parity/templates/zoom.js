@@ -3,9 +3,10 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const byId = (name) => document.getElementById(`zoom-${name}`);
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const words = (text) => { const b = bytes(text); return new Uint16Array(b.buffer, 0, b.length / 2); };
-const WAVE = new Int8Array(bytes(DATA.wave).buffer), REFERENCE = words(DATA.reference);
-const STUDENTS = DATA.students.map((s) => ({ name: s.name, bpm: words(s.bpm), why: bytes(s.why), quality: bytes(s.quality), irregular: bytes(s.irregular) }));
+// NaN where there is nothing.
+const reals = (text) => new Float32Array(bytes(text).buffer);
+const WAVE = new Int8Array(bytes(DATA.wave).buffer), REFERENCE = reals(DATA.reference);
+const STUDENTS = DATA.students.map((s) => ({ name: s.name, says: reals(s.says), why: bytes(s.why), sure: bytes(s.sure), chances: s.chances.map((c) => ({ name: c.name, of: bytes(c.of) })) }));
 const TOTAL = DATA.hops * DATA.hop_s;
 // Seconds. What is longer than the run is left out.
 const SPANS = [[TOTAL, "everything"], [1800, "30 minutes"], [600, "10 minutes"], [120, "2 minutes"], [60, "1 minute"], [15, "15 seconds"]].filter(([s], i) => i === 0 || s < TOTAL);
@@ -18,7 +19,9 @@ const clock = (s) => {
   const t = Math.round(DATA.start_s + s), two = (n) => String(n).padStart(2, "0");
   return (t >= 3600 ? `${Math.floor(t / 3600)}:${two(Math.floor(t / 60) % 60)}` : `${Math.floor(t / 60)}`) + `:${two(t % 60)}`;
 };
-const rate = (tenths) => tenths / DATA.bpm_steps;
+const known = (v) => Number.isFinite(v); // neither NaN nor beyond the end
+// Of the yes/nos and classes, in their order.
+const LINES = ["answer", "bad", "reference", "warn", "raw", "lost"];
 
 function move(from) {
   view.from = clamp(from, 0, Math.max(0, TOTAL - view.span));
@@ -64,25 +67,25 @@ function draw() {
   const tops = [20, 20 + free * 0.46 + 28, 20 + free * 0.64 + 56], ends = [20 + free * 0.46, 20 + free * 0.64 + 28, 20 + free + 56];
   const seen = [];
   for (let i = first; i < last; i++) {
-    seen.push(rate(s.bpm[i]));
-    if (REFERENCE[i]) seen.push(rate(REFERENCE[i]));
+    for (const v of [s.says[i], REFERENCE[i]]) if (known(v)) seen.push(v);
   }
-  const low = Math.floor(seen.reduce((a, b) => Math.min(a, b), 300) - 4), high = Math.ceil(seen.reduce((a, b) => Math.max(a, b), 0) + 4);
+  const [least, most] = seen.length ? [seen.reduce((a, b) => Math.min(a, b)), seen.reduce((a, b) => Math.max(a, b))] : [0, 1];
+  const low = Math.floor(least - 4), high = Math.ceil(most + 4);
   pen.save();
-  let y = strip(tops[0], ends[0], low, high, "heart rate, beats a minute", levels(low, high));
+  let y = strip(tops[0], ends[0], low, high, DATA.value ? `${DATA.value}, ${DATA.unit}` : "no value", levels(low, high));
   pen.beginPath(); pen.rect(LEFT, 0, plot.width - LEFT - RIGHT, plot.height); pen.clip();
-  line((i) => REFERENCE[i] ? y(rate(REFERENCE[i])) : null, COLOURS.reference, 2.5);
+  line((i) => known(REFERENCE[i]) ? y(REFERENCE[i]) : null, COLOURS.reference, 2.5);
   const size = clamp(0.35 * (at(1) - at(0)), 1.2, 4);
   for (let i = first; i < last; i++) {
+    if (!known(s.says[i])) continue;
     pen.beginPath();
-    pen.arc(at(i), y(rate(s.bpm[i])), size, 0, 7);
+    pen.arc(at(i), y(s.says[i]), size, 0, 7);
     pen.fillStyle = COLOURS.raw; pen.strokeStyle = COLOURS.warn;
     if (s.why[i] === 0) pen.fill(); else pen.stroke();
   }
   pen.restore();
   y = strip(tops[1], ends[1], 0, 1, "probability", [0, 0.5, 1]);
-  line((i) => y(s.quality[i] / 255), COLOURS.answer, 1.4);
-  line((i) => y(s.irregular[i] / 255), COLOURS.bad, 1.4);
+  s.chances.forEach((c, k) => line((i) => y(c.of[i] / 255), COLOURS[LINES[k % LINES.length]], 1.4));
   y = strip(tops[2], ends[2], -4.2, 4.2, "model input, standard deviations", [-4, -2, 0, 2, 4]);
   wave(y, x);
   const count = clamp(Math.floor(plot.width / 110), 2, 8);
@@ -126,25 +129,27 @@ function wave(y, x) {
 
 function summary(s, first, last) {
   const why = new Map(), shown = [], truth = [];
-  let off = 0, compared = 0;
+  let off = 0, compared = 0, count = 0;
   for (let i = first; i < last; i++) {
     why.set(s.why[i], (why.get(s.why[i]) || 0) + 1);
-    if (REFERENCE[i]) truth.push(rate(REFERENCE[i]));
+    if (known(REFERENCE[i])) truth.push(REFERENCE[i]);
     if (s.why[i] === 0) {
-      shown.push(rate(s.bpm[i]));
-      if (REFERENCE[i]) { off += Math.abs(rate(s.bpm[i]) - rate(REFERENCE[i])); compared++; }
+      count++;
+      if (known(s.says[i])) shown.push(s.says[i]);
+      if (known(REFERENCE[i]) && known(s.says[i])) { off += Math.abs(s.says[i] - REFERENCE[i]); compared++; }
     }
   }
   const spread = (v) => { const low = v.reduce((a, b) => Math.min(a, b)), high = v.reduce((a, b) => Math.max(a, b)); return `${low.toFixed(0)} to ${high.toFixed(0)}`; };
   const rest = [...why].filter(([k]) => k > 0).sort((a, b) => b[1] - a[1]).map(([k, n]) => `${DATA.reasons[k]} ${n}`).join(", ");
-  return `${s.name}, ${clock(view.from)} to ${clock(view.from + view.span)}: ${shown.length} of ${last - first} outputs shown`
-    + (shown.length ? `, ${spread(shown)} BPM` : "") + (truth.length ? `; reference ${spread(truth)}` : "")
+  return `${s.name}, ${clock(view.from)} to ${clock(view.from + view.span)}: ${count} of ${last - first} outputs shown`
+    + (shown.length ? `, ${spread(shown)} ${DATA.unit}` : "") + (truth.length ? `; reference ${spread(truth)}` : "")
     + (compared ? `, ${(off / compared).toFixed(1)} off on average` : "") + (rest ? `. Not shown: ${rest}.` : ".");
 }
 
 function moment(s, i) {
-  const truth = REFERENCE[i] ? `, reference ${rate(REFERENCE[i]).toFixed(1)}` : "";
-  return `${s.name} at ${clock((i + 1) * DATA.hop_s)}: ${rate(s.bpm[i]).toFixed(1)} BPM${truth}; quality ${(s.quality[i] / 255).toFixed(2)}, irregular ${(s.irregular[i] / 255).toFixed(2)}; ${s.why[i] === 0 ? "shown" : `not shown: ${DATA.reasons[s.why[i]]}`}.`;
+  const truth = known(REFERENCE[i]) ? `, reference ${REFERENCE[i].toFixed(1)}` : "";
+  const says = [...(known(s.says[i]) ? [`${s.says[i].toFixed(1)} ${DATA.unit}${truth}`] : []), s.chances.map((c) => `${c.name} ${(c.of[i] / 255).toFixed(2)}`).join(", ")];
+  return `${s.name} at ${clock((i + 1) * DATA.hop_s)}: ${says.join("; ")}; ${s.why[i] === 0 ? "shown" : `not shown: ${DATA.reasons[s.why[i]]}`}.`;
 }
 
 // The minute whose outputs score highest, as its middle in seconds.
@@ -159,9 +164,9 @@ function find(score) {
 }
 // The second reason is the warm-up after power-up: bad by its nature.
 const JUMPS = {
-  worst: (s, i) => (s.why[i] === 1 ? -255 : -s.quality[i]),
-  best: (s, i) => s.quality[i] - (s.why[i] ? 255 : 0),
-  off: (s, i) => (REFERENCE[i] && s.why[i] === 0 ? Math.abs(s.bpm[i] - REFERENCE[i]) : 0),
+  worst: (s, i) => (s.why[i] === 1 ? -255 : -s.sure[i]),
+  best: (s, i) => s.sure[i] - (s.why[i] ? 255 : 0),
+  off: (s, i) => (known(REFERENCE[i]) && known(s.says[i]) && s.why[i] === 0 ? Math.abs(s.says[i] - REFERENCE[i]) : 0),
 };
 
 function start() {
@@ -172,6 +177,12 @@ function start() {
   SPANS.forEach(([, name], i) => byId("span").add(new Option(name, i)));
   byId("off").hidden = byId("reference").hidden = REFERENCE.length === 0;
   if (REFERENCE.length) byId("reference").textContent = `reference: ${DATA.reference_name}`;
+  STUDENTS[0].chances.forEach((c, k) => {
+    const line = document.createElement("span");
+    line.className = "is-line"; line.textContent = c.name;
+    line.style.setProperty("--own", `var(--${LINES[k % LINES.length]})`);
+    byId("legend").append(line);
+  });
   byId("student").addEventListener("change", (e) => { view.student = Number(e.target.value); draw(); });
   byId("span").addEventListener("change", (e) => spanTo(SPANS[e.target.value][0], view.from + view.span / 2));
   byId("at").addEventListener("input", (e) => move((e.target.value / 1000) * (TOTAL - view.span)));
