@@ -38,7 +38,7 @@ StepHopS = Annotated[
         metavar="SECONDS",
     ),
 ]
-SensorHz = Annotated[int, arg(help="The watch's PPG sensor, samples a second: 25 to 1,000.", metavar="HZ")]
+SensorHz = Annotated[int, arg(help="The watch's PPG sensor, samples a second: 25 to 1000.", metavar="HZ")]
 Bits = Annotated[int, arg(help="Resolution of the sensor's counts.", metavar="BITS")]
 Only = Annotated[
     tuple[str, ...],

@@ -91,15 +91,18 @@ class AnswerPart(Part):
     """Something that the student says beside its embedding."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
+    """Small letters, digits and _, as heart_rate."""
     kind: Literal["value", "yes/no", "classes"] | None = None
     """Left out: a yes/no, or what the built-in labels are."""
     labels: str | None = None
     """A built-in (heart_rate, quality, irregular, rmssd, sdnn), `recording:NAME` for a 1 Hz label of the files, or a table of
     person, recording, start, label; left out: the built-in of its name."""
     unit: Annotated[str, Field(max_length=16)] = ""
+    """Of a value."""
     centre: float | None = None
     """Of a value: from centre - 2 span to centre + 2 span can be said."""
     span: Annotated[float, Field(gt=0)] | None = None
+    """Of a value, in its unit."""
     words: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], ...] = ()
     """What a yes is called; or the classes, in order."""
     weight: Annotated[float, Field(ge=0, le=100)] | None = None

@@ -116,13 +116,13 @@ def test_the_reference_has_every_field_option_and_call():
 
 
 def test_constants_of_the_code_stand_in_the_pages():
-    from onwrist.firmware_sim.parity.gates import HEART_RATE_BPM
+    from onwrist.firmware_sim.parity.gates import LIMITS
 
     reference = hook("reference")
     text = (ROOT / "docs" / "explain" / "gates.md").read_text()
     made = reference.on_page_markdown(text)
     assert "@onwrist" not in made
-    assert f"| {HEART_RATE_BPM:g} BPM |" in made
+    assert f"| {LIMITS.value_share:g} of its span" in made
 
 
 def test_the_tutorial_was_run():
