@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from onwrist.settings import Bf16, Data, Only
+from onwrist.settings import Bf16, Data, Device, Only
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class BenchmarkConfig:
     cache: Path = Path("runs/features")
     """Folder of features that were computed before."""
     bf16: Bf16 = True
+    device: Device = "cpu"
     data: Data = None
 
 
@@ -58,6 +59,7 @@ def main(config: BenchmarkConfig) -> None:
     from onwrist.models.bench.labels import load_labels
     from onwrist.models.bench.systems import available, benchmark, open_sets, page
     from onwrist.models.bench.tasks import load_windows
+    from onwrist.models.encoders.devices import device_of
 
     if config.show:
         print(page(json.loads(config.show.read_text())))
@@ -71,7 +73,7 @@ def main(config: BenchmarkConfig) -> None:
         sets: Iterable = [load_labels(config.labels, config.task, config.channel, config.rate_hz)]
     else:
         sets = ((load_windows(name, config.data, progress=bar), tasks) for name, tasks in open_sets(config.only))
-    extractor = Extractor(config.cache, config.bf16)
+    extractor = Extractor(config.cache, config.bf16, device_of(config.device))
     if config.floors:
         own = [f for s in systems if (f := extractor.born(s)) is not None]
         systems += [f for f in dict.fromkeys((*FLOORS, *own)) if f not in systems]

@@ -64,11 +64,11 @@ def main(config: DistillConfig) -> None:
 
     from onwrist.command import bar, say
     from onwrist.models.encoders.checkpoint import load_encoder
+    from onwrist.models.encoders.devices import device_of
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.judging.evaluate import evaluation
     from onwrist.quantize.judging.useful import words_of
     from onwrist.quantize.teaching.course import Course, distil
-    from onwrist.quantize.teaching.devices import device_of
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
     from onwrist.quantize.teaching.student_files import save_student, take_over
 

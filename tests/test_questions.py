@@ -285,3 +285,14 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
     # Half a file is no state: the training starts anew.
     (tmp_path / "killed.safetensors.course.pt").write_bytes(b"PK\x03\x04half")
     assert all(torch.equal(whole[name], value) for name, value in taught(out).items())
+
+
+def test_a_device_that_is_not_there_is_refused():
+    from onwrist.models.encoders.devices import device_of
+
+    assert device_of("cpu") == "cpu"
+    assert device_of("auto") in ("cpu", "cuda", "mps")
+    for name in ("cuda", "mps"):
+        if device_of("auto") == "cpu":
+            with pytest.raises(ConfigError, match=f"no {name} on this machine"):
+                device_of(name)

@@ -190,9 +190,9 @@ def _embed(spec: Spec, out: Path, progress, say) -> None:
 
     import numpy as np
 
+    from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import examine, load_teacher
     from onwrist.models.student.network import LADDER
-    from onwrist.quantize.teaching.devices import device_of
     from onwrist.quantize.teaching.examples import build, save_examples
     from onwrist.signals.people.cohort import cut, shipped_tracks
     from onwrist.writing import write_whole
@@ -220,13 +220,13 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     import torch
 
     from onwrist.firmware_sim.parity.making import taught
+    from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import load_teacher
     from onwrist.models.student.network import LADDER, Student
     from onwrist.quantize.distill import DistillConfig
     from onwrist.quantize.judging.nearness import nearness
     from onwrist.quantize.judging.useful import words_of
     from onwrist.quantize.teaching.course import Course, distil, read_curve
-    from onwrist.quantize.teaching.devices import device_of
     from onwrist.quantize.teaching.examples import load_examples
     from onwrist.quantize.teaching.student_files import save_student
     from onwrist.writing import write_whole

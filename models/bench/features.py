@@ -40,12 +40,13 @@ class Extractor:
 
     Attributes:
         cache: folder of stored features; None keeps nothing.
-        bf16: bfloat16 networks.
+        bf16: bfloat16 networks. device: where they are computed.
         loaded: encoders by name, each loaded and checked once for all sets.
     """
 
     cache: Path | None = None
     bf16: bool = True
+    device: str = "cpu"
     loaded: dict[str, nn.Module] = field(default_factory=dict, repr=False)
 
     def features(self, name: str, windows: Windows) -> np.ndarray:
@@ -63,7 +64,9 @@ class Extractor:
             return self._stored("intervals", windows.teacher, lambda: interval_features(windows.teacher))
         encoder = self._encoder(name)
         key = "" if ":" in name else _digest(encoder)  # a user's code may change where its weights do not
-        found = self._stored(key, windows.teacher, lambda: encode(encoder, windows.teacher, bf16=self.bf16)[0])
+        found = self._stored(
+            key, windows.teacher, lambda: encode(encoder, windows.teacher, bf16=self.bf16, device=self.device)[0]
+        )
         if not np.isfinite(found).all():
             raise CheckpointError("gives features that are not finite", where=name, cure="Check its weights")
         return found

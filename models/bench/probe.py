@@ -53,7 +53,7 @@ class Result:
 
 @torch.no_grad()
 def encode(
-    encoder: nn.Module, windows: np.ndarray, *, bf16: bool = False, batch: int = 256
+    encoder: nn.Module, windows: np.ndarray, *, bf16: bool = False, batch: int = 256, device: str = "cpu"
 ) -> tuple[np.ndarray, np.ndarray]:
     """What probes read, (n, k), and the deployable embedding, (n, d), in one pass.
 
@@ -61,15 +61,19 @@ def encode(
     (xMAE, ViT-1D), because a mean alone hides rhythm; of any other encoder they read the embedding.
     """
     features, embeddings = [], []
+    if next(encoder.parameters(), None) is None:
+        device = "cpu"  # an ONNX file: its runtime computes where it computes
+    encoder.to(device)
     for i in range(0, len(windows), batch):
-        wave = torch.from_numpy(windows[i : i + batch])
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
+        wave = torch.from_numpy(windows[i : i + batch]).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16), sdpa_kernel(SDPBackend.MATH):
             if hasattr(encoder, "tokens") and hasattr(encoder, "embed"):
                 each = encoder.tokens(wave).float()
-                features.append(torch.cat([each.mean(1), each.std(1)], dim=1).numpy())
-                embeddings.append(encoder.embed(each).float().numpy())
+                features.append(torch.cat([each.mean(1), each.std(1)], dim=1).cpu().numpy())
+                embeddings.append(encoder.embed(each).float().cpu().numpy())
             else:
-                embeddings.append(encoder(wave).float().numpy())
+                embeddings.append(encoder(wave).float().cpu().numpy())
+    encoder.to("cpu")
     embedding = np.concatenate(embeddings)
     return (np.concatenate(features) if features else embedding), embedding
 
