@@ -62,9 +62,9 @@ def main(config: DistillConfig) -> None:
     import torch
 
     from onwrist.command import bar, say
-    from onwrist.models.encoders.checkpoint import load_encoder
+    from onwrist.models.encoders.checkpoint import load_encoder, save_weights
     from onwrist.models.student.network import LADDER, Student, layers_of
-    from onwrist.quantize.teaching.distillation import train
+    from onwrist.quantize.teaching.distillation import Detail, train
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
     from onwrist.quantize.teaching.student_files import save_student, take_over
 
@@ -82,9 +82,10 @@ def main(config: DistillConfig) -> None:
         )  # fmt: skip
         if config.examples:
             save_examples(config.examples, examples, standard)
+    detail = Detail(shape)
     losses = train(
         student, examples, steps=config.steps, batch=config.batch, lr=config.lr, weight_decay=config.weight_decay,
-        seed=config.seed, bf16=config.bf16,
+        seed=config.seed, bf16=config.bf16, detail=detail,
     )  # fmt: skip
     steps = bar(losses, f"distil {config.size}", total=config.steps)
     for row in steps:
@@ -100,6 +101,8 @@ def main(config: DistillConfig) -> None:
         "windows": len(examples),
     }
     save_student(config.path, student, standard, {"recipe": recipe})
+    # What the training asked of single beats goes with no student, but is there for whoever asks it again.
+    save_weights(config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))
     say(f"{config.path}: {count:,} weights, {len(examples):,} windows")
 

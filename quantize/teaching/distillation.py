@@ -22,9 +22,12 @@ from onwrist.quantize.teaching.examples import Examples
 
 # Quality and rhythm are few labels of few people: at weight 1 the student learns the people by heart (AUROC on
 # training people 0.99, on others 0.87). At 0.1 they shape their head and hardly the embedding.
-CLASS_WEIGHT = 0.1
+CLASS_WEIGHT = 0.3
 # A unit of the heart-rate answer is 50 BPM: errors of a few BPM weigh like the rest of the loss. Linear above 1.5 BPM.
 RATE_WEIGHT, RATE_BETA = 6.0, 0.03
+# What is shown has to be right: a window whose rate the student misses by more than WRONG_BPM is not good however clean
+# its pulse, and one of doubtful quality (steps beside the pulse) is good if it is within RIGHT_BPM.
+RIGHT_BPM, WRONG_BPM = 4.0, 8.0
 # What only the training asks: variability from the embedding, beats from the features of each frame.
 DETAIL_WEIGHT, BEATS_WEIGHT = 0.1, 0.3
 # A beat on the 25 Hz grid is one sample in twenty.
@@ -62,11 +65,23 @@ class Detail(nn.Module):
         return DETAIL_WEIGHT * error + BEATS_WEIGHT * (each * asked).sum() / asked.sum().clamp(min=1)
 
 
-def answer_loss(predicted: Tensor, labels: Tensor) -> Tensor:
-    """Heart rate by smooth L1, quality and rhythm by weighted cross-entropy; (B, 3) both, NaN labels left out."""
+def right_or_wrong(predicted: Tensor, labels: Tensor) -> Tensor:
+    """(B, 3) labels whose quality knows what the student says of the rate: see `WRONG_BPM`; NaN labels say nothing."""
+    miss = HEART_RATE_SPAN * (predicted[:, 0].detach() - labels[:, 0]).abs()
+    quality = labels[:, 1]
+    quality = torch.where(torch.isnan(quality) & (miss < RIGHT_BPM), 1.0, quality)
+    quality = torch.where(miss > WRONG_BPM, 0.0, quality)
+    return torch.stack([labels[:, 0], quality, labels[:, 2]], dim=1)
+
+
+def answer_loss(predicted: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+    """Heart rate by smooth L1 and `weight` (B,), quality and rhythm by weighted cross-entropy; (B, 3) both, NaN labels left
+    out."""
+    labels = right_or_wrong(predicted, labels)
     known = torch.isfinite(labels)
     safe = torch.where(known, labels, torch.zeros_like(labels))
-    rate = RATE_WEIGHT * F.smooth_l1_loss(predicted[:, :1], safe[:, :1], reduction="none", beta=RATE_BETA)
+    miss = F.smooth_l1_loss(predicted[:, :1], safe[:, :1], reduction="none", beta=RATE_BETA)
+    rate = RATE_WEIGHT * weight[:, None] * miss
     classes = CLASS_WEIGHT * F.binary_cross_entropy_with_logits(
         LOGIT_SPAN * predicted[:, 1:], safe[:, 1:], reduction="none"
     )
@@ -111,8 +126,13 @@ def train(
     seed: int,
     bf16: bool,
     warmup: float = 0.05,
+    detail: Detail | None = None,
 ) -> Iterator[dict[str, float]]:
-    """Fit a student to examples, in place; yields the losses of each step."""
+    """Fit a student to examples, in place; yields the losses of each step.
+
+    Args:
+        detail: the training's own questions, for whoever keeps them; fitted in place too (default: a new one).
+    """
     x, target, labels, weight, known_detail, beats = (
         torch.from_numpy(a)
         for a in (
@@ -120,7 +140,7 @@ def train(
         )
     )  # fmt: skip
     chance = np.cumsum(draw_weights(examples.labels))
-    detail = Detail(model.config)
+    detail = detail or Detail(model.config)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
     model.train()
@@ -136,7 +156,7 @@ def train(
             frames = model.features(isolate(x[rows], model.config.context, rng).unsqueeze(1))
             embedding, answers = (y[..., -1].float() for y in model.answer(model.pool(frames)))
         imitation = imitation_loss(embedding, target[rows].float(), weight[rows])
-        answer = answer_loss(answers, labels[rows])
+        answer = answer_loss(answers, labels[rows], weight[rows])
         single = detail.loss(frames.float(), embedding, known_detail[rows], beats[rows])
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()
