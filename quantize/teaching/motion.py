@@ -15,10 +15,11 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import resample
 from onwrist.signals.recordings.recording import Channel
 
-# Steps a second from a stroll to a sprint; the arm swings at half of it. Some of them close to the heart's rate, its
-# half or its double, which is where they are taken for it.
-STEPS_HZ = (1.3, 3.3)
-NEAR_HEART_SHARE, NEAR_HEART = 0.35, 0.15
+# Steps a second from a stroll to a sprint; the arm swings at half of it. Some of them close to the heart's rate or its
+# half, which is where they are taken for it. A heart follows its legs: never more than MOST_STEPS to a beat. Steps at the
+# double of the heart would teach that a fast pulse is a slow one beside steps (tried: 180/min became 134).
+STEPS_HZ = (1.0, 3.3)
+NEAR_HEART_SHARE, NEAR_HEART, MOST_STEPS = 0.35, 0.15, 1.5
 # Slow drift of the cadence, and of the strength of the artefact, over this time.
 DRIFT_S, CADENCE_DRIFT, STRENGTH_DRIFT = 8.0, 0.04, 0.3
 # Phase strays by this much of a step in a second.
@@ -38,12 +39,15 @@ def steps(count: int, rate_hz: float, rng: np.random.Generator, heart_hz: float 
     """What steps add to a PPG: (count,) of unit spread.
 
     Args:
-        heart_hz: beats a second; some of the cadences are near it, its half or its double. NaN where unknown.
+        heart_hz: beats a second; some of the cadences are near it or its half. NaN where unknown.
     """
-    cadence = rng.uniform(*STEPS_HZ)
+    slowest, fastest = STEPS_HZ
+    if np.isfinite(heart_hz):
+        fastest = float(np.clip(MOST_STEPS * heart_hz, slowest, fastest))
+    cadence = rng.uniform(slowest, fastest)
     if np.isfinite(heart_hz) and rng.random() < NEAR_HEART_SHARE:
-        near = heart_hz * rng.choice([0.5, 1.0, 1.0, 2.0]) * rng.uniform(1 - NEAR_HEART, 1 + NEAR_HEART)
-        cadence = float(np.clip(near, 0.8, STEPS_HZ[1]))
+        near = heart_hz * rng.choice([0.5, 1.0, 1.0]) * rng.uniform(1 - NEAR_HEART, 1 + NEAR_HEART)
+        cadence = float(np.clip(near, slowest, fastest))
     speed = cadence * (1 + CADENCE_DRIFT * _slow(count, rate_hz, rng))
     stray = np.cumsum(rng.standard_normal(count)) * STRAY / np.sqrt(rate_hz)
     phase = 2 * np.pi * (np.cumsum(speed) / rate_hz + stray)
