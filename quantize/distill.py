@@ -24,6 +24,8 @@ class DistillConfig:
     teacher: Teacher = None
     start: Path | None = None
     """Float student to go on from: its trunk, its embedding and, where it has the same head, its answers."""
+    mean: bool = False
+    """Keep the mean of the start's weights and of what became of them: new skill, and hardly less of the old."""
     examples: Path | None = None
     """File that keeps the examples between runs (.npz, 2.5 kB a window): read where it exists, else written."""
     quality_at: float = 0.0
@@ -66,7 +68,7 @@ def main(config: DistillConfig) -> None:
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.teaching.distillation import Detail, train
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
-    from onwrist.quantize.teaching.student_files import save_student, take_over
+    from onwrist.quantize.teaching.student_files import meet_half_way, save_student, take_over
 
     torch.manual_seed(config.seed)
     shape = LADDER[config.size]
@@ -90,10 +92,13 @@ def main(config: DistillConfig) -> None:
     steps = bar(losses, f"distil {config.size}", total=config.steps)
     for row in steps:
         steps.set_postfix({k: f"{v:.3f}" for k, v in row.items()})
+    if config.start and config.mean:
+        meet_half_way(student, config.start)
     student.move_thresholds({"quality": config.quality_at, "irregular": config.irregular_at})
     recipe = {
         "teacher": config.teacher,
         "start": config.start and config.start.name,
+        "mean": config.mean,
         "steps": config.steps,
         "batch": config.batch,
         "seed": config.seed,

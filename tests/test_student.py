@@ -19,7 +19,7 @@ from onwrist.quantize.teaching.augment import FAST_BPM, Motion, disturb, play, r
 from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, isolate, right_or_wrong, train
 from onwrist.quantize.teaching.examples import Examples, Standard, common_width, load_examples, save_examples
 from onwrist.quantize.teaching.motion import accelerations, bouts, shaken, steps
-from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student, take_over
+from onwrist.quantize.teaching.student_files import int8_weights, load_student, meet_half_way, save_student, take_over
 from onwrist.signals.people.cohort import prepare
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Channel
@@ -257,6 +257,12 @@ def test_examples_survive_the_disk_and_a_student_goes_on_from_another(tmp_path):
     assert standard.basis is None
     source = Student(LADDER["band"])
     save_student(tmp_path / "s.safetensors", source, standard, {})
+    half = Student(LADDER["band"])
+    wanted = (half.embed.weight + source.embed.weight) / 2
+    meet_half_way(half, tmp_path / "s.safetensors")
+    torch.testing.assert_close(half.embed.weight, wanted)
+    with pytest.raises(CheckpointError, match="another size"):
+        meet_half_way(Student(LADDER["watch"]), tmp_path / "s.safetensors")
     fresh = Student(replace(LADDER["band"], head=(8, 8)))
     assert take_over(fresh, tmp_path / "s.safetensors").mean[7] == 7
     torch.testing.assert_close(fresh.embed.weight, source.embed.weight)
