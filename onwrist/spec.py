@@ -106,7 +106,7 @@ class AnswerPart(Part):
     words: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")], ...] = ()
     """What a yes is called; or the classes, in order."""
     weight: Annotated[float, Field(ge=0, le=100)] | None = None
-    """In the loss; left out: 6 for a value, 0.1 for the others."""
+    """In the loss; left out: 6 for a value, 0.3 for the others."""
     gate: Annotated[float, Field(gt=0)] | None = None
     """What INT8 may cost: AUROC or macro-F1 (0.005 is half a point), or mean error in the unit of a value."""
     decides: bool = False

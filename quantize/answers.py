@@ -3,7 +3,7 @@
     python quantize/answers.py                                       # the shipped students, INT8
     python quantize/answers.py --students runs/qat/watch.int8.safetensors runs/distill/watch.safetensors
 
-Needs the larger sets (`ONWRIST_DATA`). Choices are made on `--half even` of the arrhythmia patients, figures are
+Needs the larger sets (`ONWRIST_DATA`). Choices are made on `--half even` of the people of each kind, figures are
 reported on `--half odd`.
 """
 
@@ -27,7 +27,7 @@ class AnswersConfig:
     students: tuple[Path, ...] = ()
     """Student files, float or INT8 (default: the shipped INT8 students)."""
     half: Literal["even", "odd", "all"] = "odd"
-    """Which of the arrhythmia patients: even to choose on, odd to report on."""
+    """Which of the people, by their place in the sorted names: even to choose on, odd to report on."""
     out: Path = Path("runs/answers.json")
     """Where the results are written."""
     data: Data = None

@@ -24,6 +24,8 @@ class DistillConfig:
     teacher: Teacher = None
     start: Path | None = None
     """Float student to go on from: its trunk, its embedding and, where it has the same head, its answers."""
+    mean: bool = False
+    """Keep the mean of the start's weights and of what became of them: new skill, and hardly less of the old."""
     examples: Path | None = None
     """File that keeps the examples between runs (.npz, 2.5 kB a window): read where it exists, else written."""
     quality_at: float = 0.0
@@ -63,14 +65,15 @@ def main(config: DistillConfig) -> None:
     import torch
 
     from onwrist.command import bar, say
-    from onwrist.models.encoders.checkpoint import load_encoder
+    from onwrist.models.encoders.checkpoint import load_encoder, save_weights
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.judging.evaluate import evaluation
     from onwrist.quantize.judging.useful import words_of
     from onwrist.quantize.teaching.course import Course, distil
+    from onwrist.quantize.teaching.distillation import Detail
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
-    from onwrist.quantize.teaching.student_files import save_student, take_over
+    from onwrist.quantize.teaching.student_files import meet_half_way, save_student, take_over
 
     torch.manual_seed(config.seed)
     shape = LADDER[config.size]
@@ -88,11 +91,15 @@ def main(config: DistillConfig) -> None:
         if config.examples:
             save_examples(config.examples, examples, standard)
     course = Course(config.steps, config.batch, config.lr, config.seed, config.weight_decay, config.bf16)
-    distil(student, examples, course, out=config.path, device=device, progress=bar, say=say)
+    detail = Detail(shape)
+    distil(student, examples, course, detail=detail, out=config.path, device=device, progress=bar, say=say)
+    if config.start and config.mean:
+        meet_half_way(student, config.start)
     student.move_thresholds({"quality": config.quality_at, "irregular": config.irregular_at})
     recipe = {
         "teacher": config.teacher,
         "start": config.start and config.start.name,
+        "mean": config.mean,
         "steps": config.steps,
         "batch": config.batch,
         "seed": config.seed,
@@ -100,6 +107,8 @@ def main(config: DistillConfig) -> None:
         "windows": len(examples),
     }
     save_student(config.path, student, standard, {"recipe": recipe})
+    # What the training asked of single beats goes with no student, but is there for whoever asks it again.
+    save_weights(config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))
     say(f"{config.path}: {count:,} weights, {len(examples):,} windows")
     print(words_of(student, evaluation(shape.context, config.data, bar)))

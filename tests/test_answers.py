@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
-from onwrist.quantize.judging.answers import Judged, agreed_rate, by_rate, by_rhythm, judge, risk_coverage, said, text
+from onwrist.quantize.judging.answers import (
+    Judged,
+    agreed_rate,
+    by_rate,
+    by_rhythm,
+    half_of,
+    judge,
+    risk_coverage,
+    said,
+    text,
+)
+from onwrist.signals.people.split import group_of
 
 
 def answers(rate, quality, irregular):
@@ -73,3 +84,12 @@ def test_students_side_by_side(people):
     assert "| true rate | a:" in table
     assert "+0.0, 0.0; 0.0; 100%" in table
     assert "-10.0, 10.0; 10.0; 100%" in table
+
+
+def test_halves_share_nobody_and_neighbours_stay_together():
+    names = np.array([f"a{n}s" for n in range(200, 300, 7)] + [f"bidmc_{n:02}" for n in range(1, 9)]).repeat(2)
+    everyone = Judged(np.arange(len(names))[:, None], names, np.zeros(len(names)), np.full(len(names), ""))
+    even, odd = (half_of(everyone, half) for half in ("even", "odd"))
+    assert sorted([*even.x[:, 0], *odd.x[:, 0]]) == list(range(len(names)))
+    assert {group_of(p) for p in even.person}.isdisjoint({group_of(p) for p in odd.person})
+    assert half_of(everyone, "all") is everyone

@@ -18,9 +18,11 @@ from onwrist.firmware_sim.parity.rightness import (
     baseline_rates,
     by_rate,
     compare_methods,
+    mean_by_person,
     paired_by_person,
     right_gates,
     risk_coverage,
+    surest,
 )
 from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.watch import WatchConfig, Why
@@ -103,6 +105,37 @@ def test_the_best_reference_is_taken_and_named():
     assert np.isnan(nothing.bpm).all()
 
 
+def test_labels_of_the_set_come_before_everything_else():
+    windows = {
+        "bpm_ref": 60.0 + np.arange(50),
+        "bpm_win_s": 8.0,
+        "bpm_step_s": 2.0,
+    }  # the middle of window i is 2 i + 4
+    ibi = {"ibi_t": np.arange(1.0, 100.0), "ibi_s": np.ones(99)}
+    times = np.arange(1.0, 120.0)
+    found = reference_rate(bare(**windows, **ibi), times)
+    assert found.kind == "labels"
+    middle = times - 5.0
+    inside = (middle >= 4) & (middle <= 102)
+    np.testing.assert_allclose(found.bpm[inside], 60 + (middle[inside] - 4) / 2)
+    assert np.isnan(found.bpm[~inside]).all()
+    start = np.array([0.0, 100.0])
+    rare = bare(bpm_ref=np.array([70.0, 90.0]), bpm_start_s=start, bpm_end_s=start + 10)
+    np.testing.assert_allclose(reference_rate(rare, np.array([10.0, 60.0, 110.0])).bpm, [70, np.nan, 90])
+
+
+@pytest.mark.parametrize(
+    ("labels", "field"),
+    [
+        ({"bpm_ref": np.ones(3)}, "bpm_start_s"),
+        ({"bpm_ref": np.ones(3), "bpm_start_s": np.zeros(2), "bpm_end_s": np.ones(3)}, "a start and an end"),
+    ],
+)
+def test_labels_without_their_times_are_refused(labels, field):
+    with pytest.raises(RecordingError, match=field):
+        reference_rate(bare(**labels), np.array([10.0]))
+
+
 def test_intervals_with_holes_are_no_reference_there():
     at = np.concatenate([np.arange(1, 20), np.arange(60, 80)]).astype(float)
     found = reference_rate(bare(ibi_t=at, ibi_s=np.ones(len(at))), np.array([15.0, 45.0, 75.0]))
@@ -129,6 +162,14 @@ def test_bins_hold_every_output_once(rows):
     assert all(b.low in RATE_BINS for b in bins)
     total = sum(b.mae_all * b.outputs for b in bins) / len(rows)
     assert total == pytest.approx(np.abs(truth - said).mean())
+
+
+def test_people_count_once_however_many_outputs_they_have():
+    person = np.array(["a"] * 90 + ["b"] * 10 + ["c"] * 5)
+    error, other = np.where(person == "a", 2.0, 6.0), np.full(105, 1.0)
+    other[person == "c"] = np.nan  # never shown: says nothing
+    assert mean_by_person(error, other, person).value == pytest.approx((1 + 5) / 2)
+    assert list(surest(np.array([1.0, np.nan, 3.0, 4.0]), np.array([0.0, 9.0, 2.0, 1.0]), 2)) == [2, 3]
 
 
 def test_a_curve_shows_the_surest_first_and_ends_where_answers_end():

@@ -7,19 +7,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import periodogram
 
 from onwrist.errors import CheckpointError, ConfigError
-from onwrist.models.student.network import LADDER, Student, StudentConfig, fold, layers_of, work
+from onwrist.models.student.network import HEART_RATE_SPAN, LADDER, Student, StudentConfig, fold, layers_of, work
 from onwrist.quantize.integers.arithmetic import quantised_multiplier, read_integers, requantise
 from onwrist.quantize.integers.fake_quant import quantise
 from onwrist.quantize.integers.training import load_quantised, save_quantised, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
-from onwrist.quantize.teaching.augment import FAST_BPM, disturb, play, replay, watch_version
-from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, isolate, train
+from onwrist.quantize.teaching.augment import FAST_BPM, Motion, disturb, play, replay, watch_version
+from onwrist.quantize.teaching.distillation import answer_loss, draw_weights, isolate, right_or_wrong, train
 from onwrist.quantize.teaching.examples import Examples, Standard, common_width, load_examples, save_examples
-from onwrist.quantize.teaching.student_files import int8_weights, load_student, save_student, take_over
+from onwrist.quantize.teaching.motion import accelerations, bouts, shaken, steps
+from onwrist.quantize.teaching.student_files import int8_weights, load_student, meet_half_way, save_student, take_over
 from onwrist.signals.people.cohort import prepare
 from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.recording import Channel
 
 
 @pytest.fixture(scope="module", params=["watch", "band"])
@@ -140,9 +143,9 @@ def test_a_replayed_signal_has_its_pulses_where_the_replay_says():
 def test_disturbance_spares_the_teacher_and_the_labels(recordings):
     recording = read_recording(recordings / "bidmc_13.npz")
     whole = prepare(recording, "bidmc_13", "bidmc")
-    motion = [np.random.default_rng(1).normal(size=4000).astype(np.float32)]
+    motion = Motion([np.random.default_rng(1).normal(size=4000).astype(np.float32)], [])
     track, clean, factor = watch_version(recording, whole, np.random.default_rng(0), motion)
-    other, _, _ = watch_version(recording, whole, np.random.default_rng(0), [])
+    other, _, _ = watch_version(recording, whole, np.random.default_rng(0), Motion([], []))
     np.testing.assert_array_equal(track.teacher, other.teacher)
     assert len(track.student) == len(clean)
     assert len(track.teacher) == pytest.approx(len(whole.teacher) / factor, rel=0.01)
@@ -189,8 +192,58 @@ def test_an_isolated_window_keeps_its_ten_seconds():
 def test_unknown_answers_do_not_train():
     predicted = torch.zeros(2, 3, requires_grad=True)
     labels = torch.tensor([[float("nan"), 1.0, float("nan")], [float("nan")] * 3])
-    answer_loss(predicted, labels).backward()
+    answer_loss(predicted, labels, torch.ones(2)).backward()
     assert predicted.grad.nonzero().tolist() == [[0, 1]]
+
+
+def test_what_is_good_knows_whether_the_rate_is_right():
+    right, doubtful = float(HEART_RATE_SPAN), float("nan")
+    off = torch.tensor([0.0, 3.0, 6.0, 20.0, 3.0, 20.0, 0.0]) / right
+    quality = torch.tensor([1.0, 1.0, 1.0, 1.0, doubtful, doubtful, 0.0])
+    labels = torch.stack([torch.zeros(7), quality, torch.full((7,), doubtful)], dim=1)
+    predicted = torch.stack([off, torch.zeros(7), torch.zeros(7)], dim=1)
+    assert right_or_wrong(predicted, labels)[:, 1].tolist() == [1, 1, 1, 0, 1, 0, 0]
+    labels[:, 0] = doubtful  # no rate: the label alone
+    torch.testing.assert_close(right_or_wrong(predicted, labels), labels, equal_nan=True)
+
+
+def test_a_drowned_pulse_teaches_no_rate():
+    predicted = torch.full((2, 3), 0.5, requires_grad=True)
+    labels = torch.tensor([[0.0, float("nan"), float("nan")]] * 2)
+    answer_loss(predicted, labels, torch.tensor([1.0, 0.0])).backward()
+    assert predicted.grad[0, 0] > 0
+    assert predicted.grad[1, 0] == 0
+
+
+# --- motion ---
+
+
+@pytest.mark.parametrize("rate", [25.0, 64.0, 125.0])
+def test_steps_are_an_even_rhythm_of_unit_spread(rate):
+    for seed in range(6):
+        wave = steps(int(60 * rate), rate, np.random.default_rng(seed))
+        assert wave.std() == pytest.approx(1, abs=1e-6)
+        f, power = periodogram(wave, rate, "hann")
+        # Steps, the arm's swing at half of them and their overtones: hardly anything slower or between the lines.
+        assert power[f < 0.4].sum() < 0.02 * power.sum()
+        assert np.sort(power)[::-1][:40].sum() > 0.7 * power.sum()
+
+
+def test_bouts_of_motion_leave_calm_between_them_and_many_recordings_alone():
+    moving = np.array([np.abs(bouts(6000, 25.0, np.random.default_rng(s), [])) > 1e-9 for s in range(60)])
+    assert 0.3 < (moving.mean(axis=1) == 0).mean() < 0.75
+    assert 0.1 < moving.mean() < 0.45
+
+
+def test_shaking_is_acceleration_that_moves():
+    still, rng = np.zeros((2000, 3), np.float32), np.random.default_rng(0)
+    assert shaken(500, 50.0, rng, [still]) is None
+    wave = shaken(500, 50.0, rng, [np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)])
+    assert wave.shape == (500,)
+    assert wave.std() == pytest.approx(1, abs=1e-6)
+    g = Channel(np.random.default_rng(2).normal(size=(3200, 3)).astype(np.float32), 32.0, "acc", "g")
+    found = accelerations([None, g, replace(g, units="counts")])
+    assert [a.shape for a in found] == [(2500, 3)]
 
 
 def test_examples_survive_the_disk_and_a_student_goes_on_from_another(tmp_path):
@@ -204,6 +257,12 @@ def test_examples_survive_the_disk_and_a_student_goes_on_from_another(tmp_path):
     assert standard.basis is None
     source = Student(LADDER["band"])
     save_student(tmp_path / "s.safetensors", source, standard, {})
+    half = Student(LADDER["band"])
+    wanted = (half.embed.weight + source.embed.weight) / 2
+    meet_half_way(half, tmp_path / "s.safetensors")
+    torch.testing.assert_close(half.embed.weight, wanted)
+    with pytest.raises(CheckpointError, match="another size"):
+        meet_half_way(Student(LADDER["watch"]), tmp_path / "s.safetensors")
     fresh = Student(replace(LADDER["band"], head=(8, 8)))
     assert take_over(fresh, tmp_path / "s.safetensors").mean[7] == 7
     torch.testing.assert_close(fresh.embed.weight, source.embed.weight)

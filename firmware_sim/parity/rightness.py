@@ -82,6 +82,13 @@ def risk_coverage(error: np.ndarray, confidence: np.ndarray) -> list[list[float]
     ]  # fmt: skip
 
 
+def surest(error: np.ndarray, confidence: np.ndarray, count: int) -> np.ndarray:
+    """Rows of the `count` outputs that a method is surest of, or of all for which it has a number (error not NaN)."""
+    known = np.isfinite(error)
+    order = np.argsort(-np.where(known, confidence, -np.inf), kind="stable")
+    return order[: min(count, int(known.sum()))]
+
+
 def baseline_rates(
     methods: dict[str, Method],
     counts: Sequence[np.ndarray],
@@ -121,8 +128,7 @@ def compare_methods(
         error = np.abs(bpm - truth)
         known = np.isfinite(error)
         both = known & shown
-        count = min(int(shown.sum()), int(known.sum()))
-        order = np.argsort(-np.where(known, confidence, -np.inf), kind="stable")[:count]
+        order = surest(error, confidence, int(shown.sum()))
         rows.append(
             {
                 "method": name, "answered": float(known.mean()), "mae_all": mean(error[known]),
@@ -142,8 +148,17 @@ def mean(values: np.ndarray) -> float | None:
 def paired_by_person(error: np.ndarray, other: np.ndarray, person: np.ndarray) -> Interval:
     """Mean of `error - other` (n,) over people, each counting once, with its interval; NaN rows are left out."""
     both = np.isfinite(error) & np.isfinite(other)
-    names = np.unique(person[both])
-    each = np.array([np.mean((error - other)[both & (person == name)]) for name in names])
+    return mean_by_person(np.where(both, error, np.nan), np.where(both, other, np.nan), person)
+
+
+def mean_by_person(error: np.ndarray, other: np.ndarray, person: np.ndarray) -> Interval:
+    """Each person's mean of `error` (n,) minus its mean of `other` (n,), each person counting once, with its interval.
+
+    Each mean is over the person's own finite rows, which need not be the same; who has none in one of them is left out.
+    """
+    mine, theirs = np.isfinite(error), np.isfinite(other)
+    names = [n for n in np.unique(person) if (mine & (person == n)).any() and (theirs & (person == n)).any()]
+    each = np.array([error[mine & (person == n)].mean() - other[theirs & (person == n)].mean() for n in names])
     return interval(each / max(1, len(each)))
 
 

@@ -13,12 +13,15 @@ from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, verdict
 from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, count_reasons
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import (
+    SHARES,
     WATCH,
     baseline_rates,
     compare_methods,
     mean,
+    mean_by_person,
     paired_by_person,
     right_gates,
+    surest,
 )
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
@@ -94,7 +97,8 @@ def survey(
 
 def people(found: list[Surveyed]) -> list[dict]:
     """Each method over all recordings that have a reference: errors as in `compare_methods`, and the error minus the
-    watch's on the outputs that the watch shows, each person once, with its interval over people."""
+    watch's, each person once, with its interval over people: on the outputs that the watch shows, and where the method
+    answers as often, on those that it is surest of."""
     have = [s for s in found if s.kind and (s.valid & np.isfinite(s.truth)).any()]
     if not have or not any(s.shown.any() for s in have):
         return []
@@ -111,8 +115,13 @@ def people(found: list[Surveyed]) -> list[dict]:
     own = np.where(shown, np.abs(said - truth), np.nan)
     for row in table:
         if row["method"] != WATCH:
-            other = np.abs(baselines[row["method"]][:, 0] - truth)
+            bpm, confidence = baselines[row["method"]].T
+            other = np.abs(bpm - truth)
             row["minus_watch"] = paired_by_person(other, own, person).plain
+            chosen = np.full(len(other), np.nan)
+            rows_of = surest(other, confidence, int(shown.sum()))
+            chosen[rows_of] = other[rows_of]
+            row["minus_watch_at_same_share"] = mean_by_person(chosen, own, person).plain
         row["people"] = len(np.unique(person))
     return table
 
@@ -157,16 +166,27 @@ def table_of(found: dict) -> str:
         lines += [
             "",
             f"| method, {count} people | answers | on the outputs that the watch shows | minus the watch, by person | on as many, "
-            "its surest | on all |",
-            "|---|---|---|---|---|---|",
+            "its surest | minus the watch, by person | on all |",
+            "|---|---|---|---|---|---|---|",
         ]
         for m in found["methods"]:
-            paired = text(m["minus_watch"], 2) if "minus_watch" in m else ""
+            paired, chosen = (text(m[k], 2) if k in m else "" for k in ("minus_watch", "minus_watch_at_same_share"))
             lines.append(
                 f"| {m['method']} | {100 * m['answered']:.0f} % | {_number(m['mae_where_watch_shows'])} | {paired} "
-                f"| {_number(m['mae_at_same_share'])} | {_number(m['mae_all'])} |"
+                f"| {_number(m['mae_at_same_share'])} | {chosen} | {_number(m['mae_all'])} |"
             )
+        lines += ["", *_curves(found["methods"])]
     return "\n".join(lines)
+
+
+def _curves(methods: list[dict]) -> list[str]:
+    """Markdown: error of each method if it answers only a share of the outputs, its surest."""
+    lines = ["| error of its surest, share answered | " + " | ".join(f"{100 * s:.0f} %" for s in SHARES) + " |"]
+    lines.append("|---" * (len(SHARES) + 1) + "|")
+    for m in methods:
+        points = dict(m["risk_coverage"])
+        lines.append(f"| {m['method']} | " + " | ".join(_number(points.get(s)) for s in SHARES) + " |")
+    return lines
 
 
 def _number(value: float | None) -> str:

@@ -8,7 +8,7 @@ intervals, at rest and moving). An answer is shown when quality is above 0, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from onwrist.models.bench.tasks import RHYTHMS, load_windows
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.signals.people.cohort import Progress, cut, data_root, prepare, silent
-from onwrist.signals.people.split import role
+from onwrist.signals.people.split import group_of, role
 from onwrist.signals.pulse.beats import DEVICE_COVER, RHYTHM_RECALL, agreement, detect_r_peaks, intervals, upslopes
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps
 from onwrist.signals.recordings.readers import read_recording
@@ -175,6 +175,18 @@ def _movement(acc: Channel | None, start_s: float) -> str:
     return "rest" if np.sqrt(np.sum(part.std(axis=0) ** 2)) < REST_G else "moving"
 
 
+def half_of(judged: Judged, half: str) -> Judged:
+    """The windows of every other person in the order of their names: 'even' (to choose on), 'odd' (to report on), 'all'.
+
+    Records that may be one patient's (neighbouring numbers) go to the same half.
+    """
+    if half == "all":
+        return judged
+    group = np.array([group_of(p) for p in judged.person])
+    kept = np.isin(group, np.unique(group)[half == "odd" :: 2])
+    return Judged(*(getattr(judged, f.name)[kept] for f in fields(Judged)))
+
+
 def by_rate(judged: Judged, given: Said) -> dict[str, dict]:
     """Bin of true rate -> bias and mean absolute error (beats/min) of what is shown and of all, windows, share shown."""
     found = {}
@@ -256,11 +268,11 @@ def judge(run: Callable[[np.ndarray], np.ndarray], people: dict[str, Judged]) ->
 def everybody(
     context: int, half: str = "odd", root: Path | None = None, progress: Progress = silent
 ) -> dict[str, Judged]:
-    """All three kinds of people."""
+    """All three kinds of people, of each the half to choose on or to report on (see `half_of`)."""
     return {
         "patients": patients(context, half, root),
-        "intensive care": intensive_care(context, root, progress),
-        "wrists": wrists(context, root, progress),
+        "intensive care": half_of(intensive_care(context, root, progress), half),
+        "wrists": half_of(wrists(context, root, progress), half),
     }
 
 

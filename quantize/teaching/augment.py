@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from onwrist.quantize.teaching.motion import bouts
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, WATCH_RATES_HZ, condition
 from onwrist.signals.people.cohort import Track
 from onwrist.signals.pulse.beats import Beats, DeviceIntervals
@@ -23,13 +24,21 @@ MAX_STRETCH = 0.22
 USUAL_SHARE = 0.45
 RATES_BPM, STRETCHES = (30.0, 236.0), (0.45, 3.3)
 # Share of versions whose beats are given another rhythm.
-FIBRILLATION_SHARE, ECTOPY_SHARE = 0.14, 0.16
+FIBRILLATION_SHARE, ECTOPY_SHARE = 0.18, 0.16
 # Above this a pulse loses its harmonics, and often every other beat is weaker.
 FAST_BPM = 120.0
 INTERVALS_S = (0.255, 2.3)
 # Share of each recording's 20-s stretches that get motion.
 MOTION_SHARE = 0.35
 STRETCH_S = 20.0
+
+
+@dataclass(frozen=True)
+class Motion:
+    """What disturbs a pulse: 25 Hz stretches of wrist PPG in daily life (n,), and of acceleration (n, 3)."""
+
+    ppg: list[np.ndarray]
+    acceleration: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -136,11 +145,14 @@ def play(x: np.ndarray, rate_hz: float, way: Replay, rng: np.random.Generator) -
     return (slow + wave).astype(np.float32)
 
 
-def disturb(x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: list[np.ndarray]) -> np.ndarray:
-    """Gain steps, baseline wander, noise, lost samples and wrist motion on a raw signal (n,) at `rate_hz`.
+def disturb(
+    x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: Motion, heart_hz: float = float("nan")
+) -> np.ndarray:
+    """Gain steps, baseline wander, noise, lost samples, steps and wrist motion on a raw signal (n,) at `rate_hz`.
 
     Args:
-        motion: 25 Hz stretches of wrist PPG, used as artefact.
+        motion: what is used as artefact.
+        heart_hz: beats a second, NaN where unknown.
     """
     n = len(x)
     level = float(np.median(x))
@@ -153,10 +165,11 @@ def disturb(x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: lis
     knots = max(4, int(n / rate_hz * rng.uniform(0.05, 0.5)))
     y = y + pulse * rng.uniform(0, 3) * np.interp(np.arange(n), np.linspace(0, n, knots), rng.standard_normal(knots))
     y = y + pulse * rng.uniform(0.0, 0.15) * rng.standard_normal(n)
+    y = y + pulse * bouts(n, rate_hz, rng, motion.acceleration, heart_hz)
     for first in range(0, n, int(STRETCH_S * rate_hz)):
         last = min(n, first + int(STRETCH_S * rate_hz))
-        if motion and rng.random() < MOTION_SHARE:
-            source = motion[rng.integers(len(motion))]
+        if motion.ppg and rng.random() < MOTION_SHARE:
+            source = motion.ppg[rng.integers(len(motion.ppg))]
             count = int((last - first) / rate_hz * STUDENT_RATE_HZ) + 2
             if count < len(source):
                 start = rng.integers(0, len(source) - count)
@@ -172,7 +185,7 @@ def disturb(x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: lis
 
 
 def watch_version(
-    recording: Recording, track: Track, rng: np.random.Generator, motion: list[np.ndarray]
+    recording: Recording, track: Track, rng: np.random.Generator, motion: Motion
 ) -> tuple[Track, np.ndarray, float]:
     """One augmented version of a recording.
 
@@ -214,7 +227,7 @@ def watch_version(
     if track.missing is not None:
         at = np.interp(np.arange(len(teacher)) / TEACHER_RATE_HZ, way.new, way.old) * TEACHER_RATE_HZ
         missing = track.missing[np.minimum(at.astype(int), len(track.missing) - 1)]
-    student = condition(disturb(at_watch.copy(), watch_rate, rng, motion), watch_rate)
+    student = condition(disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60), watch_rate)
     version = replace(
         track, teacher=teacher, student=student, ecg=None, beats=beats, device=device, missing=missing, extra={},
         played=(way.new, way.old),

@@ -21,7 +21,7 @@ from onwrist.quantize.integers.arithmetic import read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent, quantise
 from onwrist.quantize.integers.training import calibration_batches, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, compare, run_integers, run_torch
-from onwrist.quantize.teaching.distillation import train
+from onwrist.quantize.teaching.distillation import Detail, train
 from onwrist.quantize.teaching.examples import Examples
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 from onwrist.signals.people.cohort import Progress, silent
@@ -153,6 +153,7 @@ def distil(
     course: Course,
     *,
     questions: Questions = SHIPPED_QUESTIONS,
+    detail: Detail | None = None,
     out: Path | None = None,
     device: str = "cpu",
     progress: Progress = silent,
@@ -161,11 +162,11 @@ def distil(
     """Teach a student in place; goes on where a training of the same was killed.
 
     Args:
-        out: the file that the student will be written to; see the module's docstring. device: as `device_of` gives it.
+        detail: as `train` takes it. out: the file that the student will be written to; see the module's docstring. device: as `device_of` gives it.
     """
     losses = train(
         student, examples, steps=course.steps, batch=course.batch, lr=course.lr, weight_decay=course.weight_decay,
-        seed=course.seed, bf16=course.bf16, questions=questions, device=device,
+        seed=course.seed, bf16=course.bf16, questions=questions, detail=detail, device=device,
         keeper=lambda identity, parts: Keeper(out, identity, parts),
     )  # fmt: skip
     follow(losses, f"distil {student.config.name}", course.steps, progress, say)

@@ -19,6 +19,9 @@ from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 
 # Of a value's span, from which on its error counts as it is and not squared: 1.5 BPM of a heart rate.
 VALUE_BETA = 0.03
+# What is shown has to be right: a window whose rate the student misses by more than WRONG_BPM is not good however clean
+# its pulse, and one of doubtful quality (steps beside the pulse) is good if it is within RIGHT_BPM.
+RIGHT_BPM, WRONG_BPM = 4.0, 8.0
 # What only the training asks: variability from the embedding, beats from the features of each frame.
 DETAIL_WEIGHT, BEATS_WEIGHT = 0.1, 0.3
 # A beat on the 25 Hz grid is one sample in twenty.
@@ -72,8 +75,28 @@ class Detail(nn.Module):
         return DETAIL_WEIGHT * error + BEATS_WEIGHT * (each * asked).sum() / asked.sum().clamp(min=1)
 
 
-def answer_loss(predicted: Tensor, labels: Tensor, questions: Questions = SHIPPED_QUESTIONS) -> Tensor:
-    """Values by smooth L1, yes or no and classes by cross-entropy, each with its weight; (B, columns) both, NaN left out."""
+def right_or_wrong(predicted: Tensor, labels: Tensor, questions: Questions) -> Tensor:
+    """(B, columns) labels whose quality knows what the student says of the rate: see `WRONG_BPM`; NaN labels say nothing.
+
+    As they are where quality or rate is no answer.
+    """
+    rate, quality = questions.answers.rate, questions.quality
+    if rate is None or quality is None:
+        return labels
+    column = questions.answers.column(rate.name)
+    miss = rate.span * (predicted[:, column].detach() - labels[:, column]).abs()
+    good = labels[:, quality]
+    good = torch.where(torch.isnan(good) & (miss < RIGHT_BPM), 1.0, good)
+    good = torch.where(miss > WRONG_BPM, 0.0, good)
+    labels = labels.clone()
+    labels[:, quality] = good
+    return labels
+
+
+def answer_loss(predicted: Tensor, labels: Tensor, weight: Tensor, questions: Questions = SHIPPED_QUESTIONS) -> Tensor:
+    """Values by smooth L1 and `weight` (B,), yes or no and classes by cross-entropy, each with its own weight; (B, columns)
+    both, NaN left out."""
+    labels = right_or_wrong(predicted, labels, questions)
     losses, known = [], []
     for question in questions.each:
         answer, at = question.answer, questions.answers.at(question.answer.name)
@@ -81,7 +104,7 @@ def answer_loss(predicted: Tensor, labels: Tensor, questions: Questions = SHIPPE
         there = torch.isfinite(label)
         safe = torch.where(there, label, torch.zeros_like(label))
         if answer.kind == "value":
-            each = F.smooth_l1_loss(said, safe, reduction="none", beta=VALUE_BETA)
+            each = weight[:, None] * F.smooth_l1_loss(said, safe, reduction="none", beta=VALUE_BETA)
         elif answer.kind == "yes/no":
             each = F.binary_cross_entropy_with_logits(answer.span * said, safe, reduction="none")
         else:
@@ -130,6 +153,7 @@ def train(
     bf16: bool,
     warmup: float = 0.05,
     questions: Questions = SHIPPED_QUESTIONS,
+    detail: Detail | None = None,
     keeper: Callable[[dict, dict], Keeps] | None = None,
     device: str = "cpu",
 ) -> Iterator[dict[str, float]]:
@@ -137,6 +161,7 @@ def train(
 
     Args:
         questions: what the labels answer.
+        detail: the training's own questions, for whoever keeps them; fitted in place too (default: a new one).
         keeper: from what makes this training itself, and the parts of its state, to what keeps them (`course.Keeper`).
         device: where it is computed; the student comes back to the CPU.
     """
@@ -147,7 +172,7 @@ def train(
         )
     )  # fmt: skip
     chance = np.cumsum(draw_weights(examples.labels, questions.answers))
-    detail = Detail(model.config).to(device)
+    detail = (detail or Detail(model.config)).to(device)
     model.to(device)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
@@ -173,7 +198,7 @@ def train(
             a[rows].to(device) for a in (target, labels, weight, known_detail, beats)
         )
         imitation = imitation_loss(embedding, wanted.float(), counted)
-        answer = answer_loss(answers, asked, questions)
+        answer = answer_loss(answers, asked, counted, questions)
         single = detail.loss(frames.float(), embedding, known, pulses)
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()

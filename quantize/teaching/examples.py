@@ -12,7 +12,8 @@ from torch import nn
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
 from onwrist.models.student.network import EMBEDDING
-from onwrist.quantize.teaching.augment import watch_version
+from onwrist.quantize.teaching.augment import Motion, watch_version
+from onwrist.quantize.teaching.motion import accelerations
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
@@ -44,7 +45,8 @@ class Examples:
         labels: float32 (n, columns) as `questions.label_windows` gives them; NaN where unknown.
         detail: float32 (n, 2) log of RMSSD and of SDNN over the mean interval; NaN where unknown.
         beats: int8 (n, 250) pulses of the ECG's beats on the 25 Hz grid of the window; -1 where unknown.
-        weight: float32 (n,) 1 where the teacher is to be imitated, 0 where the pulse was drowned.
+        weight: float32 (n,) how far teacher and rate are to be learnt: 1 where the pulse is left, 0 where it is drowned,
+            between the two where it is one of two rhythms and nobody could say which.
         records: name of each window's record.
     """
 
@@ -163,7 +165,8 @@ def build(
     recordings = _sets(root, progress) if material is None or material.sets else []
     if material is not None:
         recordings += read_material(material, "train", progress)
-    motion = [track.student for _, track in recordings if track.source == "stress_predict"]
+    wrists = [(r, track) for r, track in recordings if track.source == "stress_predict"]
+    motion = Motion([track.student for _, track in wrists], accelerations([r.acc for r, _ in wrists]))
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
     for _ in range(versions):
@@ -266,7 +269,7 @@ def _examples(
         labels,
         _detail(cohort),
         np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
-        (follow >= DROWNED).astype(np.float32),
+        np.clip((follow - DROWNED) / (FOLLOWED - DROWNED), 0.0, 1.0).astype(np.float32),
         cohort.records,
     )
 

@@ -26,9 +26,9 @@ YES, NO = ("1", "1.0", "yes", "true", "y"), ("0", "0.0", "no", "false", "n")
 # A window of which less is labelled has no label.
 LEAST_LABELLED = 0.5
 # A yes, a no or a class is few labels of few people: at weight 1 a student learns the people by heart (AUROC on training
-# people 0.99, on others 0.87). At 0.1 they shape their head and hardly the embedding. A unit of a value is its span: errors
-# of a few hundredths weigh like the rest of the loss.
-WEIGHTS = {"value": 6.0, "yes/no": 0.1, "classes": 0.1}
+# people 0.99, on others 0.87). Below that they shape their head and hardly the embedding; 0.1 was enough until motion gave
+# the same people many qualities. A unit of a value is its span: errors of a few hundredths weigh like the rest of the loss.
+WEIGHTS = {"value": 6.0, "yes/no": 0.3, "classes": 0.3}
 
 
 @dataclass(frozen=True)

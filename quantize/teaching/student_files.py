@@ -92,6 +92,21 @@ def take_over(student: Student, path: Path | str) -> Standard:
     return standard
 
 
+def meet_half_way(student: Student, path: Path | str) -> None:
+    """Half of the way, in place, from another student to this one: the mean of each weight and of each norm's statistics.
+
+    Raises:
+        CheckpointError: not a student, or of another shape.
+    """
+    other, _ = load_student(path)
+    if other.config != student.config:
+        raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
+    start = other.state_dict()
+    student.load_state_dict(
+        {n: (v + start[n]) / 2 if v.is_floating_point() else v for n, v in student.state_dict().items()}
+    )
+
+
 def student_config(metadata: dict[str, str], where) -> StudentConfig:
     """The config that a student file carries."""
     if "student" not in metadata:
