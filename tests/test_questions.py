@@ -187,11 +187,11 @@ def test_every_kind_of_answer_is_learnt_and_unknown_labels_teach_nothing():
     questions = Questions(tuple(Question(a, "x") for a in MINE), "clean")
     labels = torch.tensor([[0.0, 1.0, 0.0, 0.5, 1.0], [float("nan")] * 5])
     right = torch.tensor([[-1.0, 1.0, -1.0, 0.5, 1.0], [9.0] * 5], requires_grad=True)
-    loss = answer_loss(right, labels, questions)
+    loss = answer_loss(right, labels, torch.ones(2), questions)
     loss.backward()
     assert float(loss.detach()) < 1e-3
     assert torch.all(right.grad[1] == 0)
-    assert float(answer_loss(-right.detach(), labels, questions)) > 1
+    assert float(answer_loss(-right.detach(), labels, torch.ones(2), questions)) > 1
 
 
 def judged(count=12, each=30, seed=0):

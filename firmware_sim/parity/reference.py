@@ -91,6 +91,8 @@ def label_windows(labels: dict[str, np.ndarray], source: str) -> tuple[np.ndarra
         RecordingError: neither is there, or not one for each label.
     """
     count = len(np.atleast_1d(labels["bpm_ref"]))
+    first: np.ndarray
+    last: np.ndarray
     if {"bpm_start_s", "bpm_end_s"} <= set(labels):
         first, last = (np.atleast_1d(np.asarray(labels[k], np.float64)) for k in ("bpm_start_s", "bpm_end_s"))
     elif {"bpm_win_s", "bpm_step_s"} <= set(labels):

@@ -75,7 +75,7 @@ class Detail(nn.Module):
         return DETAIL_WEIGHT * error + BEATS_WEIGHT * (each * asked).sum() / asked.sum().clamp(min=1)
 
 
-def right_or_wrong(predicted: Tensor, labels: Tensor, questions: Questions) -> Tensor:
+def right_or_wrong(predicted: Tensor, labels: Tensor, questions: Questions = SHIPPED_QUESTIONS) -> Tensor:
     """(B, columns) labels whose quality knows what the student says of the rate: see `WRONG_BPM`; NaN labels say nothing.
 
     As they are where quality or rate is no answer.

@@ -75,7 +75,7 @@ def shaken(
     """Acceleration of one of `sources` along one direction, (count,) of unit spread; None if none of `tries` moves."""
     length = int(count / rate_hz * STUDENT_RATE_HZ) + 2
     for _ in range(tries):
-        source = sources[rng.integers(len(sources))]
+        source = sources[int(rng.integers(len(sources)))]
         if length >= len(source):
             continue
         first = rng.integers(0, len(source) - length)
