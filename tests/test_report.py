@@ -77,11 +77,14 @@ def test_the_data_in_the_page_are_the_runs(streamed, report):
     data = json.loads(re.search(r'<script id="data"[^>]*>(.*?)</script>', report.read_text(), re.DOTALL)[1])
     (student,) = data["students"]
     assert data["hops"] == len(streamed.hops)
-    np.testing.assert_allclose(unpacked(student["bpm"], "<u2") / 10, streamed.bpm, atol=0.051)
-    known = np.isfinite(streamed.reference_bpm)
-    reference = unpacked(data["reference"], "<u2") / 10
-    np.testing.assert_allclose(reference[known], streamed.reference_bpm[known], atol=0.051)
-    assert not reference[~known].any()
+    assert (data["value"], data["unit"]) == ("heart rate", "BPM")
+    np.testing.assert_allclose(unpacked(student["says"], "<f4"), streamed.bpm, rtol=1e-6)
+    np.testing.assert_allclose(unpacked(data["reference"], "<f4"), streamed.reference_bpm, rtol=1e-6)
+    chances = dict(streamed.meaning.chances(streamed.real_answers))
+    assert [c["name"] for c in student["chances"]] == list(chances)
+    for c in student["chances"]:
+        np.testing.assert_allclose(unpacked(c["of"], np.uint8) / 255, chances[c["name"]], atol=0.002)
+    np.testing.assert_array_equal(unpacked(student["sure"], np.uint8), unpacked(student["chances"][0]["of"], np.uint8))
     why = unpacked(student["why"], np.uint8)
     assert {REASONS[k]: int(n) for k, n in zip(*np.unique(why, return_counts=True), strict=True)} == {
         name: n for name, n in streamed.reasons.items() if n

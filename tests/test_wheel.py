@@ -18,9 +18,10 @@ HERS = ("models", "export", "signals", "quantize", "recordings")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    # What an earlier build left there would go into the wheel again.
-    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
+    out, source = tmp_path_factory.mktemp("wheel"), tmp_path_factory.mktemp("source") / "onwrist"
+    # Built beside the checkout: what an earlier build left in it would go into the wheel again, and two at once collide.
+    left_out = shutil.ignore_patterns(".*", "build", "runs", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=left_out)
     command = [
         sys.executable,
         "-m",
@@ -31,7 +32,7 @@ def wheel(tmp_path_factory):
         "--no-build-isolation",
         "-w",
         str(out),
-        str(ROOT),
+        str(source),
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

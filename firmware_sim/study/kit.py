@@ -57,6 +57,12 @@ class Kit:
         """Input samples between outputs."""
         return self.contract["stream"]["hop_samples"]
 
+    @property
+    def gate(self) -> int | None:
+        """The answer that decides what is shown; None: all are."""
+        said = self.contract["answers"]
+        return None if said["shown_by"] is None else said["names"].index(said["shown_by"])
+
     def firmware(self) -> Firmware:
         """The C sources."""
         return Firmware(self.sources["files"], self.sources["constants"], plan=None)
