@@ -35,7 +35,7 @@ DOORS = {
     WATCH_PAGE: "the exported C running in this browser, with faults to turn on",
     "FIRMWARE.md": "how to build it, and what the firmware has to know",
     CARD: "where the students come from, what they were measured on, and what they are not for",
-    MANIFEST: "SHA-256 of every file; `onwrist verify` checks it and makes the files again",
+    MANIFEST: "SHA-256 of every file; onwrist verify checks it and makes the files again",
 }
 OF_A_STUDENT = {
     SOURCES + "README.md": "its C sources", WINDOW: "TFLite of a window", STEP: "TFLite of one hop of the stream",
