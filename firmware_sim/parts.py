@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onwrist.ranges import Checked
 from onwrist.settings import HopS, SensorHz
 
 
 @dataclass(frozen=True)
-class PartsConfig:
+class PartsConfig(Checked):
     """What a hop costs on each part."""
 
     hop_s: HopS = 1.0

@@ -125,7 +125,7 @@ def run(
     debug = "--debug" in options
     options = [o for o in options if o != "--debug"]
     try:
-        parsed = tyro.cli(_quiet_none(config), args=options, prog=program, description=_first_paragraph(main, config))
+        parsed = tyro.cli(_with_help(config), args=options, prog=program, description=_first_paragraph(main, config))
         status = main(parsed)
         sys.stdout.flush()
     except OnwristError as error:
@@ -149,20 +149,30 @@ def run(
     raise SystemExit(status or 0)
 
 
-def _quiet_none(config: type[Config]) -> type[Config]:
-    """The same config without "(default: None)" in its help: what None means stands in the field's own words."""
+def _with_help(config: type[Config]) -> type[Config]:
+    """The same config with ranges in its help, and without "(default: None)": what None means stands in the field's words."""
     import tyro
 
+    from onwrist.ranges import limits
+
     hints = get_type_hints(config, include_extras=True)
-    silent = {
-        f.name: Annotated[hints[f.name], tyro.conf.arg(help_behavior_hint="", metavar=_metavar(hints[f.name]))]
-        for f in dataclasses.fields(config)  # type: ignore[arg-type]
-        if (f.default is None or f.default == ()) and not _described(hints[f.name])
-    }
-    made = type(config.__name__, (config,), {"__annotations__": silent, "__doc__": config.__doc__})
-    for name in silent:
+    told: dict[str, Any] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        hint, range_ = hints[field.name], limits(hints[field.name])
+        if field.default is None or field.default == ():
+            if range_ or not _described(hint):
+                behind = f"({range_})" if range_ else ""
+                told[field.name] = Annotated[hint, tyro.conf.arg(help_behavior_hint=behind, metavar=_metavar(hint))]
+        elif range_:
+            told[field.name] = Annotated[hint, tyro.conf.arg(help_behavior_hint=_beside(range_))]
+    made = type(config.__name__, (config,), {"__annotations__": told, "__doc__": config.__doc__})
+    for name in told:
         setattr(made, name, getattr(config, name))
     return dataclasses.dataclass(frozen=True)(made)
+
+
+def _beside(range_: str) -> Callable[[str], str]:
+    return lambda default: f"(default: {default}; {range_})"
 
 
 def _described(hint: Any) -> bool:
@@ -175,7 +185,7 @@ def _metavar(hint: Any) -> str | None:
     hint = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
     kinds = [k for k in get_args(hint) if k is not type(None) and k is not Ellipsis]
     names = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "NUMBER"}
-    return names.get(kinds[0]) if len(kinds) == 1 else None
+    return names.get(getattr(kinds[0], "__origin__", kinds[0])) if len(kinds) == 1 else None
 
 
 def _first_paragraph(main: Callable, config: type) -> str:

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from onwrist.ranges import Checked
+
 TFLM_PYTHONS = ((3, 10), (3, 11))
 
 
@@ -118,7 +120,7 @@ def _version(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Checked):
     """What this machine has."""
 
     json: bool = False

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed
 from onwrist.settings import Data, Size, Teacher
 
 
 @dataclass(frozen=True)
-class QATConfig:
+class QATConfig(Checked):
     """Quantisation of one student."""
 
     size: Size = "watch"
@@ -28,15 +32,15 @@ class QATConfig:
     """Windows to quantise on, as quantize/distill.py --examples left them (default: made anew, one version)."""
     out: Path | None = None
     """File to write (default: runs/qat/SIZE.int8.safetensors, or in a folder of the teacher's name there)."""
-    steps: int = 900
+    steps: Annotated[int, Interval(ge=0, le=100_000)] = 900
     """Optimiser steps of QAT; 0 stops at post-training quantisation."""
-    batch: int = 256
+    batch: Annotated[int, Interval(ge=1, le=65_536)] = 256
     """Windows per step."""
-    lr: float = 1.5e-4
+    lr: Annotated[float, Interval(gt=0, le=1)] = 1.5e-4
     """Peak learning rate, cosine to zero."""
-    every_s: float = 8.0
+    every_s: Annotated[float, Interval(ge=0.2, le=600)] = 8.0
     """Seconds between the training windows that are cut from one version."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of batches."""
     data: Data = None
 

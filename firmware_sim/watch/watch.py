@@ -8,20 +8,24 @@ what a late consumer loses.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.ranges import Checked
+from onwrist.settings import HopSeconds
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
 
@@ -42,16 +46,16 @@ class Why(enum.IntFlag):
 
 
 @dataclass(frozen=True)
-class WatchConfig:
+class WatchConfig(Checked):
     """The watch's side of the contract."""
 
-    hop_s: float = 1.0
+    hop_s: HopSeconds = 1.0
     """Seconds between outputs; a multiple of 0.2 s (the student's total stride), at most 10."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """The sensor."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second; a longer one always starts anew."""
-    service_s: float = 0.0
+    service_s: Annotated[float, Interval(ge=0, le=3_600)] = 0.0
     """Seconds that a hop keeps the processor busy (firmware_sim/parts.py has them by part)."""
 
     def hop_samples(self, stride: int) -> int:
@@ -182,7 +186,8 @@ class Watch:
 
     def run(self, sensor: Sensor) -> Iterator[Hop]:
         """Play the whole sensor; yields an output per hop."""
-        stalls = sensor.faults.stalls(sensor.scene)
+        # Stalls that follow each other without a break would have no end: none begins after the last sample.
+        stalls = itertools.takewhile(lambda s: s[0] <= sensor.seconds, sensor.faults.stalls(sensor.scene))
         self.stall = next(stalls, None)
         for burst in sensor.bursts():
             yield from self._work(burst.time_s, stalls)
