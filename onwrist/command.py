@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from onwrist.errors import OnwristError
+from onwrist.interrupts import held_during_imports
 
 Config = TypeVar("Config")
 # Exit statuses: what a gate found, what a user can mend, what a signal ended (128 + its number, as shells have it).
@@ -75,7 +76,11 @@ VERBS = {
 
 def main() -> None:
     """`onwrist VERB [options]`."""
-    words = sys.argv[1:]
+    with held_during_imports():
+        _main(sys.argv[1:])
+
+
+def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(_verbs())
         raise SystemExit(0 if words else USER_ERROR)
@@ -96,6 +101,7 @@ def main() -> None:
     try:
         module = importlib.import_module(f"onwrist.{place}")
     except KeyboardInterrupt:
+        say("stopped")
         raise SystemExit(INTERRUPTED) from None
     run(module.main, getattr(module, config), options, f"onwrist {verb}")
 
@@ -119,12 +125,17 @@ def run(
     A user's mistake is one line and status 2, a failed gate is `main` returning 1. Anything else is a fault of this
     program: one line and status 70, the trace with `--debug`.
     """
-    import tyro
-
     options = list(sys.argv[1:] if options is None else options)
+    with held_during_imports():
+        raise SystemExit(_status(main, config, options, program))
+
+
+def _status(main: Callable[[Config], int | None], config: type[Config], options: list[str], program: str | None) -> int:
     debug = "--debug" in options
     options = [o for o in options if o != "--debug"]
     try:
+        import tyro
+
         parsed = tyro.cli(_with_help(config), args=options, prog=program, description=_first_paragraph(main, config))
         status = main(parsed)
         sys.stdout.flush()
@@ -146,7 +157,7 @@ def run(
         lines = str(error).splitlines()
         say(f"fault: {type(error).__name__}: {lines[0] if lines else ''} (the trace: --debug)")
         status = FAULT
-    raise SystemExit(status or 0)
+    return status or 0
 
 
 def _with_help(config: type[Config]) -> type[Config]:
