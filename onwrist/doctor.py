@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from onwrist.ranges import Checked
+from onwrist.resources import WEIGHTS, weights_metadata
 
 TFLM_PYTHONS = ((3, 10), (3, 11))
 
@@ -101,7 +102,17 @@ def examine() -> list[Finding]:
     found.append(
         Finding("larger sets", there, False, "training, probes and cohort gates (stored results are shown)", "export ONWRIST_DATA=FOLDER")
     )  # fmt: skip
+    found.append(_digests())
     return found
+
+
+def _digests() -> Finding:
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    silent = [f.name for f in files if "digests" not in weights_metadata(f)]
+    return Finding(
+        "digests", "" if silent else f"in all {len(files)} weights files", False,
+        f"{', '.join(silent)}: written before files had digests, damage to a float one is not noticed", "train them again",
+    )  # fmt: skip
 
 
 def _python() -> Finding:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from annotated_types import Interval, MinLen, MultipleOf
+from annotated_types import Interval, Len, MinLen, MultipleOf
 
 from onwrist.errors import ConfigError
 
@@ -89,7 +89,7 @@ def meant(hint: Any) -> str:
 
 def _some(hint: Any) -> bool:
     """Whether it may not be empty."""
-    return any(isinstance(p, MinLen) for p in _parts(hint))
+    return any(isinstance(p, MinLen | Len) for p in _parts(hint))
 
 
 def _kinds(hint: Any) -> Iterator[type]:

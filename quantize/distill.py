@@ -66,10 +66,17 @@ class DistillConfig(Checked):
 
 def main(config: DistillConfig) -> None:
     """Distil the teacher into a streaming student."""
+    from onwrist.writing import claim_file
+
+    with claim_file(config.path):
+        _distil(config)
+
+
+def _distil(config: DistillConfig) -> None:
     import torch
 
     from onwrist.command import bar, say
-    from onwrist.models.encoders.checkpoint import load_encoder, save_weights
+    from onwrist.models.encoders.checkpoint import load_encoder, save_weights, teacher_file
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.judging.evaluate import evaluation
@@ -110,7 +117,9 @@ def main(config: DistillConfig) -> None:
         "thresholds": [config.quality_at, config.irregular_at],
         "windows": len(examples),
     }
-    save_student(config.path, student, standard, {"recipe": recipe})
+    save_student(
+        config.path, student, standard, {"recipe": recipe}, parent=config.start, teacher=teacher_file(config.teacher)
+    )
     # What the training asked of single beats goes with no student, but is there for whoever asks it again.
     save_weights(config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))

@@ -54,6 +54,13 @@ class QATConfig(Checked):
 
 def main(config: QATConfig) -> None:
     """Quantise a student to INT8: PTQ, then QAT, both judged on held-out people."""
+    from onwrist.writing import claim_file
+
+    with claim_file(config.path):
+        _quantise(config)
+
+
+def _quantise(config: QATConfig) -> None:
     import json
 
     from onwrist.command import bar, say
@@ -62,8 +69,10 @@ def main(config: QATConfig) -> None:
     from onwrist.quantize.teaching.course import Course, quantised
     from onwrist.quantize.teaching.examples import build, load_examples
     from onwrist.quantize.teaching.student_files import float_weights, load_student
+    from onwrist.writing import write_whole
 
-    parent, _ = load_student(config.student or float_weights(config.size, config.teacher))
+    source = config.student or float_weights(config.size, config.teacher)
+    parent, _ = load_student(source)
     if config.examples:
         examples, _ = load_examples(config.examples)
     else:
@@ -79,8 +88,9 @@ def main(config: QATConfig) -> None:
     data = evaluation(parent.config.context, config.data, bar)
     course = Course(config.steps, config.batch, config.lr, config.seed)
     student, found = quantised(parent, examples, course, data, progress=bar, say=say)
-    save_quantised(config.path, student, {"steps": config.steps, "seed": config.seed})
-    config.path.with_suffix(".json").write_text(json.dumps(found, indent=1))
+    recipe = {"steps": config.steps, "batch": config.batch, "lr": config.lr, "seed": config.seed}
+    save_quantised(config.path, student, {"recipe": recipe}, parent=source)
+    write_whole(config.path.with_suffix(".json"), json.dumps(found, indent=1).encode())
     print(ptq_and_qat(found))
     say(f"{config.path}")
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import torch
-from annotated_types import Interval, MinLen
+from annotated_types import Interval, Len
 from torch import Tensor, nn
 
 from onwrist.errors import ConfigError
@@ -34,8 +34,9 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import WINDOW_S
 
 # A file that says more is no student of a watch: its network alone would fill the memory of the host.
-Channels = Annotated[int, Interval(ge=1, le=4_096)]
-Taps = Annotated[int, Interval(ge=1, le=250)]
+Channels = Annotated[int, Interval(ge=1, le=1_024)]
+Taps = Annotated[int, Interval(ge=1, le=64)]
+BLOCKS, LAYERS = 16, 4
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,13 @@ class StudentConfig(Checked):
     """Samples; overlaps its neighbour by half."""
     stride: Annotated[int, Interval(ge=1, le=25)] = 5
     """Samples per frame: 5 frames a second."""
-    widths: Annotated[tuple[Channels, ...], MinLen(1)] = (128, 128, 128)
+    widths: Annotated[tuple[Channels, ...], Len(1, BLOCKS)] = (128, 128, 128)
     """Channels of each depthwise-separable block."""
     kernel: Taps = 5
     """Frames of each depthwise kernel."""
-    dilations: Annotated[tuple[Taps, ...], MinLen(1)] = (1, 2, 4)
+    dilations: Annotated[tuple[Taps, ...], Len(1, BLOCKS)] = (1, 2, 4)
     """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
-    head: tuple[Channels, ...] = (48,)
+    head: Annotated[tuple[Channels, ...], Len(0, LAYERS)] = (48,)
     """Widths of the hidden layers between pool and answers: a linear read-out trades fast rates against usual ones."""
     embedding: int = EMBEDDING
     """Width of the embedding."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onwrist.errors import CheckpointError
+from onwrist.errors import CheckpointError, ExportError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
+from onwrist.models.encoders.digests import told
 from onwrist.models.student.network import ANSWER_RANGE, Student, describe
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent
@@ -70,33 +70,39 @@ def train_quantised(
     quantised.eval()
 
 
-def save_quantised(path: Path, student: QuantStudent, metadata: dict) -> None:
-    """The QAT state (weights and learnt scales) in safetensors."""
+def save_quantised(path: Path, student: QuantStudent, metadata: dict, *, parent: Path | None = None) -> None:
+    """The QAT state (weights and learnt scales) in safetensors.
+
+    Args:
+        metadata: `recipe` says how it was made. parent: file of its float parent.
+    """
     state = {n: v for n, v in student.state_dict().items() if isinstance(v, Tensor)}
     digest = read_integers(student).digest()
-    save_weights(path, state, {"student": describe(student.config), "digest": digest, **metadata})
+    save_weights(path, state, {"student": describe(student.config), "digest": digest, **metadata}, parent=parent)
 
 
 def load_quantised(path: Path | str) -> QuantStudent:
     """A quantised student in eval mode, its integers checked against the digest in the file.
 
     Raises:
-        CheckpointError: not a quantised student, or its integers are not those that were saved.
+        CheckpointError: not a quantised student, damaged, or its integers are not those that were saved.
     """
+    cure = "Make it anew with quantize/qat.py"
     state, metadata = read_state(path)
     student = QuantStudent(student_config(metadata, path))
     try:
         student.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"does not fit ({error})"[:300], where=path, cure="Make it anew with quantize/qat.py"
-        ) from None
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"does not fit ({error})"[:300], where=path, cure=cure) from None
     student.pool.weight.requires_grad_(False)
     student.eval()
-    if read_integers(student).digest() != json.loads(metadata["digest"]):
-        raise CheckpointError(
-            "holds other integers than were saved", where=path, cure="Make it anew with quantize/qat.py"
-        )
+    said = told(metadata, "digest", path)
+    try:
+        digest = read_integers(student).digest()
+    except (ArithmeticError, RuntimeError, ValueError, ExportError) as error:  # scales that are no scales
+        raise CheckpointError(f"holds no integers ({error})"[:300], where=path, cure=cure) from None
+    if digest != said:
+        raise CheckpointError("holds other integers than were saved", where=path, cure=cure)
     return student
 
 
