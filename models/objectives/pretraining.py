@@ -158,7 +158,7 @@ def _log_up_to(log: Path, first: int) -> float:
 
     A killed run has logged steps that no checkpoint holds, and perhaps half a row.
     """
-    kept = []
+    kept: list[tuple[str, float]] = []
     for line in log.read_text(errors="replace").splitlines() if first and log.exists() else ():
         try:
             row = json.loads(line)

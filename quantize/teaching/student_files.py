@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -126,7 +127,7 @@ def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig
     if not isinstance(values, dict):
         raise damaged(where, "student")
     try:
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         if "answers" in fields:
             fields["answers"] = Answers.of(fields["answers"])
         return StudentConfig(**fields)
