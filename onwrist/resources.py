@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -32,12 +33,13 @@ def licence(name: str) -> bytes:
     return text.encode()
 
 
-def weights_metadata(path: Path) -> dict[str, str]:
+def weights_metadata(file: Path | bytes) -> dict[str, str]:
     """Metadata of a safetensors file, without a library: the format is a length, then JSON, then tensors.
 
     Raises:
         OSError, ValueError: not such a file.
     """
-    with path.open("rb") as file:
-        header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), LONGEST_HEADER)))
+    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as opened:
+        length = int.from_bytes(opened.read(8), "little")
+        header = json.loads(opened.read(min(length, LONGEST_HEADER)))
     return header.get("__metadata__", {})

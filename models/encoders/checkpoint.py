@@ -10,8 +10,8 @@ import traceback
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError
@@ -21,7 +21,7 @@ from onwrist.models.encoders.vit import ViT1D
 from onwrist.models.encoders.xmae import XMAE, XMAEConfig
 from onwrist.models.encoders.xmae import Path as PpgPath
 from onwrist.models.objectives.zoo import SYSTEMS
-from onwrist.resources import WEIGHTS
+from onwrist.resources import WEIGHTS, weights_metadata
 from onwrist.writing import write_whole
 
 TEACHER = WEIGHTS / "teacher.safetensors"
@@ -46,9 +46,9 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata: dict[str, str] = {}
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            # Not mapped into memory: a file that is written over, or cut, while its tensors are in use is a bus error.
+            data = path.read_bytes()
+            state, metadata = load(data), weights_metadata(data)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             state = loaded.get("state_dict", loaded.get("model", loaded)) if isinstance(loaded, dict) else None
@@ -68,11 +68,16 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str | Path) -
     """Load with every name and shape matching; says which do not.
 
     Raises:
-        CheckpointError: names or shapes differ.
+        CheckpointError: names, shapes or kinds of number differ.
     """
     own = model.state_dict()
     wrong = [f"{n} is missing" for n in own if n not in state]
     wrong += [f"{n} is not in the model" for n in state if n not in own]
+    wrong += [
+        f"{n} is {state[n].dtype}"
+        for n in own
+        if n in state and state[n].is_floating_point() != own[n].is_floating_point()
+    ]
     wrong += [
         f"{n} has shape {tuple(state[n].shape)}, not {tuple(own[n].shape)}"
         for n in own

@@ -66,7 +66,7 @@ class StudentConfig(Checked):
     """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
     head: Annotated[tuple[Channels, ...], Len(0, LAYERS)] = (48,)
     """Widths of the hidden layers between pool and answers: a linear read-out trades fast rates against usual ones."""
-    embedding: int = EMBEDDING
+    embedding: Channels = EMBEDDING
     """Width of the embedding."""
     answers: Answers = SHIPPED_ANSWERS
     """What it says beside the embedding."""

@@ -17,7 +17,7 @@ from onwrist.models.encoders.digests import told
 from onwrist.models.student.network import ANSWER_RANGE, Student, describe
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantStudent
-from onwrist.quantize.teaching.student_files import int8_weights, student_config
+from onwrist.quantize.teaching.student_files import check_finite, int8_weights, student_config
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH = 8, 256
 # The gate asks for the worst window, not only the median: the worst of each batch count as much as all of it.
@@ -90,6 +90,7 @@ def load_quantised(path: Path | str) -> QuantStudent:
     cure = "Make it anew with quantize/qat.py"
     state, metadata = read_state(path)
     student = QuantStudent(student_config(metadata, path))
+    check_finite(state, path)
     try:
         student.load_state_dict(state)
     except (RuntimeError, KeyError, ValueError) as error:

@@ -76,6 +76,7 @@ def load_student(path: Path | str) -> tuple[Student, Standard]:
     """
     state, metadata = read_state(path)
     student = Student(student_config(metadata, path))
+    check_finite(state, path)
     standard = _standard(state, student.config.embedding, path)
     load_strict(student, {n: v for n, v in state.items() if not n.startswith("standard.")}, path)
     return student.eval(), standard
@@ -133,6 +134,18 @@ def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig
         return StudentConfig(**fields)
     except (TypeError, ConfigError) as error:
         raise damaged(where, "student") from error
+
+
+def check_finite(state: dict[str, Tensor], where: Path | str) -> None:
+    """A student with one NaN says NaN to everybody.
+
+    Raises:
+        CheckpointError: a tensor holds NaN or infinity.
+    """
+    for name, value in state.items():
+        if not bool(torch.isfinite(value).all()):
+            cure = "Fetch it or make it again"
+            raise CheckpointError("holds NaN or infinity", where=where, field=name, cure=cure)
 
 
 def _standard(state: dict[str, Tensor], width: int, where: Path | str) -> Standard:
