@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
-# How often a held interrupt asks whether the import is over, seconds: a person does not notice.
-ASK_EVERY_S = 0.1
 IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 
 
@@ -20,38 +20,47 @@ IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
 def held_during_imports() -> Iterator[None]:
     """Within it, SIGINT is KeyboardInterrupt as ever, but not in the middle of an import; a second one does not wait.
 
-    Does nothing where there are no timers (Windows), outside the main thread, and where SIGINT is somebody else's.
+    Does nothing outside the main thread, and where SIGINT is somebody else's.
     """
-    if (
-        not hasattr(signal, "setitimer")
-        or threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
     held = False
 
-    # A timer of the system, not a thread: what runs inside a signal must not wait for a lock.
-    def ask(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal held
-        if not _importing(frame) or (number == signal.SIGINT and held):
+        importer = _importer(frame)
+        if held or importer is None:
             raise KeyboardInterrupt
         held = True
-        signal.setitimer(signal.ITIMER_REAL, ASK_EVERY_S)
+        # Whoever imports is stopped at the next line; what runs until then is not followed.
+        importer.f_trace = _stop
+        sys.settrace(_pass)
 
-    alarm = signal.signal(signal.SIGALRM, ask)
-    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if held:
+            sys.settrace(None)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGALRM, alarm)
 
 
-def _importing(frame: FrameType | None) -> bool:
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """The frame outside of all imports that are under way, None without one."""
+    found = None
     while frame is not None:
         if frame.f_code.co_filename == IMPORT_SYSTEM:
-            return True
+            found = frame.f_back
         frame = frame.f_back
-    return False
+    return found
+
+
+def _pass(frame: FrameType, event: str, value: Any) -> None:
+    return None
+
+
+def _stop(frame: FrameType, event: str, value: Any) -> None:
+    sys.settrace(None)
+    raise KeyboardInterrupt
