@@ -11,6 +11,7 @@ Instructions are counted on emulated cores, by class. Cycles are a range that fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from onwrist.settings import HopS, SensorHz
 
@@ -21,6 +22,8 @@ class PartsConfig:
 
     hop_s: HopS = 1.0
     sensor_hz: SensorHz = 64
+    measured: Path | None = None
+    """What boards said of themselves: the lines that selftest_board.c printed."""
 
 
 def main(config: PartsConfig) -> None:
@@ -28,17 +31,21 @@ def main(config: PartsConfig) -> None:
 
     from onwrist.export.handoff.artifacts import SIZES, load_artifacts
     from onwrist.firmware_sim.parity.deployed import Deployed
+    from onwrist.firmware_sim.parity.measured import read_rows, with_measured
     from onwrist.firmware_sim.parity.parts import MIX_HEAD, PARTS, cost, count_mixes, markdown, mix_cells, table
     from onwrist.firmware_sim.watch.sensor import SensorConfig
     from onwrist.firmware_sim.watch.watch import WatchConfig
 
     sensor = SensorConfig(config.sensor_hz, min(16, config.sensor_hz))
+    rows = read_rows(config.measured) if config.measured else []
+    students = [Deployed(load_artifacts(size), WatchConfig(config.hop_s, sensor)) for size in SIZES]
+    with_measured([], rows, students, config.measured)
     costs, mixes = [], []
-    for size in SIZES:
-        deployed = Deployed(load_artifacts(size), WatchConfig(config.hop_s, sensor))
+    for deployed in students:
         found = count_mixes(deployed)
         costs += [cost(part, deployed, found) for part in PARTS]
-        mixes += [mix_cells(size, mix) for mix in found.values()]
+        mixes += [mix_cells(deployed.artifacts.size, mix) for mix in found.values()]
+    costs = with_measured(costs, rows, students, config.measured)
     print(f"{markdown(MIX_HEAD, mixes)}\n\n{table(costs)}")
 
 
