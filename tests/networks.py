@@ -155,7 +155,7 @@ class Net:
         shape = shape or self.shapes[self.at]
         return self._append(
             getattr(OPERATOR, name),
-            2 if name in ("PAD", "STRIDED_SLICE") else 1,
+            2 if name in ("PAD", "SLICE", "STRIDED_SLICE") else 1,
             [self.at, *more],
             shape,
             table,
@@ -163,6 +163,26 @@ class Net:
             scale,
             zero,
         )
+
+    def two_inputs(self, name, other: int) -> "Net":
+        """MINIMUM or MAXIMUM of what is there and another."""
+        table, kind = schema.MaximumMinimumOptionsT(), OPTIONS.MaximumMinimumOptions
+        return self._append(
+            getattr(OPERATOR, name), 2, [self.at, other], self.shapes[self.at], table, kind
+        )
+
+    def constant(self, values) -> int:
+        """int8 in the scale of what is there."""
+        values = np.array(values, np.int8)
+        scale, zero = self.scales[self.at]
+        return self.graph.tensor(f"c{len(self.graph.tensors)}", values.shape, INT8, scale, zero, 0, values)
+
+    def strided(self, shape, begin, end, steps, **masks) -> "Net":
+        more = [self.table(values) for values in (begin, end, steps)]
+        self.one_input("STRIDED_SLICE", "StridedSliceOptions", shape=shape, more=more)
+        for field, value in masks.items():
+            setattr(self.graph.operators[-1].builtinOptions, field, value)
+        return self
 
     def max_pool(self, k, stride, padding=SAME) -> "Net":
         at = len(self.graph.operators)
@@ -267,4 +287,23 @@ def gated(seed=0) -> bytes:
     return net.one_input("RELU6").flat().dense(7).bytes()
 
 
-NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated)}
+def clipped(seed=0) -> bytes:
+    """The smaller and the larger of two: of a value per channel, of one value, of as many."""
+    net = Net((5, 7, 6), seed).conv(6, activation=NONE)
+    before = net.at
+    net = net.two_inputs("MINIMUM", net.constant(net.rng.integers(-90, 90, 6)))
+    net = net.two_inputs("MAXIMUM", net.constant(-40)).two_inputs("MINIMUM", before)
+    return net.two_inputs("MAXIMUM", net.constant(net.rng.integers(-90, 0, (1, 7, 6)))).flat().dense(9).bytes()
+
+
+def pieces(seed=0) -> bytes:
+    """Cut along several axes at once, with steps, backwards, with ends that lie outside."""
+    net = Net((9, 11, 6), seed).conv(7, activation=NONE)
+    net = net.strided((1, 8, 4, 7), [0, 1, -9, 0], [1, 9, 10, 99], [1, 1, 2, 1])
+    net = net.strided((1, 4, 4, 6), [0, -1, 0, 5], [1, -99, 4, 0], [1, -2, 1, -1], beginMask=4, endMask=8)
+    net = net.one_input("SLICE", shape=(1, 3, 2, 5), more=[net.table([0, 1, 1, 0]), net.table([1, 3, 2, 5])])
+    net = net.strided((3, 5), [0, 0, 1, 0], [1, 3, 2, 5], [1, 1, 1, 1], shrinkAxisMask=5)
+    return net.reshape((1, 15)).dense(8).bytes()
+
+
+NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated, clipped, pieces)}
