@@ -53,6 +53,7 @@ EXTRAS = {
     "litert-torch": ("witness", "Google's converter as a witness, and the encoder's own TFLite"),
     "tensorflow": ("tensorflow", "TensorFlow's interpreter and converter as witnesses, Keras teachers"),
     "bakenn": ("compare", "another C generator beside ours in `make bench`"),
+    "ethos-u-vela": ("npu", "the students on Ethos-U NPUs in `onwrist parts --npu`"),
     "dask": ("cohort", "`onwrist cohort`"),
     "cryptography": ("sign", "signing bundles, and checking signatures"),
     "playwright": ("browser", "tests of the pages in a browser"),

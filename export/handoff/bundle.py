@@ -99,7 +99,7 @@ def bundle_sources(
     """The firmware, and every C file of a student, the self-tests included."""
     firmware = with_telemetry(firmware_sources(model, hop, fixed), rules)
     vectors = {
-        GOLDEN_HEADER: golden_header(golden),
+        GOLDEN_HEADER: golden_header(golden, model),
         GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST, rules),
     }
     return firmware, {**firmware.files, **vectors, **runtime_sources(*SELFTEST)}

@@ -26,7 +26,7 @@ DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 TELEMETRY = ("onwrist_telemetry.h", "onwrist_telemetry.c")
 TELEMETRY_CONFIG = "onwrist_telemetry_config.h"
 # For bring-up: hand-written, and the vectors that it runs.
-SELFTEST = ("selftest.c", "selftest_watch.c")
+MODEL_TEST, WATCH_TEST, BOARD_TEST = SELFTEST = ("selftest.c", "selftest_watch.c", "selftest_board.c")
 GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
 
 

@@ -12,7 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onwrist import __version__
-from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, TELEMETRY, TELEMETRY_CONFIG
+from onwrist.export.sources.firmware import (
+    BOARD_TEST,
+    GOLDEN_HEADER,
+    GOLDEN_WATCH_HEADER,
+    MODEL_TEST,
+    TELEMETRY,
+    TELEMETRY_CONFIG,
+    WATCH_TEST,
+)
 from onwrist.resources import licence
 
 CMAKE, ZEPHYR_MODULE, ZEPHYR_CMAKE, ZEPHYR_KCONFIG = (
@@ -39,7 +47,7 @@ class Parts:
     """File names by what they are for.
 
     Attributes:
-        model: the five calls, kernels and weights. watch: the whole watch. selftest, selftest_watch: of each.
+        model: the five calls, kernels and weights. watch: the whole watch. selftest, selftest_watch: of each; the first also times it.
     """
 
     model: tuple[str, ...]
@@ -56,7 +64,7 @@ def release() -> str:
 
 def parts_of(names: Iterable[str]) -> Parts:
     """Which part each of a student's sources belongs to, in the order of their names."""
-    selftest, selftest_watch = (GOLDEN_HEADER, SELFTEST[0]), (GOLDEN_WATCH_HEADER, SELFTEST[1])
+    selftest, selftest_watch = (GOLDEN_HEADER, MODEL_TEST, BOARD_TEST), (GOLDEN_WATCH_HEADER, WATCH_TEST)
     known = {*WATCH, *selftest, *selftest_watch}
     found = sorted(names)
     return Parts(

@@ -21,7 +21,7 @@ def play_on_board(
     """Outputs and counters of the exported watch from power-up on.
 
     Args:
-        script: a few minutes at most; flash is small. hops: outputs that there is room for.
+        script: of an hour or some more. hops: outputs that there is room for.
 
     Raises:
         ConfigError: QEMU is not installed. ExportError: it does not compile, or ends badly.

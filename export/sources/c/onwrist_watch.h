@@ -40,7 +40,7 @@ enum {
     ONWRIST_OUTPUT = 1,       /* an output is there */
     ONWRIST_BUSY = 2,         /* a burst is done, more may wait: call again */
     ONWRIST_NULL = -1,        /* an argument is NULL */
-    ONWRIST_NOT_READY = -2,   /* before onwrist_watch_init */
+    ONWRIST_NOT_READY = -2,   /* before onwrist_watch_init, in an instance that is set to 0 (static ones are) */
     ONWRIST_BAD_ARGUMENT = -3 /* a negative n, no such gap policy, or an arena that is not aligned to 8 */
 };
 
