@@ -28,7 +28,7 @@ def beats_config(design: FixedDesign, hop: int) -> str:
         "FRACTION": rules.FRACTION, "WIDTH_BITS": rules.WIDTH_BITS, "MAGNITUDE_BITS": MAGNITUDE_BITS + rules.WIDTH_BITS,
         "PULSE_EIGHTHS": rules.PULSE_EIGHTHS, "SETTLE": rules.SETTLE, "SMEAR": rules.SMEAR, "PART": rules.PART,
         "MEMORY": rules.MEMORY, "FIRST_LAG": rules.FIRST_LAG, "LAG_REACH": rules.LAG_REACH, "SHORTEST": rules.SHORTEST,
-        "LONGEST": rules.LONGEST, "ECHO_TENTHS": rules.ECHO_TENTHS, "ECHO_EVEN": rules.ECHO_EVEN,
+        "LONGEST": rules.LONGEST, "ECHO_TENTHS": rules.ECHO_TENTHS, "ECHO_SOON": rules.ECHO_SOON, "ECHO_EVEN": rules.ECHO_EVEN,
         "SHORTS": len(rules.SHORT_EDGES), "LONGS": len(rules.LONG_EDGES), "EVENS": len(rules.EVEN_EDGES),
         "LIKES": len(rules.LIKE_EDGES), "FIFTY_MS": rules.FIFTY_MS, "MINUTE": rules.MINUTE, "JITTER": rules.JITTER,
         "LEAST_COVER": rules.LEAST_COVER, "LEAST_PAIRS": rules.LEAST_PAIRS, "DELAY": delay_of(design),

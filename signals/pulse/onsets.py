@@ -162,10 +162,11 @@ class BeatDetector:
         return Beat((time - self.delay) % TIME_SPAN, interval, confidence, k) if clear else None
 
     def _echo(self, interval: int, height: int) -> bool:
-        """Whether a pulse is the second wave of the one before."""
+        """Whether a pulse is the second wave of the one before: weak, and soon after it or early in an even rhythm."""
+        if 10 * height >= rules.ECHO_TENTHS * self.last_height:
+            return False
         early = 10 * interval < rules.ECHO_TENTHS * usual(self.intervals, interval)
-        weak = 10 * height < rules.ECHO_TENTHS * self.last_height
-        return early and weak and self.even >> FRACTION >= rules.ECHO_EVEN
+        return interval < rules.ECHO_SOON or (early and self.even >> FRACTION >= rules.ECHO_EVEN)
 
     def _judge(self, interval: int, height: int) -> int:
         mean = usual(self.intervals, interval)

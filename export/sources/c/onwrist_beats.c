@@ -82,12 +82,13 @@ static void steepest(onwrist_beats *b, int32_t slope, uint32_t k) {
     }
 }
 
-/* Whether a pulse is the second wave of the one before: early and weak in an even rhythm. */
+/* Whether a pulse is the second wave of the one before: weak, and soon after it or early in an even rhythm. */
 static bool echo(const onwrist_beats *b, int32_t interval, int32_t height) {
+    if (10 * (int64_t)height >= ONWRIST_BEATS_ECHO_TENTHS * (int64_t)b->last_height) return false;
     const int32_t mean = usual(b->interval, b->intervals, interval);
     const bool early = 10 * (int64_t)interval < ONWRIST_BEATS_ECHO_TENTHS * (int64_t)mean;
-    const bool weak = 10 * (int64_t)height < ONWRIST_BEATS_ECHO_TENTHS * (int64_t)b->last_height;
-    return early && weak && b->even >> ONWRIST_BEATS_FRACTION >= ONWRIST_BEATS_ECHO_EVEN;
+    return interval < ONWRIST_BEATS_ECHO_SOON ||
+           (early && b->even >> ONWRIST_BEATS_FRACTION >= ONWRIST_BEATS_ECHO_EVEN);
 }
 
 static int32_t above(int32_t value, const int8_t *edges, int32_t n) {
