@@ -27,8 +27,8 @@ MOST_MISSING = 0.01
 NEAR_S, FINER = 0.06, 4
 # GQRS and XQRS refuse less than this.
 LEAST_RATE_HZ = 100.0
-# GQRS takes the ECG as counts: a spread of a thousand is an ECG's in microvolts.
-GQRS_SPREAD = 1000.0
+# GQRS counts T-waves where the ECG is not about as large as in mV.
+GQRS_SPREAD = 1.0
 # QRS complexes against T-waves: their energy in this band, over a tenth of a second, against the local highest.
 QRS_BAND_HZ, QRS_S, QRS_SHARE, LOCAL_S = (8.0, 25.0), 0.1, 0.35, 2.5
 # Uneven, and yet most intervals within 8 % of the median: beats out of turn on an even rhythm. Else no rhythm is left,

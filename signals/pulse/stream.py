@@ -30,6 +30,11 @@ class BeatStream:
         self.minutes.reset()
         self.beats, self.cells = [], []
 
+    def take(self) -> tuple[Beat, ...]:
+        """The beats since the last call."""
+        taken, self.beats, self.cells = tuple(self.beats), [], []
+        return taken
+
     def push(self, counts: np.ndarray, made_up: bool = False) -> np.ndarray:
         """Counts (n,) in, the front end's int8 (m,) out; beats found on the way are added to `beats`.
 
