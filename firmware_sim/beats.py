@@ -3,7 +3,7 @@
     onwrist beats                                # the shipped recordings
     onwrist beats a.npz b.edf                    # your own, with an ECG
     onwrist beats --study                        # everybody of $ONWRIST_DATA on whom nothing was chosen
-    onwrist beats --choose                       # the table of confidence, from the people it is chosen on
+    onwrist beats --choose                       # the numbers that are chosen on training people
 
 NeuroKit2 takes part where it is installed (`pip install neurokit2`).
 """
@@ -26,9 +26,9 @@ class BeatsConfig:
     recordings: Positional[tuple[Path, ...]] = ()
     """Recordings with an ECG, or names of shipped ones (default: all that ship and have one)."""
     study: Annotated[bool, arg(help="The larger sets: people on whom nothing was chosen.")] = False
-    choose: Annotated[
-        bool, arg(help="Print the table of confidence, made from training people, and judge nothing.")
-    ] = False
+    choose: Annotated[bool, arg(help="Print the numbers that are chosen on training people, and judge nothing.")] = (
+        False
+    )
     sensor_hz: SensorHz = 64
     bits: Bits = 16
     out: Path = Path("runs/beats.json")
@@ -41,14 +41,14 @@ def main(config: BeatsConfig) -> None:
     from onwrist.command import bar, results
     from onwrist.errors import ConfigError
     from onwrist.firmware_sim.parity.beats import judge
-    from onwrist.firmware_sim.parity.beats_people import activity_of, choosing_files, confidence_table, study_files
+    from onwrist.firmware_sim.parity.beats_people import activity_of, choosing_files, chosen, study_files
     from onwrist.firmware_sim.parity.beats_table import plain, table_of
     from onwrist.resources import SHIPPED
     from onwrist.resources import recording as shipped_or_own
     from onwrist.signals.recordings.readers import read_recording
 
     if config.choose:
-        print(confidence_table(_some(choosing_files(config.data)), bar))
+        print(chosen(_some(choosing_files(config.data)), bar))
         return
     if config.study:
         files = _some(study_files(config.data))

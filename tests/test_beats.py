@@ -17,7 +17,7 @@ from onwrist.export.sources.files import runtime_sources
 from onwrist.export.sources.firmware import BEATS, BEATS_CONFIG, firmware_sources, with_beats
 from onwrist.firmware_sim.beats import BeatsConfig, main
 from onwrist.firmware_sim.parity.beats import common_delay, judge, matched
-from onwrist.firmware_sim.parity.beats_table import people_of, plain
+from onwrist.firmware_sim.parity.beats_table import person, plain
 from onwrist.firmware_sim.runtimes.compiler import CORES, build_native
 from onwrist.firmware_sim.runtimes.device import Native
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
@@ -314,11 +314,14 @@ def test_the_heart_is_known_where_two_detectors_agree(recordings):
     assert sure_stretches(replace(recording, ecg=None)) == []
 
 
-def test_neighbours_of_the_challenge_are_one_person(recordings):
-    names = ["t458s", "v470s", "t477l"]
-    judged = [judge(read_recording(recordings / f"{n}.npz"), others=False) for n in names]
-    person = people_of(judged)
-    assert person["v470s"] == person["t477l"] != person["t458s"]
+def test_two_records_of_one_patient_are_one_person(recordings):
+    judged = judge(read_recording(recordings / "neurokit_bio_resting_5min_100hz.npz"), others=False)
+    assert (
+        person(replace(judged, name="bidmc_21"))
+        == person(replace(judged, name="bidmc_20", subject="another"))
+        == "bidmc_20"
+    )
+    assert person(replace(judged, name="mine", subject="me")) == "me"
 
 
 def test_over_windows_finds_what_one_window_finds():

@@ -29,6 +29,8 @@ FOUND_S = 0.15
 DELAYS_S, DELAY_BIN_S = (-0.3, 1.2), 0.02
 # The goals: an interval at 64 Hz, and RMSSD of a minute at rest, ms.
 GOAL_INTERVAL_MS, GOAL_RMSSD_MS = 10.0, 5.0
+# The watch's filters settle for two seconds; nobody is judged by the first three.
+WARM_S = 3.0
 # Intervals within this of the ECG's are right.
 RIGHT_S = 0.05
 
@@ -40,6 +42,7 @@ class Scored:
     Attributes:
         hits, extra, missed: beats. timing, intervals: absolute errors, s. withheld, all: intervals not trusted, and all.
         rmssd: absolute errors over whole minutes, s. minutes: that could have been shown.
+        bare: RMSSD of a minute's trusted intervals before anything is taken off, and the ECG's, s.
     """
 
     hits: int = 0
@@ -51,6 +54,7 @@ class Scored:
     all: int = 0
     rmssd: list[float] = field(default_factory=list)
     minutes: int = 0
+    bare: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def f1(self) -> float:
@@ -70,7 +74,7 @@ class Judged:
     """
 
     name: str
-    person: str
+    subject: str
     scores: dict[str, dict[str, Scored]]
     confidence: list[tuple[int, bool]]
     cells: list[tuple[int, bool]]
@@ -151,8 +155,9 @@ def matched(due: np.ndarray, found: np.ndarray, within: float = FOUND_S) -> np.n
 
 def _score(found: Found, stretch: Stretch, delay: float, into: Scored) -> dict[int, bool]:
     """Add a stretch; returns beat -> whether the interval that ends with it is right, for every beat with an interval."""
-    begin, end = stretch.start_s + delay, stretch.start_s + STRETCH_S + delay
-    due = stretch.r + delay
+    start, end = max(WARM_S, stretch.start_s), stretch.start_s + STRETCH_S
+    due = stretch.r[stretch.r >= start] + delay
+    begin, end = start + delay, end + delay
     first, last = np.searchsorted(found.times, (begin - FOUND_S, end + FOUND_S))
     near = found.times[first:last]
     pairs = matched(due, near)
@@ -194,11 +199,12 @@ def _score_minutes(
         place = into[activity or pair[0].rhythm]
         place.minutes += 1
         truth = _rmssd(np.diff(np.concatenate([p.r for p in pair])))
+        inside = (found.times >= start + delay) & (found.times < start + 60 + delay)
+        said = _rmssd(np.where(found.trusted, found.intervals, np.nan)[inside][1:])
+        if said is not None:
+            place.bare.append((said, truth))
         if figures is not None:
             said = figures.get(int(start / 60))
-        else:
-            inside = (found.times >= start + delay) & (found.times < start + 60 + delay)
-            said = _rmssd(found.intervals[inside][1:])
         if said is not None:
             place.rmssd.append(abs(said - truth))
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from onwrist.firmware_sim.parity.beats import judge
+from onwrist.firmware_sim.parity.beats import WATCH, judge
 from onwrist.signals.people.cohort import Progress, data_root, silent
 from onwrist.signals.people.split import role
 from onwrist.signals.pulse import onset_rules as rules
@@ -47,11 +46,29 @@ def choosing_files(root: Path | None = None) -> list[Path]:
     return [f for f in sorted(((root or data_root()) / CHOSEN_ON).glob("*.npz")) if role(f.stem) == "train"]
 
 
-def confidence_table(files: list[Path], progress: Progress = silent) -> list[int]:
-    """`onset_rules.CONFIDENCE` from these people: per cent of the intervals of each cell that were right."""
+def chosen(files: list[Path], progress: Progress = silent) -> str:
+    """`onset_rules.CONFIDENCE` and `JITTER` from these people, as its lines."""
+    judged = [judge(read_recording(f), others=False) for f in progress(files, "choose")]
+    table = confidence_table([c for j in judged for c in j.cells])
+    bare = [pair for j in judged if "even" in j.scores for pair in j.scores["even"][WATCH].bare]
+    return f"CONFIDENCE = {tuple(table)}\nJITTER = {jitter(bare)}"
+
+
+def jitter(minutes: list[tuple[float, float]]) -> int:
+    """What has to be taken off the square of RMSSD for the least median error over minutes (said, true, s), tenths of a ms."""
+    if not minutes:
+        return 0
+    said, true = np.array(minutes).T
+    tried = np.arange(0, 200, 5)
+    errors = [np.median(np.abs(np.sqrt(np.maximum(said**2 - (t / 1e4) ** 2, 0)) - true)) for t in tried]
+    return int(tried[int(np.argmin(errors))])
+
+
+def confidence_table(intervals: list[tuple[int, bool]]) -> list[int]:
+    """Per cent of the intervals of each cell that were right; intervals are (cell, right)."""
     shape = (len(rules.SHORT_EDGES) + len(rules.LONG_EDGES) + 1, len(rules.EVEN_EDGES) + 1, len(rules.LIKE_EDGES) + 1)
     count, right = np.zeros(shape), np.zeros(shape)
-    for cell, ok in _cells(files, progress):
+    for cell, ok in intervals:
         place = np.unravel_index(cell, shape)
         count[place] += 1
         right[place] += ok
@@ -62,8 +79,3 @@ def confidence_table(files: list[Path], progress: Progress = silent) -> list[int
         around = (right[near].sum() + 1) / (count[near].sum() + 2)
         share[place] = (right[place] + DRAWN * around) / (count[place] + DRAWN)
     return np.rint(100 * share).astype(int).clip(1, 99).ravel().tolist()
-
-
-def _cells(files: list[Path], progress: Progress) -> Iterator[tuple[int, bool]]:
-    for file in progress(files, "choose"):
-        yield from judge(read_recording(file), others=False).cells

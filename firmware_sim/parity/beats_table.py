@@ -8,37 +8,29 @@ import numpy as np
 
 from onwrist.firmware_sim.parity.beats import GOAL_INTERVAL_MS, GOAL_RMSSD_MS, WATCH, Judged, Scored
 from onwrist.models.bench.subsets import interval, text
-from onwrist.signals.people.split import challenge_number
+from onwrist.signals.people.split import person_of
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.heartbeats import RHYTHMS
 
-# Neighbouring records of the Challenge 2015 are often one patient, within this.
-SAME_PATIENT = 8
 # Confidence is checked in bins of this many per cent.
 BIN = 20
 
 
-def people_of(judged: list[Judged]) -> dict[str, str]:
-    """Recording -> person; neighbouring records of the Challenge 2015 are one."""
-    found = {j.name: j.person for j in judged}
-    numbers = sorted((n, j.name) for j in judged if (n := challenge_number(j.name)) is not None)
-    before, person = -SAME_PATIENT, ""
-    for number, name in numbers:
-        person = person if number - before < SAME_PATIENT else name
-        found[name], before = person, number
-    return found
+def person(judged: Judged) -> str:
+    """Whose recording it is: by its name in the open sets, else by its subject."""
+    known = person_of(judged.name)
+    return known if known != judged.name else judged.subject
 
 
 def plain(judged: list[Judged]) -> dict:
     """Figures for a JSON file: conditions, each with its detectors; how well confidence keeps its word."""
-    person = people_of(judged)
     conditions: dict[str, dict[str, dict[str, list[Scored]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
     for j in judged:
         for condition, methods in j.scores.items():
             for method, scored in methods.items():
-                conditions[condition][method][person[j.name]].append(scored)
+                conditions[condition][method][person(j)].append(scored)
     order = sorted(conditions, key=lambda c: (RHYTHMS.index(c) if c in RHYTHMS else len(RHYTHMS), c))
     return {
         "schema": "onwrist-beats-1",
