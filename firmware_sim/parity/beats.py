@@ -14,6 +14,7 @@ import numpy as np
 
 from onwrist.signals.front_end.counts import convert, count_wave
 from onwrist.signals.front_end.fixed import FixedFrontEnd
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.baselines import beat_methods, over_windows
 from onwrist.signals.pulse.beats import MAX_RR_S, MIN_RR_S
@@ -70,6 +71,7 @@ class Judged:
     Attributes:
         scores: condition -> detector -> figures.
         confidence, cells: of each of the watch's intervals, with whether it was right; the cell is of the table.
+        late: of each of the watch's beats, s from its upslope to when it was known, the front end's delay included.
         sure_s: seconds that the ECG is sure of.
     """
 
@@ -78,6 +80,7 @@ class Judged:
     scores: dict[str, dict[str, Scored]]
     confidence: list[tuple[int, bool]]
     cells: list[tuple[int, bool]]
+    late: list[float]
     sure_s: float
 
 
@@ -124,7 +127,9 @@ def judge(
     plain = {condition: dict(methods) for condition, methods in scores.items()}
     confidence = [(beats[i].confidence, ok) for i, ok in right.items()]
     cells = [(stream.cells[i], ok) for i, ok in right.items()]
-    return Judged(Path(recording.source).stem, recording.subject, plain, confidence, cells, STRETCH_S * len(stretches))
+    late = [b.found / STUDENT_RATE_HZ - b.time / UNITS_HZ for b in beats]
+    name = Path(recording.source).stem
+    return Judged(name, recording.subject, plain, confidence, cells, late, STRETCH_S * len(stretches))
 
 
 def common_delay(r: np.ndarray, found: np.ndarray) -> float:

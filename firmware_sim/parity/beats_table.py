@@ -12,6 +12,8 @@ from onwrist.signals.people.split import person_of
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.heartbeats import RHYTHMS
 
+# How late beats are known, as quantiles.
+LATE = (0.5, 0.99)
 # Confidence is checked in bins of this many per cent.
 BIN = 20
 
@@ -31,6 +33,7 @@ def plain(judged: list[Judged]) -> dict:
         for condition, methods in j.scores.items():
             for method, scored in methods.items():
                 conditions[condition][method][person(j)].append(scored)
+    late = np.array([t for j in judged for t in j.late])
     order = sorted(conditions, key=lambda c: (RHYTHMS.index(c) if c in RHYTHMS else len(RHYTHMS), c))
     return {
         "schema": "onwrist-beats-1",
@@ -38,6 +41,7 @@ def plain(judged: list[Judged]) -> dict:
         "trusted": rules.TRUSTED,
         "recordings": len(judged),
         "sure_s": sum(j.sure_s for j in judged),
+        "late_s": {str(q): float(np.quantile(late, q)) for q in LATE} if len(late) else {},
         "conditions": {c: _condition(conditions[c]) for c in order},
         "confidence": _confidence(judged),
     }
@@ -115,6 +119,9 @@ def table_of(found: dict) -> str:
             f"| {row['from']}-{row['from'] + BIN - 1} % | {row['intervals']:,} | {100 * row['promised']:.0f} % "
             f"| {100 * row['right']:.0f} % |"
         )
+    if found["late_s"]:
+        median, most = (found["late_s"][str(q)] for q in LATE)
+        lines += ["", f"A beat is known {median:.2f} s after its upslope, 99 % of them within {most:.2f} s."]
     return "\n".join(lines)
 
 
