@@ -25,6 +25,8 @@ FEWEST_BEATS = 12
 MOST_MISSING = 0.01
 # R-peaks are put back onto the highest point of the ECG this near, on a grid four times finer.
 NEAR_S, FINER = 0.06, 4
+# How far a complex is moved to lie on the median one, and the least correlation at which it is one of its kind.
+SHIFT_S, SAME_SHAPE = 0.03, 0.8
 # GQRS and XQRS refuse less than this.
 LEAST_RATE_HZ = 100.0
 # GQRS counts T-waves where the ECG is not about as large as in mV.
@@ -140,13 +142,34 @@ def _upright(wave: np.ndarray, r: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _refined(wave: np.ndarray, rate_hz: float, r: np.ndarray) -> np.ndarray:
-    found = []
-    for first, end in _near(wave, rate_hz, r):
-        k = first + int(np.argmax(wave[first:end]))
-        bend = 2 * wave[k] - wave[k - 1] - wave[k + 1]
-        off = 0.5 * (wave[k + 1] - wave[k - 1]) / bend if bend > 0 else 0.0
-        found.append((k + float(np.clip(off, -0.5, 0.5))) / rate_hz)
-    return np.unique(found)
+    """Times (s) on the highest point near each, then where each complex lies best on the median one: a QRS with two peaks
+    would else jump from one to the other."""
+    at = np.unique([a + int(np.argmax(wave[a:b])) for a, b in _near(wave, rate_hz, r)]).astype(int)
+    half, reach = int(NEAR_S * rate_hz), int(SHIFT_S * rate_hz)
+    at = at[(at >= half + reach) & (at < len(wave) - half - reach)]
+    if len(at) < FEWEST_BEATS:
+        return at / rate_hz
+    around = np.arange(-half, half + 1)
+    typical = np.median(_centred(wave[at[:, None] + around]), axis=0)
+    shifts = np.arange(-reach, reach + 1)
+    fits = np.stack([_centred(wave[at[:, None] + around + shift]) @ typical for shift in shifts], axis=1)
+    best = fits.argmax(axis=1)
+    like = fits[np.arange(len(at)), best] / np.linalg.norm(typical)
+    inner = np.clip(best, 1, len(shifts) - 2)
+    rows = np.arange(len(at))
+    left, middle, right = (fits[rows, inner + d] for d in (-1, 0, 1))
+    bend = 2 * middle - left - right
+    off = np.where(bend > 0, 0.5 * (right - left) / np.where(bend > 0, bend, 1.0), 0.0)
+    moved = shifts[inner] + np.clip(off, -0.5, 0.5)
+    # A beat of another shape stays on its own peak.
+    same = (like > SAME_SHAPE) & (best == inner)
+    return (at + np.where(same, moved, 0.0)) / rate_hz
+
+
+def _centred(parts: np.ndarray) -> np.ndarray:
+    """Rows (n, m) less their means, each of length 1."""
+    parts = parts - parts.mean(axis=1, keepdims=True)
+    return parts / np.maximum(np.linalg.norm(parts, axis=1, keepdims=True), 1e-12)
 
 
 def _inside(r: np.ndarray, start: float) -> np.ndarray:
