@@ -153,8 +153,8 @@ def test_minutes_are_those_of_the_intervals():
     assert said.intervals == len(ms)
     assert said.mean / 10 == pytest.approx(ms.mean(), abs=0.1)
     assert said.sdnn / 10 == pytest.approx(ms.std(ddof=1), abs=0.15)
-    jitter = rules.JITTER / 10
-    assert said.rmssd / 10 == pytest.approx(np.sqrt(np.mean(steps**2) - jitter**2), abs=0.15)
+    assert np.sqrt(said.bare) / 10 == pytest.approx(np.sqrt(np.mean(steps**2)), abs=0.5)
+    assert said.rmssd**2 == pytest.approx(said.bare - rules.JITTER**2, abs=2 * said.rmssd + 1)
     assert said.pnn50 / 1000 == pytest.approx(np.mean(np.abs(steps) > 50), abs=0.002)
     assert five.intervals > 4.5 * said.intervals
     assert stream.minutes.over(5).rmssd == pytest.approx(said.rmssd, rel=0.1)
@@ -257,7 +257,7 @@ def test_widths_hold_for_whatever_the_front_end_may_give(seed, bits, magnitude_b
         if bad:
             stream.detector.spoil()
         beat = stream.detector.push(a, b, b <= stream.front_end.design.floor)
-        stream.minutes.push(beat)
+        stream.minutes.push(beat, stream.detector.span)
         if beat:
             expected.append((beat.time, beat.found, beat.interval, beat.confidence))
     assert out[:made_up].tolist() == [list(e) for e in expected]

@@ -30,7 +30,7 @@ def beats_config(design: FixedDesign, hop: int) -> str:
         "MEMORY": rules.MEMORY, "FIRST_LAG": rules.FIRST_LAG, "LAG_REACH": rules.LAG_REACH, "SHORTEST": rules.SHORTEST,
         "LONGEST": rules.LONGEST, "ECHO_TENTHS": rules.ECHO_TENTHS, "ECHO_SOON": rules.ECHO_SOON, "ECHO_EVEN": rules.ECHO_EVEN,
         "SHORTS": len(rules.SHORT_EDGES), "LONGS": len(rules.LONG_EDGES), "EVENS": len(rules.EVEN_EDGES),
-        "LIKES": len(rules.LIKE_EDGES), "FIFTY_MS": rules.FIFTY_MS, "MINUTE": rules.MINUTE, "JITTER": rules.JITTER,
+        "LIKES": len(rules.LIKE_EDGES), "FIFTY_MS": rules.FIFTY_MS, "MINUTE": rules.MINUTE, "JITTER": rules.JITTER, "SPAN_REACH": rules.SPAN_REACH, "SPAN_QUARTER": rules.SPAN_QUARTER,
         "LEAST_COVER": rules.LEAST_COVER, "LEAST_PAIRS": rules.LEAST_PAIRS, "DELAY": delay_of(design),
         "FLOOR": f"INT64_C({design.floor})",
     }  # fmt: skip

@@ -21,6 +21,7 @@ from onwrist.signals.pulse.beats import MAX_RR_S, MIN_RR_S
 from onwrist.signals.pulse.heartbeats import STRETCH_S, Stretch, sure_stretches
 from onwrist.signals.pulse.onsets import UNITS_HZ, Beat
 from onwrist.signals.pulse.stream import BeatStream
+from onwrist.signals.pulse.variability import Variability
 from onwrist.signals.recordings.recording import Recording
 
 WATCH = "watch"
@@ -43,7 +44,7 @@ class Scored:
     Attributes:
         hits, extra, missed: beats. timing, intervals: absolute errors, s. withheld, all: intervals not trusted, and all.
         rmssd: absolute errors over whole minutes, s. minutes: that could have been shown.
-        bare: RMSSD of a minute's trusted intervals before anything is taken off, and the ECG's, s.
+        bare: RMSSD of a minute before `JITTER` is taken off, and the ECG's, s; of the watch.
     """
 
     hits: int = 0
@@ -193,7 +194,12 @@ def _score(found: Found, stretch: Stretch, delay: float, into: Scored) -> dict[i
 
 
 def _score_minutes(
-    found: Found, stretches: list[Stretch], delay: float, activity: str, into: dict[str, Scored], figures: dict | None
+    found: Found,
+    stretches: list[Stretch],
+    delay: float,
+    activity: str,
+    into: dict[str, Scored],
+    figures: dict[int, Variability] | None,
 ) -> None:
     """RMSSD of whole minutes of one rhythm; `figures` are the watch's own, by minute."""
     by_start = {s.start_s: s for s in stretches}
@@ -205,11 +211,12 @@ def _score_minutes(
         place.minutes += 1
         truth = _rmssd(np.diff(np.concatenate([p.r for p in pair])))
         inside = (found.times >= start + delay) & (found.times < start + 60 + delay)
-        said = _rmssd(np.where(found.trusted, found.intervals, np.nan)[inside][1:])
-        if said is not None:
-            place.bare.append((said, truth))
+        said = _rmssd(found.intervals[inside][1:])
         if figures is not None:
-            said = figures.get(int(start / 60))
+            minute = figures.get(int(start / 60))
+            said = minute.rmssd / 1e4 if minute else None
+            if minute:
+                place.bare.append((float(np.sqrt(minute.bare)) / 1e4, truth))
         if said is not None:
             place.rmssd.append(abs(said - truth))
 
@@ -233,13 +240,13 @@ def _plain(times: np.ndarray) -> Found:
     return Found(times, np.where(possible, intervals, np.nan), possible)
 
 
-def _by_minute(stream: BeatStream, counts: np.ndarray, rate_hz: int) -> dict[int, float]:
-    """Play counts; RMSSD (s) as the watch says it at the end of each whole minute."""
+def _by_minute(stream: BeatStream, counts: np.ndarray, rate_hz: int) -> dict[int, Variability]:
+    """Play counts; what the watch says at the end of each whole minute."""
     found = {}
     for minute in range(len(counts) // (60 * rate_hz)):
         stream.push(counts[minute * 60 * rate_hz : (minute + 1) * 60 * rate_hz])
         said = stream.minutes.over(1)
         if said:
-            found[minute] = said.rmssd / 1e4
+            found[minute] = said
     stream.push(counts[len(counts) // (60 * rate_hz) * 60 * rate_hz :])
     return found

@@ -55,11 +55,13 @@ def chosen(files: list[Path], progress: Progress = silent) -> str:
 
 
 def jitter(minutes: list[tuple[float, float]]) -> int:
-    """What the pulse adds to RMSSD, in squares: the median over minutes (said, true, s), tenths of a ms."""
+    """What has to be taken off RMSSD in squares for the least median error over minutes (said, true, s), tenths of a ms."""
     if not minutes:
         return 0
     said, true = np.array(minutes).T
-    return round(1e4 * float(np.sqrt(max(0.0, np.median(said**2 - true**2)))))
+    tried = np.arange(0, 200, 5)
+    errors = [np.median(np.abs(np.sqrt(np.maximum(said**2 - (t / 1e4) ** 2, 0)) - true)) for t in tried]
+    return int(tried[int(np.argmin(errors))])
 
 
 def confidence_table(intervals: list[tuple[int, bool]]) -> list[int]:

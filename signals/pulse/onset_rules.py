@@ -160,9 +160,10 @@ CONFIDENCE = (
 )
 # An interval counts as known from here on.
 TRUSTED = 75
-# What a pulse's own timing adds to RMSSD, in squares: the median over the steady minutes of the training people, tenths
-# of a ms.
-JITTER = 124
+# What a pulse's own timing adds to RMSSD is taken off, in squares: a quarter of the mean squared second difference of
+# its spans from rise to peak, which a clean signal keeps (a span may stray by 16 samples in it), and what is left with
+# the steady minutes of the training people, tenths of a ms.
+SPAN_REACH, SPAN_QUARTER, JITTER = 16 << FRACTION, 2, 70
 # A successive difference of more than 50 ms, in 1/6400 s.
 FIFTY_MS = 320
 # Minutes are of the signal's own time; figures need half of it, and ten differences.

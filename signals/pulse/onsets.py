@@ -68,7 +68,8 @@ class BeatDetector:
         self.rising = False
         self.low = self.low_at = self.high = self.high_at = self.left = self.right = 0
         self._flatten()
-        self.lag, self.stray = rules.FIRST_LAG, 0
+        self.lag = self.span = rules.FIRST_LAG
+        self.stray = 0
         self.even = self.alike = PART // 2 << FRACTION
         self.intervals: deque[int] = deque(maxlen=rules.MEMORY)
         self.heights: deque[int] = deque(maxlen=rules.MEMORY)
@@ -141,6 +142,8 @@ class BeatDetector:
         if self.best > 0:
             steepest = vertex(self.best_left, self.best, self.best_right) - 3 * ONE // 2
             off = ((self.high_at - self.best_at) << FRACTION) + top - steepest - self.lag
+        # From the rise to the peak, of this pulse.
+        self.span = self.lag + clamp(off, rules.SPAN_REACH)
         # Where the two keep their distance the rise is the finer of them, where they do not the peak is the surer.
         reach = max(0, rules.LAG_REACH - self.stray)
         time = (self.high_at << FRACTION) + top - self.lag - clamp(off, reach)

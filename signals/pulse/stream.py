@@ -51,7 +51,7 @@ class BeatStream:
             if i in before:
                 self.detector.spoil()
             beat = self.detector.push(y, magnitude, magnitude <= self.front_end.design.floor)
-            self.minutes.push(beat)
+            self.minutes.push(beat, self.detector.span)
             if beat:
                 self.beats.append(beat)
                 self.cells.append(self.detector.cell)

@@ -25,6 +25,7 @@ class Variability:
         intervals: that are trusted. cover: thousandths of the time that they fill.
         mean, sdnn, rmssd: tenths of a ms; what a pulse's own jitter adds is taken off RMSSD (`onset_rules.JITTER`).
         pnn50: thousandths of the successive differences.
+        bare: RMSSD squared, before `JITTER` is taken off; not of the C.
     """
 
     intervals: int
@@ -33,6 +34,7 @@ class Variability:
     sdnn: int
     rmssd: int
     pnn50: int
+    bare: int = 0
 
 
 @dataclass
@@ -42,6 +44,7 @@ class _Sums:
     squares: int = 0
     pairs: int = 0
     steps: int = 0
+    spans: int = 0
     beyond: int = 0
 
 
@@ -56,17 +59,19 @@ class Minutes:
         self.now = _Sums()
         self.whole: deque[_Sums] = deque(maxlen=rules.MINUTES)
         self.samples = self.before = 0
+        self.spans = (0, 0)
 
-    def push(self, beat: Beat | None) -> None:
-        """A sample of 25 Hz, and the beat that was found with it."""
+    def push(self, beat: Beat | None, span: int) -> None:
+        """A sample of 25 Hz, the beat that was found with it, and that beat's time from rise to peak, 1/6400 s."""
         if beat:
-            self._add(beat)
+            self._add(beat, span)
+            self.spans = (span, self.spans[0])
         self.samples += 1
         if self.samples == rules.MINUTE:
             self.whole.append(self.now)
             self.now, self.samples = _Sums(), 0
 
-    def _add(self, beat: Beat) -> None:
+    def _add(self, beat: Beat, span: int) -> None:
         trusted = beat.interval > 0 and beat.confidence >= rules.TRUSTED
         if not trusted:
             self.before = 0
@@ -79,6 +84,7 @@ class Minutes:
             step = abs(beat.interval - self.before)
             s.pairs += 1
             s.steps += step**2
+            s.spans += (span - 2 * self.spans[0] + self.spans[1]) ** 2
             s.beyond += step > rules.FIFTY_MS
         self.before = beat.interval
 
@@ -87,15 +93,13 @@ class Minutes:
         if len(self.whole) < minutes:
             return None
         last = list(self.whole)[-minutes:]
-        n, total, squares, pairs, steps, beyond = (
-            sum(getattr(s, name) for s in last) for name in _Sums.__dataclass_fields__
-        )
-        cover = total * 1000 // (minutes * 60 * UNITS_HZ)
-        if cover < rules.LEAST_COVER or pairs < rules.LEAST_PAIRS:
+        s = _Sums(*(sum(getattr(m, name) for m in last) for name in _Sums.__dataclass_fields__))
+        n, cover = s.intervals, s.total * 1000 // (minutes * 60 * UNITS_HZ)
+        if cover < rules.LEAST_COVER or s.pairs < rules.LEAST_PAIRS:
             return None
-        spread = (n * squares - total**2) // (n * (n - 1)) * SQUARED // PER
-        square = steps * SQUARED // PER // pairs
+        spread = (n * s.squares - s.total**2) // (n * (n - 1)) * SQUARED // PER
+        bare = max(0, s.steps - (s.spans >> rules.SPAN_QUARTER)) * SQUARED // PER // s.pairs
         return Variability(
-            n, cover, total * 100 // (64 * n), isqrt(spread), isqrt(max(0, square - rules.JITTER**2)),
-            1000 * beyond // pairs,
+            n, cover, s.total * 100 // (64 * n), isqrt(spread), isqrt(max(0, bare - rules.JITTER**2)),
+            1000 * s.beyond // s.pairs, bare,
         )  # fmt: skip

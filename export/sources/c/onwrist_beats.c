@@ -51,7 +51,7 @@ void onwrist_beats_reset(onwrist_beats *b) {
     static const onwrist_beats nothing;
     *b = nothing;
     b->spoilt = ONWRIST_BEATS_SETTLE;
-    b->lag = ONWRIST_BEATS_FIRST_LAG;
+    b->lag = b->span = ONWRIST_BEATS_FIRST_LAG;
     b->even = b->alike = ONWRIST_BEATS_PART / 2 * ONE;
 }
 
@@ -121,6 +121,7 @@ static bool pulse(onwrist_beats *b, uint32_t k) {
         const int32_t rise = vertex(b->best_left, b->best, b->best_right) - 3 * ONE / 2;
         off = (int32_t)(b->high_at - b->best_at) * ONE + top - rise - b->lag;
     }
+    b->span = b->lag + clamp(off, ONWRIST_BEATS_SPAN_REACH); /* from the rise to the peak, of this pulse */
     /* Where the two keep their distance the rise is the finer of them, where they do not the peak is the surer. */
     const int32_t reach = larger(0, ONWRIST_BEATS_LAG_REACH - b->stray);
     const uint32_t time = (b->high_at << ONWRIST_BEATS_FRACTION) + (uint32_t)(top - b->lag - clamp(off, reach));
@@ -160,7 +161,9 @@ static void count_in(onwrist_beats *b) {
     if (b->before > 0) {
         const int32_t step = interval - b->before;
         b->now.pairs++;
+        const int32_t turn = b->span - 2 * b->spans[0] + b->spans[1];
         b->now.steps += (int64_t)step * step;
+        b->now.spans += (int64_t)turn * turn;
         if (step > ONWRIST_BEATS_FIFTY_MS || step < -ONWRIST_BEATS_FIFTY_MS) b->now.beyond++;
     }
     b->before = interval;
@@ -207,7 +210,11 @@ bool onwrist_beats_push(onwrist_beats *b, int32_t y, int64_t magnitude) {
         b->rising = false;
         valley(b, now, k);
     }
-    if (found) count_in(b);
+    if (found) {
+        count_in(b);
+        b->spans[1] = b->spans[0];
+        b->spans[0] = b->span;
+    }
     pass_time(b);
     return found;
 }
@@ -223,20 +230,21 @@ static uint32_t root(uint64_t value) {
 
 bool onwrist_beats_variability(const onwrist_beats *b, int32_t minutes, onwrist_variability *out) {
     static const onwrist_variability none;
-    int64_t n = 0, total = 0, squares = 0, pairs = 0, steps = 0, beyond = 0;
+    int64_t n = 0, total = 0, squares = 0, pairs = 0, steps = 0, spans = 0, beyond = 0;
     if (b == NULL || out == NULL) return false;
     *out = none;
     if (minutes < 1 || (uint32_t)minutes > b->minutes) return false;
     for (uint32_t i = 1; i <= (uint32_t)minutes; i++) {
         const onwrist_minute *m = &b->whole[(b->minute_at + ONWRIST_BEATS_MINUTES - i) % ONWRIST_BEATS_MINUTES];
         n += m->intervals, total += m->total, squares += m->squares;
-        pairs += m->pairs, steps += m->steps, beyond += m->beyond;
+        pairs += m->pairs, steps += m->steps, spans += m->spans, beyond += m->beyond;
     }
     const int64_t cover = total * 1000 / (minutes * INT64_C(60) * 25 * ONE);
     if (cover < ONWRIST_BEATS_LEAST_COVER || pairs < ONWRIST_BEATS_LEAST_PAIRS) return false;
     /* From 1/6400 s to tenths of a ms, squared. */
     const int64_t spread = (n * squares - total * total) / (n * (n - 1)) * 10000 / 4096;
-    const int64_t square = steps * 10000 / 4096 / pairs - ONWRIST_BEATS_JITTER * ONWRIST_BEATS_JITTER;
+    const int64_t own = steps - (spans >> ONWRIST_BEATS_SPAN_QUARTER);
+    const int64_t square = (own > 0 ? own : 0) * 10000 / 4096 / pairs - ONWRIST_BEATS_JITTER * ONWRIST_BEATS_JITTER;
     out->intervals = (uint16_t)n;
     out->cover = (uint16_t)cover;
     out->mean = (uint16_t)(total * 100 / (64 * n));

@@ -36,13 +36,13 @@ typedef struct {
     uint16_t cover;     /* thousandths of the time that they fill */
     uint16_t mean;      /* tenths of a ms, as sdnn and rmssd */
     uint16_t sdnn;
-    uint16_t rmssd; /* less what a pulse's own jitter adds to it */
+    uint16_t rmssd; /* less what a pulse's own timing adds to it */
     uint16_t pnn50; /* thousandths of the successive differences */
 } onwrist_variability;
 
 /* Sums over a minute. */
 typedef struct {
-    int64_t squares, steps;
+    int64_t squares, steps, spans;
     int32_t total;
     uint16_t intervals, pairs, beyond;
 } onwrist_minute;
@@ -54,7 +54,7 @@ typedef struct {
     int32_t low, high, left, right;
     uint32_t low_at, high_at, best_at;
     int32_t best, best_left, best_right;
-    int32_t lag, stray, even, alike;
+    int32_t lag, span, stray, even, alike;
     int32_t interval[ONWRIST_BEATS_MEMORY], height[ONWRIST_BEATS_MEMORY]; /* rings */
     uint32_t intervals, heights;                                          /* that were put in, and where the next goes */
     uint32_t interval_at, height_at;
@@ -63,7 +63,7 @@ typedef struct {
     bool rising, has_last;
     onwrist_minute now, whole[ONWRIST_BEATS_MINUTES]; /* a ring */
     uint32_t minutes, minute_at, samples;
-    int32_t before;
+    int32_t before, spans[2];
 } onwrist_beats;
 
 void onwrist_beats_reset(onwrist_beats *beats);
