@@ -154,7 +154,7 @@ def _refined(wave: np.ndarray, rate_hz: float, r: np.ndarray) -> np.ndarray:
     shifts = np.arange(-reach, reach + 1)
     fits = np.stack([_centred(wave[at[:, None] + around + shift]) @ typical for shift in shifts], axis=1)
     best = fits.argmax(axis=1)
-    like = fits[np.arange(len(at)), best] / np.linalg.norm(typical)
+    like = fits[np.arange(len(at)), best] / max(float(np.linalg.norm(typical)), 1e-12)
     inner = np.clip(best, 1, len(shifts) - 2)
     rows = np.arange(len(at))
     left, middle, right = (fits[rows, inner + d] for d in (-1, 0, 1))
