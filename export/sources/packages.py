@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from onwrist import __version__
 from onwrist.export.sources.firmware import (
+    BEATS,
+    BEATS_CONFIG,
     BOARD_TEST,
     GOLDEN_HEADER,
     GOLDEN_WATCH_HEADER,
@@ -31,7 +33,7 @@ NAME = "onwrist"
 PACK, ARDUINO = f"{NAME}.{NAME}.pdsc", "library.properties"
 # What is copied out of a bundle still has to carry them.
 LICENCES = ("LICENSE", "NOTICE")
-WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG)
+WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG, *BEATS, BEATS_CONFIG)
 PACK_SCHEMA = "1.7.37"
 XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 SENTENCE = "Photoplethysmography to an embedding, heart rate, signal quality and irregular pulse, in integers."
@@ -189,7 +191,7 @@ def _pack(parts: Parts, digest: str) -> str:
 
 
 def _arduino(parts: Parts, digest: str) -> str:
-    header = next((n for n in parts.watch if n.endswith(".h")), "onwrist.h")
+    header = WATCH[0] if WATCH[0] in parts.watch else "onwrist.h"
     values = {
         "name": NAME, "version": release(), "author": "the onwrist authors", "maintainer": "the onwrist authors",
         "sentence": SENTENCE, "paragraph": f"For 32-bit cores; integers {digest[:16]}.", "category": "Data Processing",

@@ -28,6 +28,8 @@ from onwrist.ranges import Checked
 from onwrist.settings import HopSeconds
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
+from onwrist.signals.pulse.onsets import Beat
+from onwrist.signals.pulse.stream import BeatStream
 
 
 class Why(enum.IntFlag):
@@ -111,6 +113,7 @@ class Hop:
         why: reasons not to show it.
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
+        beats: found during the hop, oldest first; of a watch that has beats.
         window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
             before. With `witness` only.
     """
@@ -124,6 +127,7 @@ class Hop:
     why: Why
     sequence: int
     latency_s: float
+    beats: tuple[Beat, ...] = ()
     window: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
@@ -147,10 +151,17 @@ class Watch:
         runtime: what computes them, hop by hop.
         config: hop, sensor, gap policy, service time.
         witness: also run the float front end and keep windows, for parity; costs time and memory.
+        beats: also find beats, as a firmware with `onwrist_beats.h` does.
     """
 
     def __init__(
-        self, model: IntegerModel, runtime: Stepped, config: WatchConfig = WatchConfig(), *, witness: bool = False
+        self,
+        model: IntegerModel,
+        runtime: Stepped,
+        config: WatchConfig = WatchConfig(),
+        *,
+        witness: bool = False,
+        beats: bool = False,
     ):
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride)
@@ -158,6 +169,7 @@ class Watch:
         self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers)
         self.ring = RingBuffer(self.rules.ring)
         self.front_end = FixedFrontEnd(rate, config.sensor.bits)
+        self.pulse = BeatStream(self.front_end) if beats else None
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
         self.expected: int | None = None
@@ -169,6 +181,8 @@ class Watch:
 
     def _start_anew(self) -> None:
         self.front_end.reset()
+        if self.pulse:
+            self.pulse.reset()
         self.runtime.reset()
         self.counters.gated += self.counters.pending
         self.counters.pending = self.seen = 0
@@ -279,7 +293,8 @@ class Watch:
                 self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.rules.full)))
             else:
                 self.tally[1] += len(part)
-            self.chunk = np.concatenate([self.chunk, self.front_end.push(part)])
+            made = self.pulse.push(part, not real) if self.pulse else self.front_end.push(part)
+            self.chunk = np.concatenate([self.chunk, made])
             if self.witness:
                 self.fed.append(part)
                 self.real_chunk = np.concatenate([self.real_chunk, self.witness.push(part)])
@@ -295,7 +310,8 @@ class Watch:
         why = self._reasons(answers)
         self._keep_time(arrived)
         sequence = (self.number - 1) % SEQUENCE_SPAN
-        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency)
+        beats = self.pulse.take() if self.pulse else ()
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats)
         self.first = False
         counters = self.counters
         counters.hops += 1
