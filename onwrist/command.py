@@ -12,8 +12,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import logging
 import json
+import logging
 import os
 import sys
 import traceback
