@@ -111,8 +111,8 @@ class Hop:
         why: reasons not to show it.
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
-        window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
-            before. With `witness` only.
+        real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
+            `witness` only.
     """
 
     time_s: float
@@ -124,7 +124,6 @@ class Hop:
     why: Why
     sequence: int
     latency_s: float
-    window: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -146,7 +145,7 @@ class Watch:
         model: integers (window length, scales).
         runtime: what computes them, hop by hop.
         config: hop, sensor, gap policy, service time.
-        witness: also run the float front end and keep windows, for parity; costs time and memory.
+        witness: also run the float front end and keep what went in, for parity; costs time and memory.
     """
 
     def __init__(
@@ -181,8 +180,6 @@ class Watch:
         if self.witness:
             self.witness.reset()
             self.fed: list[np.ndarray] = []
-            self.window = np.zeros(self.model.window, np.int8)
-            self.real = np.zeros(self.model.window, np.float32)
 
     def run(self, sensor: Sensor) -> Iterator[Hop]:
         """Play the whole sensor; yields an output per hop."""
@@ -307,9 +304,7 @@ class Watch:
         counters.pending = 0
         if self.witness:
             real, self.real_chunk = self.real_chunk, np.zeros(0, np.float32)
-            self.window = np.concatenate([self.window, chunk])[self.hop :]
-            self.real = np.concatenate([self.real, real])[self.hop :]
-            hop.window, hop.real, hop.counts = self.window, self.real, np.concatenate(self.fed)
+            hop.real, hop.counts = real, np.concatenate(self.fed)
             self.fed = []
         return hop
 
