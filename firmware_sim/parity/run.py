@@ -16,6 +16,7 @@ from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.recording import Recording
@@ -31,7 +32,7 @@ class Run:
     Attributes:
         recording: what was played, pulses up. faults: what went wrong.
         sensor, watch: as they stood at the end. script: what happened to the ring, where it was logged.
-        hops: every output, with its int8 and float windows.
+        hops: every output, with what went into the model and the float front end's.
     """
 
     recording: Recording
@@ -84,15 +85,14 @@ class Run:
     @cached_property
     def played(self) -> Played:
         """What went into the model, for whoever has to compute the same."""
-        return Played(
-            np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops]),
-            np.stack(witnessed(self.hops, "window")), witnessed(self.hops, "counts"),
-        )  # fmt: skip
+        chunks, first = np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops])
+        windows = Windows(chunks, first, self.watch.model.window)
+        return Played(chunks, first, windows, witnessed(self.hops, "counts"))
 
     @cached_property
-    def real(self) -> np.ndarray:
-        """float32 (n, window): what the float front end made of the same counts."""
-        return np.stack(witnessed(self.hops, "real"))
+    def real(self) -> Windows:
+        """float32 windows: what the float front end made of the same counts."""
+        return Windows(np.stack(witnessed(self.hops, "real")), self.played.first, self.watch.model.window)
 
 
 def run_watch_on(
