@@ -104,7 +104,8 @@ def _word(value: bytes | str | None) -> str:
 
 def _uses(network: Network) -> tuple[dict[str, _Use], list[str]]:
     """Variable -> its tensors, in order of execution; and what cannot be followed."""
-    names, uses, problems, read = _names(network), {}, [], set(network.inputs)
+    uses: dict[str, _Use] = {}
+    names, problems, read = _names(network), [], set(network.inputs)
     for op in network.operators:
         if op.kind not in (READ, ASSIGN):
             continue
