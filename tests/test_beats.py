@@ -26,11 +26,15 @@ from onwrist.firmware_sim.watch.golden import play_script
 from onwrist.firmware_sim.watch.script import ALL, Script
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.models.bench.probe import auroc
+from onwrist.models.bench.tasks import Task, Windows
 from onwrist.quantize.integers.training import load_integers
+from onwrist.quantize.judging.adds import beat_features, predictions
 from onwrist.signals.front_end.counts import convert, count_wave
 from onwrist.signals.front_end.fixed import FixedFrontEnd, design
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.baselines import counted_beats, over_windows
+from onwrist.signals.pulse.clean import min_max
 from onwrist.signals.pulse.heartbeats import rhythm_of, sure_stretches
 from onwrist.signals.pulse.onsets import UNITS_HZ
 from onwrist.signals.pulse.stream import BeatStream, find_beats
@@ -351,3 +355,34 @@ def test_without_an_ecg_it_says_what_to_do(tmp_path):
 
 def test_a_report_is_empty_of_nobody():
     assert plain([])["conditions"] == {}
+
+
+# --- what the embedding adds ---
+
+
+def test_what_an_embedding_adds_is_found_where_it_adds_and_only_there():
+    """Ten people, a rhythm that intervals tell half of: noise adds nothing, the truth adds the rest."""
+    rng = np.random.default_rng(0)
+    person = np.repeat([f"p{i}" for i in range(10)], 40)
+    truth = rng.integers(0, 2, len(person)).astype(float)
+    few = {"few": np.column_stack([truth + 1.5 * rng.standard_normal(len(truth)) for _ in range(3)])}
+    windows = Windows(np.zeros((len(truth), 1)), person, person, np.zeros(len(truth), bool), {"AF": truth})
+    task = Task("AF", "ppg_arrhythmia", "AF", "auroc", "folds", 5)
+    noise, knows = rng.standard_normal((len(truth), 8)), truth[:, None] + 0.3 * rng.standard_normal((len(truth), 8))
+    gain = {}
+    for name, embedding in (("noise", noise), ("knows", knows)):
+        said = predictions(task, windows, few, embedding)
+        assert all(np.isfinite(p).all() for p in said.values())
+        gain[name] = auroc(truth, said["few and embedding"]) - auroc(truth, said["few"])
+    assert gain["knows"] > 0.03
+    assert abs(gain["noise"]) < 0.03
+
+
+def test_the_watch_s_beats_tell_even_from_uneven():
+    """Ten seconds at 100 Hz, as the bench has them."""
+    even = train(np.arange(0.4, 10, 0.8), 10, 100).astype(np.float32)
+    uneven = train(np.array([0.4, 1.0, 2.1, 2.7, 3.9, 4.4, 5.6, 6.1, 7.3, 7.9, 9.0]), 10, 100).astype(np.float32)
+    x = beat_features(min_max(np.stack([even, uneven])))
+    assert x[0, 0] == pytest.approx(75, abs=1)
+    assert x[0, 4] < 0.02 < 0.2 < x[1, 4]
+    assert not beat_features(np.zeros((1, 1000), np.float32)).any()
