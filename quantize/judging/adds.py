@@ -104,9 +104,7 @@ def predictions(
     return found
 
 
-def compare(
-    windows: Windows, embed: Callable[[np.ndarray], np.ndarray], progress: Progress = silent
-) -> list[dict[str, object]]:
+def compare(windows: Windows, embed: Callable[[np.ndarray], np.ndarray], progress: Progress = silent) -> list[dict]:
     """A row per question: AUROC of each probe, and what the embedding adds, with its interval over people.
 
     Args:
@@ -119,7 +117,7 @@ def compare(
         said = predictions(task, windows, few, embedding)
         done = np.isfinite(said[EMBEDDING])
         truth, person = windows.labels[task.label][done], windows.person[done]
-        row: dict[str, object] = {"task": task.name, "windows": int(done.sum()), "people": len(np.unique(person))}
+        row: dict = {"task": task.name, "windows": int(done.sum()), "people": len(np.unique(person))}
         row["auroc"] = {name: score(task.kind, truth, p[done]) for name, p in said.items()}
         row["embedding_adds"] = {
             name: paired(task.kind, truth, said[WITH_EMBEDDING.format(name)][done], said[name][done], person)
