@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import sosfilt, sosfilt_zi
 
 from onwrist.errors import ConfigError
 from onwrist.export.sources.beats_rules import beats_config, room_for
@@ -31,12 +32,13 @@ from onwrist.models.bench.tasks import Task, Windows
 from onwrist.quantize.integers.training import load_integers
 from onwrist.quantize.judging.adds import beat_features, predictions
 from onwrist.signals.front_end.counts import convert, count_wave
-from onwrist.signals.front_end.fixed import FixedFrontEnd, design
+from onwrist.signals.front_end.fixed import IN_COUNTS, MAGNITUDE_BITS, FixedFrontEnd, design
+from onwrist.signals.front_end.floating import FrontEnd
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.baselines import counted_beats, over_windows
 from onwrist.signals.pulse.clean import min_max
 from onwrist.signals.pulse.heartbeats import rhythm_of, sure_stretches
-from onwrist.signals.pulse.onsets import UNITS_HZ
+from onwrist.signals.pulse.onsets import UNITS_HZ, BeatDetector, delay_of
 from onwrist.signals.pulse.stream import BeatStream, find_beats
 from onwrist.signals.recordings.readers import read_recording
 
@@ -140,6 +142,24 @@ def test_beats_come_late_by_less_than_a_second_and_never_early(recordings):
     assert late.min() > 0
     assert np.median(late) < 0.7
     assert late.max() < 2.5
+
+
+@pytest.mark.parametrize("name", ["bidmc_05", "t477l"])
+def test_the_float_front_end_gives_the_same_beats_to_a_ms(recordings, name):
+    wave, _ = count_wave(read_recording(recordings / f"{name}.npz"), 64, 16)
+    counts = convert(wave, 16)
+    fixed, real = FixedFrontEnd(64, 16), FrontEnd(64, IN_COUNTS)
+    real.history = np.full(real.phases.shape[1] - 1, float(counts[0]))
+    x = real._convert(counts.astype(float), real.phases.shape[1])
+    y = sosfilt(real.sos, x, zi=sosfilt_zi(real.sos) * x[0])[0] * 2.0**fixed.design.fraction
+    magnitude = real._running_magnitude(np.abs(y)) * 2.0**MAGNITUDE_BITS
+    detector = BeatDetector(delay_of(fixed.design))
+    found = [detector.push(round(a), round(m), False) for a, m in zip(y.tolist(), magnitude.tolist(), strict=True)]
+    floating = [b for b in found if b]
+    beats = find_beats(counts, 64, 16)
+    assert [b.found for b in beats] == [b.found for b in floating]
+    apart = [abs(a.time - b.time) / UNITS_HZ for a, b in zip(beats, floating, strict=True)]
+    assert max(apart) < 0.001
 
 
 def test_minutes_are_those_of_the_intervals():
