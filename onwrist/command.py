@@ -51,6 +51,7 @@ VERBS = {
     "qat": ("quantize.qat", "QATConfig", "quantise a student: PTQ, then QAT"),
     "probe": ("models.probe", "ProbeConfig", "what the frozen teacher knows"),
     "skill": ("quantize.skill", "SkillConfig", "how much of the teacher's skill a student keeps"),
+    "adds": ("quantize.adds", "AddsConfig", "what the embedding adds to pulse intervals, on rhythms"),
     "answers": ("quantize.answers", "AnswersConfig", "what students say, against what is true: rates, rhythms, wrists"),
     "teachers": ("quantize.teachers", "TeachersConfig", "which teacher leaves the best student"),
     "benchmark": ("models.benchmark", "BenchmarkConfig", "many encoders on the same people"),

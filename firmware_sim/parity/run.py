@@ -19,6 +19,7 @@ from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
 from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
@@ -41,6 +42,11 @@ class Run:
     watch: Watch
     script: Script
     hops: list[Hop]
+
+    @cached_property
+    def beats(self) -> list[Beat]:
+        """Of all outputs, in order; times are of the watch's last start, and begin anew with each."""
+        return [b for h in self.hops for b in h.beats]
 
     @property
     def name(self) -> str:
@@ -113,7 +119,7 @@ def run_watch_on(
     """
     config = deployed.config
     sensor = Sensor(recording, config.sensor, faults)
-    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True), Script()
+    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True), Script()
     if logged:
         watch.ring = LoggedRing(watch.ring.capacity, script)
     total = int(sensor.seconds / config.hop_s)
