@@ -49,6 +49,11 @@ VERBS = {
     "pretrain": ("models.pretrain", "PretrainConfig", "pretrain an encoder"),
     "distill": ("quantize.distill", "DistillConfig", "distil an encoder into a streaming student"),
     "qat": ("quantize.qat", "QATConfig", "quantise a student: PTQ, then QAT"),
+    "sensitivity": (
+        "firmware_sim.sensitivity",
+        "SensitivityConfig",
+        "where INT8 hurts: one tensor at a time, all but one",
+    ),
     "probe": ("models.probe", "ProbeConfig", "what the frozen teacher knows"),
     "skill": ("quantize.skill", "SkillConfig", "how much of the teacher's skill a student keeps"),
     "answers": ("quantize.answers", "AnswersConfig", "what students say, against what is true: rates, rhythms, wrists"),
