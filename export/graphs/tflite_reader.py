@@ -170,7 +170,7 @@ def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
         _without_ends(network),
         lambda i: _graph(model.Subgraphs(i), buffers, codes)[0] if 0 < i < graphs else None,
     )
-    _order(network, read, {i for i, why in strange.items() if why})
+    _order(network, read, {i for i, why in enumerate(strange) if why})
     problems: dict[int, str] = {}
     told = set()
     for place, op in enumerate(network.operators):
