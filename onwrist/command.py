@@ -54,6 +54,7 @@ VERBS = {
         "SensitivityConfig",
         "where INT8 hurts: one tensor at a time, all but one",
     ),
+    "search": ("firmware_sim.search", "SearchConfig", "students under a budget, error against instructions or flash"),
     "probe": ("models.probe", "ProbeConfig", "what the frozen teacher knows"),
     "skill": ("quantize.skill", "SkillConfig", "how much of the teacher's skill a student keeps"),
     "answers": ("quantize.answers", "AnswersConfig", "what students say, against what is true: rates, rhythms, wrists"),
