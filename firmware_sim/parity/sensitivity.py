@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from onwrist.firmware_sim.parity.drawing import AMBER, BLUE, FULL, GREY, plt, svg
@@ -70,12 +72,13 @@ def scored(found: Sensitivity, answers: Answers) -> list[str]:
         if floating is None or whole is None:
             lines.append(f"{a.name}: nothing tells what is true here")
             continue
-        without = {name: t.without.answers[a.name].score for name, _, t in each(found)}
-        low, high = min(without, key=without.get), max(without, key=without.get)
+        known = ((name, t.without.answers[a.name].score) for name, _, t in each(found))
+        ordered = sorted((score, name) for name, score in known if score is not None)
+        (least, low), (most, high) = ordered[0], ordered[-1]
         digits = 2 if a.kind == "value" else 4
         lines.append(
             f"{a.name}: {SCORES[a.kind]} {floating:.{digits}f}{f' {a.unit}' if a.unit else ''} in float, {whole:.{digits}f} quantised; all but one "
-            f"{without[low]:.{digits}f} ({low}) to {without[high]:.{digits}f} ({high})"
+            f"{least:.{digits}f} ({low}) to {most:.{digits}f} ({high})"
         )
     return lines
 
@@ -105,10 +108,12 @@ def page(found: Sensitivity, answers: Answers, stage: str) -> str:
 def picture(found: Sensitivity, answers: Answers) -> str:
     """Bars a layer: distance alone, distance of all but it, and what the drawn value moves alone."""
     drawn = answers.drawn
-    panels = [("alone: millionths of distance", lambda t: MILLIONTHS * t.alone.distance)]
-    panels.append(("all but it: millionths", lambda t: MILLIONTHS * t.without.distance))
+    panels: list[tuple[str, Callable[[Tensors], float]]] = [
+        ("alone: millionths of distance", lambda t: MILLIONTHS * t.alone.distance),
+        ("all but it: millionths", lambda t: MILLIONTHS * t.without.distance),
+    ]
     if drawn:
-        panels.append((f"alone: {_name(drawn)} moves", lambda t: t.alone.answers[drawn.name].moved))
+        panels.append((f"alone: {_name(drawn)} moves", lambda t, name=drawn.name: t.alone.answers[name].moved))
     at = np.arange(len(found.layers))
     figure, axes = plt.subplots(1, len(panels), figsize=(FULL, 0.6 + 0.34 * len(at)), sharey=True)
     for axis, (title, value) in zip(np.atleast_1d(axes), panels, strict=True):

@@ -41,7 +41,7 @@ class Quantiser:
 
     layer: str
     kind: str
-    module: nn.Module
+    module: Any
 
     @property
     def proxy(self) -> Any:
@@ -124,7 +124,8 @@ def quantisers(student: nn.Module, x: Tensor) -> list[Quantiser]:
     An activation belongs to the layer before it; where that has one already (a sum of two), it goes by its own name.
     """
     found: list[Quantiser] = []
-    last, taken = "", set()
+    last = ""
+    taken: set[str] = set()
 
     def visit(name: str, module: nn.Module) -> None:
         nonlocal last
@@ -226,8 +227,7 @@ def sensitivity(parent: Student, quantised: QuantStudent, data: Evaluation, prog
     )  # fmt: skip
 
 
-def _shape(conv: nn.Module) -> str:
-    assert isinstance(conv, nn.Conv1d)
+def _shape(conv: nn.Conv1d) -> str:
     (kernel,), (stride,), (dilation,) = conv.kernel_size, conv.stride, conv.dilation
     width = f"{conv.out_channels} channels" if conv.groups > 1 else f"{conv.in_channels} to {conv.out_channels}"
     taps = f", {kernel} taps" if kernel > 1 else ""
