@@ -1,7 +1,7 @@
 """Which student? Shapes under a budget of flash, RAM and emulated instructions, ranked by short distillations.
 
 python firmware_sim/search.py my.toml --minutes 60
-python firmware_sim/search.py --instructions 200000 --flash 48000 --minutes 600 --store postgresql://host/search
+python firmware_sim/search.py --instructions 200000 --flash 48000 --minutes 600 --study postgresql://host/search
 """
 
 from __future__ import annotations
@@ -11,35 +11,40 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed
+
+Bytes = Annotated[int, Interval(ge=1, le=1 << 30)]
 
 
 @dataclass(frozen=True)
-class SearchConfig:
+class SearchConfig(Checked):
     """A search for students under a budget."""
 
     spec: Annotated[Path | None, tyro.conf.Positional] = None
     """A deployment's TOML file; left out: the shipped deployment's task."""
-    minutes: float = 60.0
-    """How long this process looks; what another found in the same store counts as well."""
-    trials: int | None = None
+    minutes: Annotated[float, Interval(gt=0, le=100_000)] = 60.0
+    """How long this process looks; what another found in the same study counts as well."""
+    trials: Annotated[int, Interval(ge=1, le=1_000_000)] | None = None
     """Shapes that this process trains at most."""
     against: Literal["instructions", "flash"] = "instructions"
     """Which cost stands against the error; the others are budgets alone."""
-    flash: int | None = None
+    flash: Bytes | None = None
     """Budget of the TFLite step, bytes (default: the spec's, else that of watch)."""
-    ram: int | None = None
+    ram: Bytes | None = None
     """Budget of the stream's memory, bytes (default: the spec's)."""
-    macs: int | None = None
+    macs: Annotated[int, Interval(ge=1, le=1 << 40)] | None = None
     """Budget of multiply-accumulates of a hop (default: the spec's)."""
-    instructions: int | None = None
+    instructions: Annotated[int, Interval(ge=1, le=1 << 40)] | None = None
     """Budget of instructions of a hop on the emulated M4F (default: the spec's)."""
-    steps: int = 300
+    steps: Annotated[int, Interval(ge=2, le=1_000_000)] = 300
     """Optimiser steps of a trial."""
-    batch: int = 128
+    batch: Annotated[int, Interval(ge=2, le=65_536)] = 128
     """Windows per step of a trial."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of shapes, weights and batches."""
-    store: str | None = None
+    study: str | None = None
     """SQLite file or database URL; several processes and machines may share it (default: OUT/study.db)."""
     examples: Path | None = None
     """Examples to learn from, as embedded once (default: OUT/examples.npz, made where it is missing)."""
@@ -56,7 +61,6 @@ def main(config: SearchConfig) -> int:
     from dataclasses import asdict, replace
 
     from onwrist.command import bar, say
-    from onwrist.errors import ConfigError
     from onwrist.firmware_sim.deploy import DeployConfig
     from onwrist.firmware_sim.deploy import main as deploy
     from onwrist.firmware_sim.handoff.road import EXAMPLES, MOST_CONTEXT, embed, material_of, questions_of, shape_of
@@ -75,9 +79,6 @@ def main(config: SearchConfig) -> int:
     from onwrist.spec import Spec, read_spec
     from onwrist.writing import write_whole
 
-    for field in ("steps", "batch", "minutes"):
-        if getattr(config, field) <= 0:
-            raise ConfigError(f"{getattr(config, field)} is too few", field=field, cure="Use 1 or more")
     spec = read_spec(config.spec) if config.spec else Spec()
     out = config.out or Path("runs/search") / spec.name
     out.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ def main(config: SearchConfig) -> int:
             "hop_s": spec.stream.hop_s, "sensor": asdict(sensor),
         },
     )  # fmt: skip
-    study = open_study(config.store or str(out / "study.db"), spec.name, task, config.seed)
+    study = open_study(config.study or str(out / "study.db"), spec.name, task, config.seed)
     end, trained = time.monotonic() + 60 * config.minutes, 0
     steps = explore(
         study, task, lambda shape, most: costs_of(shape, watch, most),

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from annotated_types import Interval
 
+from onwrist.ranges import Checked
 from onwrist.settings import Data, Size
 
 
 @dataclass(frozen=True)
-class SensitivityConfig:
+class SensitivityConfig(Checked):
     """What quantising each tensor of a student costs."""
 
     spec: Annotated[Path | None, tyro.conf.Positional] = None
@@ -27,7 +29,7 @@ class SensitivityConfig:
     """Of the float student calibrated anew (on the people of the other half), in place of the one that QAT has trained."""
     half: Literal["even", "odd", "all"] = "even"
     """Which of the held-out people: even to choose on, odd to report on."""
-    most_windows: int = 400
+    most_windows: Annotated[int, Interval(ge=1, le=1_000_000)] = 400
     """Windows at most, taken evenly."""
     out: Path | None = None
     """Folder of sensitivity.html and sensitivity.json (default: runs/sensitivity/NAME)."""
@@ -50,8 +52,6 @@ def main(config: SensitivityConfig) -> None:
     from onwrist.spec import Spec, read_spec
     from onwrist.writing import write_whole
 
-    if config.most_windows < 1:
-        raise ConfigError(f"{config.most_windows} windows", field="most_windows", cure="Use 1 or more")
     spec = read_spec(config.spec) if config.spec else Spec()
     size = spec.student.size if config.spec else config.size
     student, quantised = float_weights(size), int8_weights(size)

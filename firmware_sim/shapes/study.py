@@ -91,7 +91,7 @@ def open_study(store: str, name: str, task: Task, seed: int) -> optuna.Study:
     elif known != task.identity:
         other = ", ".join(k for k in task.identity if known.get(k) != task.identity[k])
         raise ConfigError(
-            f"is a study with another {other}", where=store, cure="Use another --store, or the same options"
+            f"is a study with another {other}", where=store, cure="Use another --study, or the same options"
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # several of the sampler's options are called experimental
