@@ -49,6 +49,12 @@ VERBS = {
     "pretrain": ("models.pretrain", "PretrainConfig", "pretrain an encoder"),
     "distill": ("quantize.distill", "DistillConfig", "distil an encoder into a streaming student"),
     "qat": ("quantize.qat", "QATConfig", "quantise a student: PTQ, then QAT"),
+    "sensitivity": (
+        "firmware_sim.sensitivity",
+        "SensitivityConfig",
+        "where INT8 hurts: one tensor at a time, all but one",
+    ),
+    "search": ("firmware_sim.search", "SearchConfig", "students under a budget, error against instructions or flash"),
     "probe": ("models.probe", "ProbeConfig", "what the frozen teacher knows"),
     "skill": ("quantize.skill", "SkillConfig", "how much of the teacher's skill a student keeps"),
     "adds": ("quantize.adds", "AddsConfig", "what the embedding adds to pulse intervals, on rhythms"),

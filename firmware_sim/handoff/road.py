@@ -26,6 +26,7 @@ from onwrist.errors import ConfigError
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
+    from onwrist.models.student.network import StudentConfig
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
 
@@ -34,6 +35,10 @@ EXAMPLES = "examples.npz"
 STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", "quantised.json"
 # What was noticed about the encoder, and how the student was taught, for its report (`onwrist.firmware_sim.parity.making`).
 EXAMINED, TAUGHT = "examined.json", "taught.json"
+
+
+# The past of an isolated window is its own 10 s mirrored (`quantize.teaching.distillation.isolate`): there is no more of it.
+MOST_CONTEXT = 249
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,14 @@ def training_stages(
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
     shape = {"size": s.size, "embedding": s.embedding, "seed": s.seed}
+    if s.shape:
+        shape["shape"] = s.shape.model_dump()
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
         Stage(
             "embed", (*teacher, *own), (examples, folder / EXAMINED),
             {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
-            lambda: _embed(spec, examples, progress, say),
+            lambda: embed(spec, examples, shape_of(spec).context, progress, say),
         ),
         Stage(
             "distil", (examples,), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
@@ -155,6 +162,27 @@ def material_of(spec: Spec):
     return Material(tuple(items), data.sets)
 
 
+def shape_of(spec: Spec) -> StudentConfig:
+    """The layers of a spec's student, and what it answers.
+
+    Raises:
+        ConfigError: they see more of the past than 10 s.
+    """
+    from dataclasses import replace
+
+    from onwrist.models.student.network import LADDER
+
+    s = spec.student
+    own = s.shape.model_dump(exclude_none=True) if s.shape else {}
+    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, **own)
+    if shape.context > MOST_CONTEXT:
+        raise ConfigError(
+            f"sees {shape.context} samples before its 10 s, more than {MOST_CONTEXT}", field="student.shape",
+            cure="Use a smaller kernel or smaller dilations",
+        )  # fmt: skip
+    return shape
+
+
 def questions_of(spec: Spec) -> Questions:
     """What the spec's student is asked; every table of labels is read, so that what is wrong with one is said at once.
 
@@ -185,14 +213,14 @@ def questions_of(spec: Spec) -> Questions:
     return Questions(tuple(each), decides)
 
 
-def _embed(spec: Spec, out: Path, progress, say) -> None:
+def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
+    """Write a spec's examples, windows with so many samples before their 10 s, and what was noticed about its teacher beside them."""
     import json
 
     import numpy as np
 
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import examine, load_teacher
-    from onwrist.models.student.network import LADDER
     from onwrist.quantize.teaching.examples import build, save_examples
     from onwrist.signals.people.cohort import cut, shipped_tracks
     from onwrist.writing import write_whole
@@ -206,7 +234,7 @@ def _embed(spec: Spec, out: Path, progress, say) -> None:
     for warning in warnings:
         say(f"teacher: {warning}")
     examples, standard = build(
-        teacher, LADDER[s.size].context, versions=s.versions, seed=s.seed, material=material_of(spec),
+        teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
         questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
@@ -215,7 +243,6 @@ def _embed(spec: Spec, out: Path, progress, say) -> None:
 
 def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     import json
-    from dataclasses import replace
 
     import torch
 
@@ -223,7 +250,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     from onwrist.models.encoders.checkpoint import teacher_file
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import load_teacher
-    from onwrist.models.student.network import LADDER, Student
+    from onwrist.models.student.network import Student
     from onwrist.quantize.distill import DistillConfig
     from onwrist.quantize.judging.nearness import nearness
     from onwrist.quantize.judging.useful import words_of
@@ -234,7 +261,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
 
     s, asked, usual, material = spec.student, questions_of(spec), DistillConfig(), material_of(spec)
     torch.manual_seed(s.seed)
-    shape = replace(LADDER[s.size], embedding=s.embedding, answers=asked.answers)
+    shape = shape_of(spec)
     examples, standard = load_examples(kept)
     student = Student(shape)
     course = Course(s.steps, usual.batch, usual.lr, s.seed, usual.weight_decay, usual.bf16)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from onwrist.export.sources.files import Firmware
 from onwrist.export.sources.firmware import with_beats
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate
