@@ -157,7 +157,7 @@ def test_a_killed_driver_goes_on(people, undisturbed, tmp_path):
         "--float",
         "0.25",
         "--part-mb",
-        "0.000001",
+        "0.001",
         "--no-report",
     ]
     command = [sys.executable, "-m", "onwrist", *words, "--workers"]
