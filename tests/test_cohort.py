@@ -61,7 +61,7 @@ def people(tmp_path_factory):
 
 def setting(kit, **more):
     # A recording each: as many parts as can be killed in the middle of.
-    return Setting(digest=kit.digest, **{**PLAYING, "part_bytes": 1, **more})
+    return Setting(digest=kit.digest, **{**PLAYING, "part_bytes": 1000, **more})
 
 
 def play(kit, patterns, out, workers, **more):
