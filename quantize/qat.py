@@ -65,14 +65,14 @@ def main(config: QATConfig) -> None:
     else:
         examples, _ = build(
             None,
-            parent.config.context,
+            parent.context,
             versions=1,
             hop_s=config.every_s,
             seed=config.seed + 1,
             root=config.data,
             progress=bar,
         )
-    data = evaluation(parent.config.context, config.data, bar)
+    data = evaluation(parent.context, config.data, bar)
     course = Course(config.steps, config.batch, config.lr, config.seed)
     student, found = quantised(parent, examples, course, data, progress=bar, say=say)
     save_quantised(config.path, student, {"steps": config.steps, "seed": config.seed})

@@ -275,7 +275,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     from onwrist.writing import write_whole
 
     parent, _ = load_student(student)
-    s, context, usual = spec.student, parent.config.context, QATConfig()
+    s, context, usual = spec.student, parent.context, QATConfig()
     examples, _ = build(
         None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
         width=s.embedding, progress=progress,
@@ -284,4 +284,4 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)
     save_quantised(out, made, {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()})
     write_whole(judged, json.dumps(found, indent=1).encode())
-    say(ptq_and_qat(found, parent.config.answers))
+    say(ptq_and_qat(found, parent.answers))

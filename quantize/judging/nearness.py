@@ -50,7 +50,7 @@ def nearness(
         return None
     rows = np.arange(len(cohort))[:: -(-len(cohort) // MOST_WINDOWS)]
     target = standard.apply(embed_teacher(teacher, cohort.teacher_windows(scaled=scaled)[rows], progress))
-    similarity = cosine(run_torch(student, cohort.student_windows(student.config.context)[rows]).embedding, target)
+    similarity = cosine(run_torch(student, cohort.student_windows(student.context)[rows]).embedding, target)
     people = cohort.people[rows]
     each = {
         str(who): {"median": float(np.median(similarity[people == who])), "windows": int(np.sum(people == who))}

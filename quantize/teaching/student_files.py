@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from onwrist.errors import CheckpointError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
-from onwrist.models.student.network import Student, StudentConfig, describe
+from onwrist.models.student.graph import graph_of, make_student
+from onwrist.models.student.network import Student, StudentConfig
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
@@ -45,24 +47,24 @@ def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
     return path
 
 
-def save_student(path: Path, student: Student, standard: Standard, metadata: dict) -> None:
+def save_student(path: Path, student: nn.Module, standard: Standard, metadata: dict) -> None:
     """Student weights, the standardisation of its embedding, and its config in one safetensors file."""
     state = student.state_dict()
     state["standard.mean"] = torch.from_numpy(np.asarray(standard.mean, np.float32))
     state["standard.std"] = torch.from_numpy(np.asarray(standard.std, np.float32))
     if standard.basis is not None:
         state["standard.basis"] = torch.from_numpy(np.asarray(standard.basis, np.float32))
-    save_weights(path, state, {"student": describe(student.config), **metadata})
+    save_weights(path, state, {**graph_of(student).recipe, **metadata})
 
 
-def load_student(path: Path | str) -> tuple[Student, Standard]:
+def load_student(path: Path | str) -> tuple[nn.Module, Standard]:
     """A student in eval mode and its standardisation.
 
     Raises:
         CheckpointError: not a student, or not its shape.
     """
     state, metadata = read_state(path)
-    student = Student(student_config(metadata, path))
+    student = student_of(metadata, path)
     basis = state.pop("standard.basis", None)
     standard = Standard(
         state.pop("standard.mean").numpy(),
@@ -105,6 +107,18 @@ def meet_half_way(student: Student, path: Path | str) -> None:
     student.load_state_dict(
         {n: (v + start[n]) / 2 if v.is_floating_point() else v for n, v in student.state_dict().items()}
     )
+
+
+def student_of(metadata: dict[str, str], where) -> nn.Module:
+    """The network of a student file, without its weights: of this project, or a user's own, made again by her function.
+
+    Raises:
+        CheckpointError: not a student, or its function is not there.
+    """
+    if "graph" not in metadata:
+        return Student(student_config(metadata, where))
+    made = json.loads(metadata["graph"])
+    return make_student(made["source"], made["embedding"], Answers.of(made["answers"]), made["rates"], made["name"])
 
 
 def student_config(metadata: dict[str, str], where) -> StudentConfig:
