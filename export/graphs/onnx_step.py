@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onwrist.export.graphs.onnx_writer import OPSET
 from onwrist.models.student.timing import Edge
-from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.quantize.integers.arithmetic import IntegerModel, renamed
 from onwrist.quantize.integers.operators import (
     INT8_MAX,
     INT8_MIN,
@@ -112,6 +112,8 @@ def write_onnx_step(model: IntegerModel, hop: int) -> bytes:
     Raises:
         ConfigError: not a hop of this model.
     """
+    # By their labels: from a TFLite step, which knows no names, the same file can be written.
+    model = renamed(model, model.labels.__getitem__)
     schedule = model.timing.step(hop)
     graph = _Graph()
 

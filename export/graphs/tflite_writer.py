@@ -13,7 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_graph import ANSWERS_METADATA, Graph  # noqa: F401 (where a file says its answers)
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Schedule
-from onwrist.quantize.integers.arithmetic import IntegerModel, only
+from onwrist.quantize.integers.arithmetic import IntegerModel, only, renamed
 from onwrist.quantize.integers.operators import IntegerAdd, IntegerConcat, IntegerLayer
 
 STATE, NEXT_STATE = "state", "next"
@@ -115,6 +115,8 @@ def write_tflite(model: IntegerModel, *, answers: bool = True, window: int | Non
     Raises:
         ConfigError: a shorter window.
     """
+    # By their labels: from a step, which knows no names, the same file can be written.
+    model = renamed(model, model.labels.__getitem__)
     model = model if answers else only(model, EMBEDDING_OUTPUT)
     schedule = model.timing.window_of(model.timing.samples(window or model.window))
     return _Writing(model, schedule, stepped=False).write(model.name)

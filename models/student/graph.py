@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -203,7 +204,7 @@ class StudentGraph(Computed):
     def _weights(self, node: Node) -> tuple[Tensor | None, Tensor | None]:
         if not node.modules[0]:
             return None, None
-        conv = self.module.get_submodule(node.modules[0])
+        conv: Any = self.module.get_submodule(node.modules[0])
         return (conv.weight if conv.weight.dim() == 3 else conv.weight.unsqueeze(-1)), conv.bias
 
     def weights(self) -> dict[int, int]:
@@ -226,7 +227,7 @@ class StudentGraph(Computed):
             weight = torch.ones(node.channels, 1, 1)
         if not node.modules[1]:
             return weight.clone(), None if bias is None else bias.clone()
-        norm = self.module.get_submodule(node.modules[1])
+        norm: Any = self.module.get_submodule(node.modules[1])
         gain = torch.rsqrt(norm.running_var + norm.eps)
         gain = gain * norm.weight if norm.affine else gain
         shift = norm.bias if norm.affine else torch.zeros(node.channels)
@@ -238,7 +239,7 @@ class StudentGraph(Computed):
         node = self.nodes[place]
         if not node.modules[0]:
             return 1, node.channels
-        conv = self.module.get_submodule(node.modules[0])
+        conv: Any = self.module.get_submodule(node.modules[0])
         return (1, 1) if isinstance(conv, nn.Linear) else (conv.dilation[0], conv.groups)
 
     def averages(self, place: int) -> bool:

@@ -262,7 +262,7 @@ class _Reading:
         if isinstance(module, nn.ReLU):
             return self.activation(value, RELU)
         if isinstance(module, nn.AvgPool1d):
-            right = any(module.padding) and not module.count_include_pad
+            right = module.padding not in (0, (0,)) and not module.count_include_pad
             return self.pool(
                 value, AVERAGE, module.kernel_size, module.stride, module.padding, not (module.ceil_mode or right)
             )

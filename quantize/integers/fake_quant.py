@@ -20,6 +20,7 @@ cut along time. Its layers, its calibration and its training are what is used he
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -180,21 +181,21 @@ class QuantGraph(Computed):
         return self.range_of(place)(y)
 
     @staticmethod
-    def newest(x: Tensor, frames: int) -> Tensor:
+    def newest(x: Any, frames: int) -> Any:
         """See `Computed.newest`."""
         if x.shape[-1] == frames:
             return x
         cut = plain(x)[..., x.shape[-1] - frames :]
-        return cut if isinstance(x, Tensor) and not hasattr(x, "value") else x.set(value=cut)
+        return x.set(value=cut) if hasattr(x, "value") else cut
 
     def value(self, x: Tensor) -> Tensor:
         """See `Computed.value`."""
         return plain(x)
 
 
-def plain(x) -> Tensor:
+def plain(x: Any) -> Tensor:
     """A quantised tensor's value; while Brevitas calibrates, its quantisers hand on plain tensors."""
-    return x if isinstance(x, Tensor) and not hasattr(x, "value") else x.value
+    return x.value if hasattr(x, "value") else x
 
 
 def _key(node: Node) -> str:
@@ -306,7 +307,7 @@ def _settle_ranges(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> 
             members.setdefault(group, []).append(place)
     peaks = _peaks(quantised, batches)
     for group, places in members.items():
-        quantiser = quantised.range_of(group).act_quant
+        quantiser: Any = quantised.range_of(group).act_quant
         scaling = quantiser.fused_activation_quant_proxy.tensor_quant.scaling_impl
         if not hasattr(scaling, "buffer") and not isinstance(getattr(scaling, "value", None), nn.Parameter):
             continue  # fixed
@@ -319,7 +320,8 @@ def _settle_ranges(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> 
 def _refuse_silence(quantised: QuantGraph) -> None:
     """A layer that gave nothing but zeros on every calibration window has no range, and a student with one no answers."""
     for name, act in quantised.ranges.items():
-        scale = act.act_quant.scale()
+        quantiser: Any = act.act_quant
+        scale = quantiser.scale()
         if not bool((scale > SILENT).all()):
             raise CheckpointError(
                 "gives nothing but zeros on real recordings",
