@@ -1,12 +1,15 @@
 """Somebody's own network: traced, quantised and written; every machine and every way through time says the same bytes."""
 
 import re
+import tomllib
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -368,6 +371,38 @@ def test_padding_at_both_ends_that_is_cut_off_again_is_the_past():
     torch.testing.assert_close(trace(a).said(x)["answers"], a(x)["answers"])
 
 
+class ByModules(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv1d(1, 4, 3), nn.Conv1d(4, 4, 3, padding=2), nn.Conv1d(8, 2, 1)
+        self.relu6, self.relu, self.top, self.mean = nn.ReLU6(), nn.ReLU(), nn.MaxPool1d(2), nn.AvgPool1d(3, 1)
+
+    def forward(self, ppg):
+        x = self.relu6(self.a(ppg.unsqueeze(1)))
+        x = torch.cat([self.relu(x + self.b(x)[..., :-2]), x], dim=1)
+        return {"answers": self.c(self.mean(self.top(x)))[..., -1]}
+
+
+class ByFunctions(ByModules):
+    def forward(self, ppg):
+        x = self.a(ppg[:, None, :]).clamp(0, 6)
+        y = self.b(x)
+        y += F.pad(x, (0, 2))
+        y = torch.relu(y[..., : x.shape[-1]])
+        x = torch.concat((y, x), 1)
+        x = F.avg_pool1d(F.max_pool1d(x, kernel_size=2), 3, stride=1)
+        return {"answers": self.c(x).transpose(1, 2).transpose(1, 2)[:, :, -1]}
+
+
+def test_functions_mean_what_modules_mean():
+    one, other = ByModules().eval(), ByFunctions().eval()
+    other.load_state_dict(one.state_dict())
+    first, second = trace(one), trace(other)
+    assert [n.kind for n in first.nodes] == [n.kind for n in second.nodes]
+    x = torch.randn(2, first.window)
+    torch.testing.assert_close(first.said(x), second.said(x))
+
+
 def test_a_users_function_is_found_again_from_the_files(tmp_path):
     torch.manual_seed(0)
     student = make_student(f"{USERS}:make", 8, STAGES)
@@ -410,3 +445,17 @@ def test_widths_that_make_ignores_are_said(tmp_path):
     )
     with pytest.raises(ExportError, match="has 6 channels, where 8 were asked for"):
         make_student(f"{tmp_path / 'own.py'}:make", 8, STAGES)
+
+
+def test_the_documented_student_is_whole(tmp_path):
+    page = (ROOT / "docs" / "how" / "student.md").read_text()
+    spec = tomllib.loads(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
+    source = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
+    (tmp_path / "my_student.py").write_text(source)
+    words = tuple(spec["answers"][0]["words"])
+    answers = Answers((Answer("stage", "classes", words=words),))
+    student = make_student(str(tmp_path / spec["student"]["source"]), spec["student"]["embedding"], answers)
+    assert f"sees {student.window / 25:g} s" in page
+    own = Case(student.module, answers=answers)
+    runtime = TFLMStep(write_tflite_step(own.model, own.hop), time_major(own.model, own.hop))
+    own.check([runtime.step(*new) for new in own.pieces(own.integers)])

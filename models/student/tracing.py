@@ -37,6 +37,8 @@ from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Outp
 
 # Channels that the firmware's dense kernel spreads the groups of a convolution over, as zeros; see `export/sources`.
 MOST_GROUPS = 16
+# (B, samples) to (B, 1, samples), as indices write it.
+NEW_CHANNEL = tuple((slice(None), None, *rest) for rest in ((), (slice(None),), (Ellipsis,)))
 NORM, DROPOUT = "norm", "dropout"
 # (B, channels, frames); (B, frames, channels); (B, frames); (B, channels): the newest frame alone.
 FRAMES, ROWS, LINE, LAST = "frames", "rows", "line", "last"
@@ -332,7 +334,7 @@ class _Reading:
         key = key if isinstance(key, tuple) else (key,)
         everything = slice(None)
         if value.layout == LINE:
-            if key == (everything, None):
+            if key in NEW_CHANNEL:
                 return replace(value, layout=FRAMES)
         elif value.layout == LAST and key in ((Ellipsis, None), (everything, everything, None)):
             return replace(value, layout=FRAMES)
@@ -390,10 +392,10 @@ class _Reading:
             return self.activation(value, RELU6 if high else RELU)
         raise self.refuse(f"clamps to {low}..{high}", "Use nn.ReLU or nn.ReLU6")
 
-    def pad_function(self, value: Any, pad: Any, mode: str = "constant", value_: Any = None, **_: Any) -> _Value:
+    def pad_function(self, x: Any, pad: Any, mode: str = "constant", value: Any = None) -> _Value:
         if len(pad) != 2 or not all(isinstance(p, int) for p in pad):
             raise self.refuse("pads other axes than time", "Use F.pad(x, (k, 0))")
-        return self.padded(value, *pad)
+        return self.padded(x, *pad)
 
     def operation(self, what: str, args: list, kwargs: dict) -> Any:
         """A function or method by its name."""
@@ -473,7 +475,7 @@ class _Reading:
         # (B, samples) where its first use gives it an axis of channels.
         line = any(
             _plain(getattr(user.target, "__name__", str(user.target)), user.target) in ("unsqueeze",)
-            or (user.target is operator.getitem and user.args[1] == (slice(None), None))
+            or (user.target is operator.getitem and user.args[1] in NEW_CHANNEL)
             for user in node.users
         )
         return _Value(-len(self.inputs), LINE if line else FRAMES)
