@@ -14,7 +14,7 @@ from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.graph import AnyStudent
     from onwrist.quantize.integers.fake_quant import QuantGraph
 
 SIZES = ("watch", "band")
@@ -50,7 +50,7 @@ class Artifacts:
     """
 
     size: str
-    student: Student
+    student: AnyStudent
     quantised: QuantGraph
     model: IntegerModel
     tflite: bytes

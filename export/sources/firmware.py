@@ -101,9 +101,9 @@ def _macro(name: str) -> str:
 def _check_ends(model: IntegerModel) -> None:
     """What the hand-written C around a model counts on."""
     if len(model.inputs) > 1 or model.inputs[0].channels > 1:
-        names = ", ".join(f"{i.name} of {i.channels} channels" for i in model.inputs)
+        inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in model.inputs)
         raise ExportError(
-            f"takes {names}", field=model.name, cure="The watch feeds one channel of PPG: use to_c --tflite"
+            f"takes {inputs}", field=model.name, cure="The watch feeds one channel of PPG: use to_c --tflite"
         )
     names = [o.name for o in model.outputs]
     if names[:2] != [EMBEDDING_OUTPUT, ANSWERS_OUTPUT]:

@@ -27,8 +27,7 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
-    from onwrist.models.student.graph import StudentGraph
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.graph import AnyStudent
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
 
@@ -191,7 +190,7 @@ def questions_of(spec: Spec) -> Questions:
     return Questions(tuple(each), decides)
 
 
-def student_of(spec: Spec) -> Student | StudentGraph:
+def student_of(spec: Spec) -> AnyStudent:
     """The spec's student before it is taught: one of the two shapes, or the user's own.
 
     Raises:

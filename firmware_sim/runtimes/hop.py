@@ -17,7 +17,7 @@ from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.graph import AnyStudent
 
 
 class Stepped(Protocol):
@@ -153,7 +153,7 @@ class TorchStep:
 
     name, integer = "torch float, stream", False
 
-    def __init__(self, student: Student, hop: int):
+    def __init__(self, student: AnyStudent, hop: int):
         from onwrist.models.student.step import Step
 
         self.module = Step(student.eval(), hop)

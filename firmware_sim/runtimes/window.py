@@ -22,7 +22,7 @@ from onwrist.export.graphs.onnx_writer import onnx_session
 from onwrist.quantize.integers.arithmetic import IntegerModel
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.graph import AnyStudent
     from onwrist.quantize.integers.fake_quant import QuantGraph
 
 # Generous for a student: the real need is read off the allocation record afterwards.
@@ -51,7 +51,7 @@ class TorchFloat:
 
     name, integer = "torch float", False
 
-    def __init__(self, student: Student):
+    def __init__(self, student: AnyStudent):
         self.student = student.eval()
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +90,8 @@ class Numpy:
         self.model = model
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.model.run(windows)
+        embedding, answers, *_ = self.model.run(windows)
+        return embedding, answers
 
 
 class OnnxRuntime:

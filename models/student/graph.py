@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onwrist.errors import ConfigError, ExportError
-from onwrist.models.student.network import StudentConfig, describe
+from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Output, Schedule, Timing
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -258,6 +258,10 @@ class StudentGraph(Computed):
         if node.activation or (node.kind in (CONVOLUTION, SCALING) and not self.averages(place)):
             return bool(node.activation)
         return all(self.positive(s) for s in sources)
+
+
+# What is taught, quantised and deployed.
+AnyStudent = Student | StudentGraph
 
 
 def operate(node: Node, given: list[Tensor], weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:

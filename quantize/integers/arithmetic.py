@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -297,7 +297,8 @@ def read_integers(student: QuantGraph) -> IntegerModel:
 
 
 def _grid(student: QuantGraph, place: int) -> tuple[np.float32, int]:
-    scale = student.range_of(place).act_quant.scale()
+    quantiser: Any = student.range_of(place).act_quant
+    scale = quantiser.scale()
     if scale is None:
         name = student.nodes[place].name if place >= 0 else student.inputs[-1 - place].name
         raise ExportError("has no quantiser", field=name, cure="Quantise it (quantize.fake_quant)")

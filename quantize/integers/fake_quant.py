@@ -221,7 +221,10 @@ def _range(answers: bool, positive: bool) -> nn.Module:
 
 def quant_student(student: nn.Module) -> QuantGraph:
     """A student, folded, under fake quantisation whose ranges are still to be found or loaded."""
-    return QuantGraph(graph_of(student))
+    graph = graph_of(student)
+    if not isinstance(graph, StudentGraph):
+        raise ExportError("is quantised already", field=graph.name, cure="Give the float student")
+    return QuantGraph(graph)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from onwrist.models.student.network import Student
+from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.judging.evaluate import EVALUATION_SETS, cosine, run_torch
 from onwrist.quantize.teaching.examples import Standard, embed_teacher, read_material
 from onwrist.signals.people.cohort import Progress, cut, data_root, load_tracks, shipped_tracks, silent
@@ -16,7 +16,7 @@ MOST_WINDOWS = 4000
 
 
 def nearness(
-    student: Student,
+    student: AnyStudent,
     standard: Standard,
     teacher: nn.Module,
     material: Material,

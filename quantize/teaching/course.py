@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from onwrist.models.student.network import Student
+from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.integers.arithmetic import read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quantise
 from onwrist.quantize.integers.training import calibration_batches, train_quantised
@@ -148,7 +148,7 @@ class Course:
 
 
 def distil(
-    student: Student,
+    student: AnyStudent,
     examples: Examples,
     course: Course,
     *,
@@ -173,7 +173,7 @@ def distil(
 
 
 def quantised(
-    parent: Student,
+    parent: AnyStudent,
     examples: Examples,
     course: Course,
     data: Evaluation,

@@ -14,7 +14,7 @@ from torch import nn
 
 from onwrist.errors import CheckpointError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
-from onwrist.models.student.graph import graph_of, make_student
+from onwrist.models.student.graph import AnyStudent, graph_of, make_student
 from onwrist.models.student.network import Student, StudentConfig
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
@@ -57,7 +57,7 @@ def save_student(path: Path, student: nn.Module, standard: Standard, metadata: d
     save_weights(path, state, {**graph_of(student).recipe, **metadata})
 
 
-def load_student(path: Path | str) -> tuple[nn.Module, Standard]:
+def load_student(path: Path | str) -> tuple[AnyStudent, Standard]:
     """A student in eval mode and its standardisation.
 
     Raises:
@@ -101,7 +101,7 @@ def meet_half_way(student: Student, path: Path | str) -> None:
         CheckpointError: not a student, or of another shape.
     """
     other, _ = load_student(path)
-    if other.config != student.config:
+    if not isinstance(other, Student) or other.config != student.config:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
     start = other.state_dict()
     student.load_state_dict(
@@ -109,7 +109,7 @@ def meet_half_way(student: Student, path: Path | str) -> None:
     )
 
 
-def student_of(metadata: dict[str, str], where) -> nn.Module:
+def student_of(metadata: dict[str, str], where) -> AnyStudent:
     """The network of a student file, without its weights: of this project, or a user's own, made again by her function.
 
     Raises:
