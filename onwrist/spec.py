@@ -164,7 +164,7 @@ class StudentPart(Part):
 
     size: Literal["watch", "band"] = "watch"
     """Which of the two shapes."""
-    source: Annotated[str, Field(pattern=r"^.+:[A-Za-z_]\w*$")] | None = None
+    source: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")] | None = None
     """A network of one's own in place of the two: `file.py:function`, called with `embedding` and `answers`, the widths."""
     embedding: Annotated[int, Field(ge=8, le=256)] = 256
     """Width of its embedding."""

@@ -5,10 +5,12 @@ import tomllib
 from functools import lru_cache
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from ai_edge_litert import schema_py_generated as schema
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -227,6 +229,19 @@ def test_several_inputs_in_c(core):
         firmware_sources(own.model, own.hop, design(64, 19))
 
 
+@pytest.mark.parametrize("name", ("st ges", "st\nges", "answers", ""))
+def test_a_step_whose_names_would_become_other_c_is_refused(name):
+    data = write_tflite_step(case("everything").model, case("everything").hop)
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.name == b"stages":
+            tensor.name = name.encode()
+    builder = flatbuffers.Builder(1 << 14)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    with pytest.raises(ExportError, match="name of their own"):
+        read_step(bytes(builder.Output()))
+
+
 class Drawn(nn.Module):
     """A network of parts in any order."""
 
@@ -278,6 +293,23 @@ def test_any_network_of_these_parts_streams_what_tflm_computes(parts, seed):
     runtime = TFLMStep(data, time_major(own.model, own.hop))
     own.check([runtime.step(*new) for new in own.pieces(own.integers)])
     assert read_step(data).model.digest() == own.model.digest()
+
+
+def test_what_ends_with_a_relu_has_its_zero_where_everybody_looks_for_it():
+    class Ends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pool = nn.Conv1d(1, 6, 5), nn.AvgPool1d(4)
+
+        def forward(self, ppg):
+            frames = self.conv(ppg.unsqueeze(1)).relu()
+            pooled = self.pool(frames)[..., -1]
+            return {"embedding": pooled, "answers": pooled[:, :, None][..., -1]}
+
+    own = Case(Ends())
+    assert all(own.model.grid(o.place)[1] == 0 for o in own.model.outputs)
+    found = own.model.run(*[x[None] for x in own.newest(own.integers)])[1] * own.model.answers_scale
+    np.testing.assert_allclose(found, own.graph(*own.newest(own.x))[1].detach(), atol=0.03)
 
 
 class Wrong(nn.Module):
@@ -429,6 +461,7 @@ def test_a_users_function_is_found_again_from_the_files(tmp_path):
     ("source", "why"),
     [
         ("nowhere.py:make", "gives no student"),
+        ("os:system", "no function in a file"),
         (f"{USERS}:nothing", "gives no student"),
         (f"{USERS}:Everything", "gives no student"),
         (f"{USERS}:Causal", "gives no student"),

@@ -34,6 +34,8 @@ POOLS = {"AVERAGE_POOL_2D": "average", "MAX_POOL_2D": "maximum"}
 TIME = 2
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 STEP_NAME = " step"
+# Of an input or output: it becomes a macro of the C.
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 CURE = "Use the release that made it, or ask for it again"
 
 
@@ -99,6 +101,9 @@ def _step(network: Network, answers: Answers) -> Step:
         Output(tensors[i].name, place[i], tensors[i].name not in often)
         for i in network.outputs if not _numbered(tensors[i].name, NEXT_STATE)
     )  # fmt: skip
+    ends = [tensors[i].name for i in inputs] + [o.name for o in outputs]
+    if not all(NAME.fullmatch(n) for n in ends) or len(set(ends)) < len(ends):
+        raise ExportError("has inputs or outputs without a name of their own", cure=CURE)
     hop, name = tensors[inputs[0]].shape[2], network.name.partition(STEP_NAME)[0]
     given = [tensors[i] for i in inputs]
     made = canonical(

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.errors import ConfigError, ExportError
+from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Output, Schedule, Timing
@@ -319,6 +319,9 @@ def make_student(
     from onwrist.models.encoders.checkpoint import made_by_user
     from onwrist.models.student.tracing import trace
 
+    if ".py:" not in source:
+        # A student's file says where its network is from; it is not to name any module of the installation.
+        raise CheckpointError("is no function in a file", where=source, cure="Use my_student.py:make")
     columns = len(answers.columns)
     student = trace(made_by_user(source, "student", embedding=embedding, answers=columns), name, rates, answers)
     for output, asked in ((EMBEDDING_OUTPUT, embedding), (ANSWERS_OUTPUT, columns)):

@@ -116,8 +116,12 @@ class QuantGraph(Computed):
         )
         self.input = qnn.QuantIdentity(act_quant=InputQuant, return_quant_tensor=True)
         self.group = _groups(self)
+        # Whoever reads an embedding or answers counts on a zero point of 0, whatever they end with.
+        signed = {self.group[o.place] for o in self.outputs if o.name in (EMBEDDING_OUTPUT, ANSWERS_OUTPUT)}
         self.positive = {
-            g for g in set(self.group.values()) if all(student.positive(p) for p, own in self.group.items() if own == g)
+            g
+            for g in set(self.group.values()) - signed
+            if all(student.positive(p) for p, own in self.group.items() if own == g)
         }
         self.averages = {i for i in range(len(self.nodes)) if student.averages(i)}
         self.layers, self.ranges = nn.ModuleDict(), nn.ModuleDict()
