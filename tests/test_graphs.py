@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from conftest import ROOT
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from users import Everything, Plain, Residual, Two
@@ -261,6 +261,10 @@ class Drawn(nn.Module):
                 made.append(nn.MaxPool1d(kernel, stride))
             elif kind == "average":
                 made.append(nn.AvgPool1d(kernel, stride))
+            elif kind == "norm":
+                made.append(nn.Sequential(nn.BatchNorm1d(width), nn.ReLU6(), nn.Dropout(0.1)))
+            elif kind == "grouped":
+                made.append(nn.Conv1d(width, width, kernel, stride, dilation=dilation, groups=2 - width % 2))
             else:
                 made.append(nn.Conv1d(width, width, kernel, dilation=dilation))
             width = wide if kind in ("conv", "relu", "depthwise") else 2 * width if kind == "concat" else width
@@ -279,14 +283,18 @@ class Drawn(nn.Module):
         return {"embedding": self.embed(x)[..., -1], "answers": self.say(x)[..., -1], "frames": self.say(x)}
 
 
-KINDS = ("conv", "relu", "depthwise", "maximum", "average", "add", "concat")
+KINDS = ("conv", "relu", "norm", "grouped", "depthwise", "maximum", "average", "add", "concat")
 PART = st.tuples(st.sampled_from(KINDS), st.integers(1, 4), st.integers(1, 3), st.integers(1, 2))
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(st.lists(PART, min_size=1, max_size=5), st.integers(0, 99))
 def test_any_network_of_these_parts_streams_what_tflm_computes(parts, seed):
-    own = Case(Drawn([("relu", 3, 1, 1), *parts], seed))
+    try:
+        own = Case(Drawn([("relu", 3, 1, 1), *parts], seed))
+    except CheckpointError as error:
+        assert "gives nothing but zeros" in str(error)
+        assume(False)
     stream = IntegerStream(own.model, own.hop)
     own.check([stream.push(*new) for new in own.pieces(own.integers)])
     data = write_tflite_step(own.model, own.hop)

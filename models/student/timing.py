@@ -120,7 +120,8 @@ class Timing:
             for i, node in enumerate(self.nodes)
             if self.once[i] and node.reach and not self._is_once(self.sources[i][0])
         ]
-        return int(max(pools, default=Fraction(self.window)))
+        # Strides that leave gaps may see less than they move on by.
+        return max(int(max(pools, default=Fraction(self.window))), self.stride)
 
     @cached_property
     def window(self) -> int:
