@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bits, HopS, SensorHz, Size, Teacher
 
 
 @dataclass(frozen=True)
-class CConfig:
+class CConfig(Checked):
     """Export of one model to C."""
 
     size: Size = "watch"

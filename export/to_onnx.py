@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from onwrist.ranges import Checked
 from onwrist.settings import StepHopS, Teacher
 
 
 @dataclass(frozen=True)
-class ONNXConfig:
+class ONNXConfig(Checked):
     """Export of one model to ONNX."""
 
     size: Literal["watch", "band", "hub"] = "watch"

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from onwrist.ranges import Checked
 from onwrist.settings import StepHopS, Teacher
 
 
 @dataclass(frozen=True)
-class TFLiteConfig:
+class TFLiteConfig(Checked):
     """Export of one model to TFLite."""
 
     size: Literal["watch", "band", "hub"] = "watch"

@@ -8,20 +8,24 @@ Ratios within one run may be quoted; milliseconds are this host's.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from annotated_types import Interval
+
+from onwrist.ranges import Checked
 from onwrist.settings import HOUR_ON_A_WRIST, HopS, Recording
 
 
 @dataclass(frozen=True)
-class BenchConfig:
+class BenchConfig(Checked):
     """How long to measure."""
 
-    windows: int = 50
+    windows: Annotated[int, Interval(ge=1, le=100_000)] = 50
     """Windows, and hops, per round and runtime."""
-    rounds: int = 5
+    rounds: Annotated[int, Interval(ge=1, le=1_000)] = 5
     """Rounds; the runtimes take turns, so that a drifting host does not favour one."""
     recording: Recording = HOUR_ON_A_WRIST
-    hours: int = 24
+    hours: Annotated[int, Interval(ge=1, le=744)] = 24
     """Hours of it."""
     hop_s: HopS = 1.0
 

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval, MinLen
+
+from onwrist.ranges import Checked
 from onwrist.settings import HopS, Size
 
 
 @dataclass(frozen=True)
-class BenchCohortConfig:
+class BenchCohortConfig(Checked):
     """Made-up people through the watch."""
 
-    people: int = 1000
+    people: Annotated[int, Interval(ge=1, le=1_000_000)] = 1000
     """Made-up people, one recording each."""
-    hours: float = 8.0
+    hours: Annotated[float, Interval(ge=0.1, le=744)] = 8.0
     """Length of each recording."""
-    workers: tuple[int, ...] = (1, 2)
+    workers: Annotated[tuple[Annotated[int, Interval(ge=0, le=1_024)], ...], MinLen(1)] = (1, 2)
     """Worker processes of each run."""
     size: Size = "watch"
     hop_s: HopS = 1.0

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from onwrist.settings import Bits, HopS, SensorHz, Teacher
+from annotated_types import MinLen
+
+from onwrist.ranges import Checked
+from onwrist.settings import Bits, HopS, SensorHz, Size, Teacher
 
 
 @dataclass(frozen=True)
-class BundleConfig:
+class BundleConfig(Checked):
     """A bundle of the shipped students."""
 
-    sizes: tuple[str, ...] = ("watch", "band")
+    sizes: Annotated[tuple[Size, ...], MinLen(1)] = ("watch", "band")
     """Students."""
     teacher: Teacher = None
     hop_s: HopS = 1.0

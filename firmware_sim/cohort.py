@@ -12,17 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Interval, MinLen
 from tyro.conf import Positional, arg
 
-from onwrist.settings import Bits, HopS, SensorHz, Size, Teacher
+from onwrist.ranges import Checked, Share
+from onwrist.settings import Bits, HopS, RecordingHz, SensorHz, Size, Teacher
 
 
 @dataclass(frozen=True)
-class CohortConfig:
+class CohortConfig(Checked):
     """Many recordings through the simulated watch."""
 
     recordings: Annotated[
         tuple[str, ...],
+        MinLen(1),
         Positional,
         arg(
             help="Paths, folders or patterns ('data/**/*.npz'), of this machine or of any protocol of fsspec (s3://...); with "
@@ -36,7 +39,7 @@ class CohortConfig:
     looked at)."""
     out: str = "runs/study"
     """Folder of the study, local or of any protocol of fsspec. The same command goes on with a study that was ended."""
-    workers: int = 2
+    workers: Annotated[int, Interval(ge=0, le=1_024)] = 2
     """Worker processes on this machine; 0 plays inside this process."""
     scheduler: str | None = None
     """Address of a Dask scheduler (tcp://host:8786) whose workers play instead of this machine's."""
@@ -51,11 +54,11 @@ class CohortConfig:
     bits: Bits = 19
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second."""
-    rate_hz: float | None = None
+    rate_hz: RecordingHz | None = None
     """Rate of the recordings, where their files do not tell."""
     channel: str | None = None
     """PPG channel, where the files have several."""
-    float_share: Annotated[float, arg(name="float", metavar="SHARE")] = 0.05
+    float_share: Annotated[Share, arg(name="float", metavar="SHARE")] = 0.05
     """Share of the recordings that the float student sees too, drawn by name; 0 none, 1 all."""
     people: str | None = None
     """Table (CSV or Parquet) with a column `person` or `recording`; its other columns (age, sex, device) make subgroups."""
@@ -65,7 +68,7 @@ class CohortConfig:
     """Limits that everybody and the worst subgroup have to keep: mae<=5 shown>=0.5 difference<=0.1."""
     report: bool = True
     """Write report.html and its tables when all is played."""
-    part_mb: float = 8.0
+    part_mb: Annotated[float, Interval(ge=0.001, le=10_000)] = 8.0
     """Size of a part in MB of recordings: what a worker does at once, and what is done again after it was killed."""
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from onwrist.ranges import Checked
 from onwrist.settings import Size
 
 
 @dataclass(frozen=True)
-class CohortGatesConfig:
+class CohortGatesConfig(Checked):
     """Cohort gates of one shipped student."""
 
     size: Size = "watch"

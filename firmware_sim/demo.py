@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
 from tyro.conf import Positional, arg
 
+from onwrist.ranges import Checked
 from onwrist.settings import HopS, Teacher
 
 
 @dataclass(frozen=True)
-class DemoConfig:
+class DemoConfig(Checked):
     """A page with a watch in it."""
 
     recordings: Annotated[
@@ -26,7 +28,7 @@ class DemoConfig:
     ] = ()
     out: Path = Path("build/watch.html")
     """The page."""
-    minutes: float = 10.0
+    minutes: Annotated[float, Interval(ge=0.5, le=1_440)] = 10.0
     """Most of each recording, from its start."""
     picture: Path | None = None
     """Also take a picture of it, with the system's Chromium."""

@@ -13,9 +13,11 @@ from typing import Annotated
 
 import tyro
 
+from onwrist.ranges import Checked
+
 
 @dataclass(frozen=True)
-class DeployConfig:
+class DeployConfig(Checked):
     """The whole road, once."""
 
     spec: Annotated[Path | None, tyro.conf.Positional] = None

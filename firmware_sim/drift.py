@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval
 from tyro.conf import Positional, arg
 
+from onwrist.ranges import Checked
 from onwrist.settings import Size
 
 
 @dataclass(frozen=True)
-class DriftConfig:
+class DriftConfig(Checked):
     """A fleet's counters against those of the people that a bundle was made with."""
 
     telemetry: Annotated[
@@ -35,9 +37,9 @@ class DriftConfig:
     """Another fleet's table, or this one's first days, in place of the bundle's people."""
     by: tuple[Literal["day", "model", "firmware"], ...] = ("day", "model", "firmware")
     """What the fleet is sliced by, beside the whole."""
-    level: float = 0.01
+    level: Annotated[float, Interval(gt=0, le=0.5)] = 0.01
     """False alarms of a run, all slices together."""
-    least_outputs: int = 150
+    least_outputs: Annotated[int, Interval(ge=0, le=10_000_000)] = 150
     """Outputs below which a device is left out."""
     demo: Literal["none", "rate", "gain", "polarity", "noise", "fade"] | None = None
     """Make an example fleet of shipped recordings first, with this gone wrong halfway, and write it to the Parquet."""
@@ -58,8 +60,6 @@ def main(config: DriftConfig) -> int:
     from onwrist.firmware_sim.handoff.held import held_student
     from onwrist.writing import write_whole
 
-    if not 0 < config.level < 0.5:
-        raise ConfigError(f"{config.level:g} is no level", field="level", cure="Use a share of runs, as 0.01")
     student = held_student(config.bundle, config.size)
     reference = student.reference
     telemetry = config.telemetry or config.out / "telemetry.parquet"

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval
 from tyro.conf import Positional
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bits, HopS, SensorHz, Size
 
 
 @dataclass(frozen=True)
-class DriftTrialConfig:
+class DriftTrialConfig(Checked):
     """Planted changes against days without any."""
 
     recordings: Positional[tuple[str, ...]] = ()
@@ -24,11 +27,11 @@ class DriftTrialConfig:
     hop_s: HopS = 1.0
     sensor_hz: SensorHz = 64
     bits: Bits = 19
-    times: int = 50
+    times: Annotated[int, Interval(ge=1, le=100_000)] = 50
     """Random splits of the people per change; four times as many without any."""
-    most: int = 100
+    most: Annotated[int, Interval(ge=2, le=100_000)] = 100
     """People of the reference, and of the fleet, at most."""
-    level: float = 0.01
+    level: Annotated[float, Interval(gt=0, le=0.5)] = 0.01
     """False alarms of a run that are aimed at."""
     out: Path = Path("runs/drift_trial.json")
     """Where the figures are written."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from onwrist.settings import HOUR_ON_A_WRIST, Bits, HopS, Recording, SensorHz, Size, Teacher
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed
+from onwrist.settings import HOUR_ON_A_WRIST, Bits, HopS, Recording, RecordingHz, SensorHz, Size, Teacher
 
 
 @dataclass(frozen=True)
-class StreamConfig:
+class StreamConfig(Checked):
     """One recording through the simulated watch."""
 
     recording: Recording = HOUR_ON_A_WRIST
@@ -24,13 +27,13 @@ class StreamConfig:
     teacher: Teacher = None
     hop_s: HopS = 1.0
     sensor_hz: SensorHz = 64
-    fifo: int = 16
+    fifo: Annotated[int, Interval(ge=1, le=1_000)] = 16
     """Samples per sensor burst."""
     faults: Path | None = None
-    """Recipe of what goes wrong, a TOML file (see firmware_sim/faults.py)."""
+    """Recipe of what goes wrong, a TOML file (see firmware_sim/watch/faults.py)."""
     fault: tuple[str, ...] = ()
     """The same in words, as many as you like: lost:share=0.02 drift:ppm=300 stall."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the faults in words; a recipe has its own."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second."""
@@ -39,7 +42,7 @@ class StreamConfig:
     part: str | None = None
     """Microcontroller whose (estimated) time a hop takes, for instance STM32U385; default: no time at all."""
     bits: Bits = 19
-    rate_hz: float | None = None
+    rate_hz: RecordingHz | None = None
     """Rate of the recording, where its file does not tell."""
     channel: str | None = None
     """PPG channel, where the file has several."""

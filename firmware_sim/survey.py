@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from onwrist.ranges import Checked
 from onwrist.settings import HopS, SensorHz, Size
 
 
 @dataclass(frozen=True)
-class SurveyConfig:
+class SurveyConfig(Checked):
     """Many recordings through the watch."""
 
     recordings: Positional[tuple[Path, ...]] = ()

@@ -14,12 +14,13 @@ from typing import Annotated
 
 import tyro
 
+from onwrist.ranges import Checked, Seed
 from onwrist.resources import SHIPPED
 from onwrist.settings import Size
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(Checked):
     """Fault curves of one student."""
 
     size: Size = "watch"
@@ -27,7 +28,7 @@ class SweepConfig:
     """Folder of .npz recordings with ECG (default: those that ship)."""
     kinds: tuple[str, ...] = ()
     """Kinds of fault (default: all)."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the faults."""
     out: Path = Path("build/sweep")
     """Folder of SIZE.json."""

@@ -12,9 +12,11 @@ from typing import Annotated
 
 import tyro
 
+from onwrist.ranges import Checked
+
 
 @dataclass(frozen=True)
-class VerifyConfig:
+class VerifyConfig(Checked):
     """Check of a bundle."""
 
     bundle: Annotated[Path, tyro.conf.Positional] = Path("build/handoff")

@@ -10,6 +10,12 @@ is shown as such. What is run has to give TFLM's bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import MinLen
+
+from onwrist.ranges import Checked
+from onwrist.settings import Size
 
 # Arm's CMSIS-NN (github.com/ARM-software/CMSIS-NN) through the calls of TensorFlow Lite Micro's cmsis_nn kernels, on a window
 # of the students shipped with 0.1.0: instructions per multiply-accumulate on an emulated Cortex-M4F, code by clang at -O3 (zig
@@ -18,10 +24,10 @@ CMSIS_NN_PER_MAC = {"watch": (3.01, 2.63), "band": (4.31, 3.79)}
 
 
 @dataclass(frozen=True)
-class VersusConfig:
+class VersusConfig(Checked):
     """Comparison of C generators."""
 
-    sizes: tuple[str, ...] = ("watch", "band")
+    sizes: Annotated[tuple[Size, ...], MinLen(1)] = ("watch", "band")
     """Shipped students, as windows without their head (the other generator knows one output)."""
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from onwrist.settings import Bf16, Data, Device, Only
+from onwrist.ranges import Checked
+from onwrist.settings import Bf16, Data, Device, Only, RecordingHz
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig:
+class BenchmarkConfig(Checked):
     """Probes of many encoders on the same people."""
 
     systems: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ class BenchmarkConfig:
     a1c, haemoglobin, platelets, sodium, wake, light, deep, rem), or any title."""
     channel: str | None = None
     """PPG channel of the CSV's recordings, where they have several."""
-    rate_hz: float | None = None
+    rate_hz: RecordingHz | None = None
     """Of the CSV's recordings, where they do not tell."""
     only: Only = ()
     out: Path = Path("runs/benchmark.json")

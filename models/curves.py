@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
+
 
 @dataclass(frozen=True)
-class CurvesConfig:
+class CurvesConfig(Checked):
     """Cost and loss curves of finished pretraining runs."""
 
     methods: tuple[str, ...] = ()

@@ -10,19 +10,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval, MinLen
+
+from onwrist.ranges import Checked
 from onwrist.settings import Bf16, Data
 
 
 @dataclass(frozen=True)
-class EfficiencyConfig:
+class EfficiencyConfig(Checked):
     """Probes of a few encoders on fewer and fewer labelled people."""
 
     systems: tuple[str, ...] = ()
     """Names of systems, as models/benchmark.py takes them (default: xmae and the two that its results place best)."""
-    tasks: tuple[str, ...] = ("ectopic against sinus", "irregular pulse", "heart rate (BPM)", "RMSSD (log ms)")
+    tasks: Annotated[tuple[str, ...], MinLen(1)] = (
+        "ectopic against sinus",
+        "irregular pulse",
+        "heart rate (BPM)",
+        "RMSSD (log ms)",
+    )
     """Names of tasks."""
-    draws: int = 10
+    draws: Annotated[int, Interval(ge=1, le=1_000)] = 10
     """Draws of people at each share."""
     benchmark: Path = Path("runs/benchmark.json")
     """Results that choose the systems."""

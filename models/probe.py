@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bf16, Data, Only, Teacher
 
 
 @dataclass(frozen=True)
-class ProbeConfig:
+class ProbeConfig(Checked):
     """Probing of a teacher against random weights and hand-made features."""
 
     teacher: Teacher = None

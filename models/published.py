@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
+
 
 @dataclass(frozen=True)
-class PublishedConfig:
+class PublishedConfig(Checked):
     """The published table beside a benchmark's."""
 
     benchmark: Path = Path("runs/benchmark.json")

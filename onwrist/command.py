@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 from onwrist.errors import OnwristError
+from onwrist.interrupts import held_during_imports
 
 Config = TypeVar("Config")
 # Exit statuses: what a gate found, what a user can mend, what a signal ended (128 + its number, as shells have it).
@@ -64,6 +65,7 @@ VERBS = {
     ),
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "survey": ("firmware_sim.survey", "SurveyConfig", "many recordings: a verdict each, baselines paired by person"),
+    "beats": ("firmware_sim.beats", "BeatsConfig", "the watch's beats against the ECG's, beside other detectors"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
     "demo": ("firmware_sim.demo", "DemoConfig", "the watch in a page, playing recordings in a browser"),
     "parts": ("firmware_sim.parts", "PartsConfig", "what a hop costs on each microcontroller"),
@@ -75,7 +77,11 @@ VERBS = {
 
 def main() -> None:
     """`onwrist VERB [options]`."""
-    words = sys.argv[1:]
+    with held_during_imports():
+        _main(sys.argv[1:])
+
+
+def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(_verbs())
         raise SystemExit(0 if words else USER_ERROR)
@@ -96,6 +102,7 @@ def main() -> None:
     try:
         module = importlib.import_module(f"onwrist.{place}")
     except KeyboardInterrupt:
+        say("stopped")
         raise SystemExit(INTERRUPTED) from None
     run(module.main, getattr(module, config), options, f"onwrist {verb}")
 
@@ -119,13 +126,18 @@ def run(
     A user's mistake is one line and status 2, a failed gate is `main` returning 1. Anything else is a fault of this
     program: one line and status 70, the trace with `--debug`.
     """
-    import tyro
-
     options = list(sys.argv[1:] if options is None else options)
+    with held_during_imports():
+        raise SystemExit(_status(main, config, options, program))
+
+
+def _status(main: Callable[[Config], int | None], config: type[Config], options: list[str], program: str | None) -> int:
     debug = "--debug" in options
     options = [o for o in options if o != "--debug"]
     try:
-        parsed = tyro.cli(_quiet_none(config), args=options, prog=program, description=_first_paragraph(main, config))
+        import tyro
+
+        parsed = tyro.cli(_with_help(config), args=options, prog=program, description=_first_paragraph(main, config))
         status = main(parsed)
         sys.stdout.flush()
     except OnwristError as error:
@@ -146,23 +158,33 @@ def run(
         lines = str(error).splitlines()
         say(f"fault: {type(error).__name__}: {lines[0] if lines else ''} (the trace: --debug)")
         status = FAULT
-    raise SystemExit(status or 0)
+    return status or 0
 
 
-def _quiet_none(config: type[Config]) -> type[Config]:
-    """The same config without "(default: None)" in its help: what None means stands in the field's own words."""
+def _with_help(config: type[Config]) -> type[Config]:
+    """The same config with ranges in its help, and without "(default: None)": what None means stands in the field's words."""
     import tyro
 
+    from onwrist.ranges import limits
+
     hints = get_type_hints(config, include_extras=True)
-    silent = {
-        f.name: Annotated[hints[f.name], tyro.conf.arg(help_behavior_hint="", metavar=_metavar(hints[f.name]))]
-        for f in dataclasses.fields(config)  # type: ignore[arg-type]
-        if (f.default is None or f.default == ()) and not _described(hints[f.name])
-    }
-    made = type(config.__name__, (config,), {"__annotations__": silent, "__doc__": config.__doc__})
-    for name in silent:
+    told: dict[str, Any] = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        hint, range_ = hints[field.name], limits(hints[field.name])
+        if field.default is None or field.default == ():
+            if range_ or not _described(hint):
+                behind = f"({range_})" if range_ else ""
+                told[field.name] = Annotated[hint, tyro.conf.arg(help_behavior_hint=behind, metavar=_metavar(hint))]
+        elif range_:
+            told[field.name] = Annotated[hint, tyro.conf.arg(help_behavior_hint=_beside(range_))]
+    made = type(config.__name__, (config,), {"__annotations__": told, "__doc__": config.__doc__})
+    for name in told:
         setattr(made, name, getattr(config, name))
     return dataclasses.dataclass(frozen=True)(made)
+
+
+def _beside(range_: str) -> Callable[[str], str]:
+    return lambda default: f"(default: {default}; {range_})"
 
 
 def _described(hint: Any) -> bool:
@@ -175,7 +197,7 @@ def _metavar(hint: Any) -> str | None:
     hint = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
     kinds = [k for k in get_args(hint) if k is not type(None) and k is not Ellipsis]
     names = {Path: "PATH", str: "TEXT", float: "NUMBER", int: "NUMBER"}
-    return names.get(kinds[0]) if len(kinds) == 1 else None
+    return names.get(getattr(kinds[0], "__origin__", kinds[0])) if len(kinds) == 1 else None
 
 
 def _first_paragraph(main: Callable, config: type) -> str:

@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from onwrist.ranges import Checked
+from onwrist.resources import WEIGHTS, weights_metadata
+
 TFLM_PYTHONS = ((3, 10), (3, 11))
 
 
@@ -50,6 +53,7 @@ EXTRAS = {
     "litert-torch": ("witness", "Google's converter as a witness, and the encoder's own TFLite"),
     "tensorflow": ("tensorflow", "TensorFlow's interpreter and converter as witnesses, Keras teachers"),
     "bakenn": ("compare", "another C generator beside ours in `make bench`"),
+    "ethos-u-vela": ("npu", "the students on Ethos-U NPUs in `onwrist parts --npu`"),
     "dask": ("cohort", "`onwrist cohort`"),
     "cryptography": ("sign", "signing bundles, and checking signatures"),
     "playwright": ("browser", "tests of the pages in a browser"),
@@ -99,7 +103,17 @@ def examine() -> list[Finding]:
     found.append(
         Finding("larger sets", there, False, "training, probes and cohort gates (stored results are shown)", "export ONWRIST_DATA=FOLDER")
     )  # fmt: skip
+    found.append(_digests())
     return found
+
+
+def _digests() -> Finding:
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    silent = [f.name for f in files if "digests" not in weights_metadata(f)]
+    return Finding(
+        "digests", "" if silent else f"in all {len(files)} weights files", False,
+        f"{', '.join(silent)}: written before files had digests, damage to a float one is not noticed", "train them again",
+    )  # fmt: skip
 
 
 def _python() -> Finding:
@@ -118,7 +132,7 @@ def _version(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(Checked):
     """What this machine has."""
 
     json: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval, MultipleOf
 from tyro.conf import Positional, arg
 
 from onwrist.resources import SHIPPED
@@ -28,18 +29,23 @@ Teacher = Annotated[
         metavar="NAME",
     ),
 ]
-HopS = Annotated[float, arg(help="Seconds between outputs: a multiple of 0.2, at most 10.", metavar="SECONDS")]
+# The student's total stride is 5 samples of 25 Hz; its window is 10 s.
+HopSeconds = Annotated[float, Interval(ge=0.2, le=10), MultipleOf(0.2)]
+HopS = Annotated[HopSeconds, arg(help="Seconds between outputs.", metavar="SECONDS")]
 StepHopS = Annotated[
-    float | None,
+    HopSeconds | None,
     arg(
-        help="Seconds between outputs: a multiple of 0.2, at most 10. One hop with its state is exported then, else the "
-        "whole window.",
+        help="Seconds between outputs. One hop with its state is exported then, else the whole window.",
         help_behavior_hint="",
         metavar="SECONDS",
     ),
 ]
-SensorHz = Annotated[int, arg(help="The watch's PPG sensor, samples a second: 25 to 1000.", metavar="HZ")]
-Bits = Annotated[int, arg(help="Resolution of the sensor's counts.", metavar="BITS")]
+SensorHz = Annotated[
+    int, Interval(ge=25, le=1_000), arg(help="The watch's PPG sensor, samples a second.", metavar="HZ")
+]
+Bits = Annotated[int, Interval(ge=8, le=24), arg(help="Resolution of the sensor's counts.", metavar="BITS")]
+# As `signals.recordings.recording` has it of a recording of a pulse.
+RecordingHz = Annotated[float, Interval(ge=5, le=4_000)]
 Only = Annotated[
     tuple[str, ...],
     arg(

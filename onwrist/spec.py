@@ -304,7 +304,7 @@ def read_spec(path: Path) -> Spec:
         values = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=path, cure="Give a .toml file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"is no TOML ({error})", where=path, cure="See docs/spec.md") from None
     values.pop("schema", None)
     if "input" in values:

@@ -14,7 +14,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from onwrist.errors import ExportError
@@ -37,6 +37,27 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 @contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """As `write_whole`, for what writes into a file by itself: gives the place that becomes `path` at the end.
+
+    Raises:
+        ExportError: the folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _settle(path.parent)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def claim(folder: Path) -> Iterator[Path]:
     """Hold an output folder for the length of a run; what cannot work is refused here, before the work.
 
@@ -45,10 +66,28 @@ def claim(folder: Path) -> Iterator[Path]:
     Raises:
         ExportError: another run writes to it, it is no folder or the root of a file system, or cannot be written.
     """
+    with _claim(folder, _place) as place:
+        _recover(place)
+        yield place
+
+
+@contextlib.contextmanager
+def claim_file(path: Path) -> Iterator[Path]:
+    """As `claim`, of one file that a run ends in: runs beside it in the same folder are nobody's business.
+
+    Raises:
+        ExportError: another run writes to it, it is a folder, or it cannot be written.
+    """
+    with _claim(path, _place_of_file) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _claim(folder: Path, where: Callable[[Path], Path]) -> Iterator[Path]:
     from filelock import FileLock, Timeout
 
     try:
-        place = _place(folder)
+        place = where(folder)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent):
             pass
@@ -60,7 +99,6 @@ def claim(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise _refused(folder, error) from error
     try:
-        _recover(place)
         yield place
     finally:
         with contextlib.suppress(OSError):  # while it is held: who waits for it sees that its name has gone
@@ -122,6 +160,13 @@ def _place(folder: Path) -> Path:
         raise ExportError("is a file", where=folder, cure=CURE)
     if os.path.ismount(place):
         raise ExportError("is the root of a file system", where=folder, cure="Choose a folder inside it")
+    return place
+
+
+def _place_of_file(path: Path) -> Path:
+    place = path.resolve()
+    if place.is_dir():
+        raise ExportError("is a folder", where=path, cure=CURE)
     return place
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from onwrist.ranges import Checked
 from onwrist.settings import Data
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AnswersConfig:
+class AnswersConfig(Checked):
     """Answers of students against what is true."""
 
     students: tuple[Path, ...] = ()

@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed
 from onwrist.settings import Bf16, Data, Device, Size, Teacher
 
 
 @dataclass(frozen=True)
-class DistillConfig:
+class DistillConfig(Checked):
     """Distillation of one student."""
 
     size: Size = "watch"
@@ -28,25 +32,25 @@ class DistillConfig:
     """Keep the mean of the start's weights and of what became of them: new skill, and hardly less of the old."""
     examples: Path | None = None
     """File that keeps the examples between runs (.npz, 2.5 kB a window): read where it exists, else written."""
-    quality_at: float = 0.0
+    quality_at: Annotated[float, Interval(ge=-20, le=20)] = 0.0
     """Logit of quality from which an answer is shown; moved into the bias when training is over."""
-    irregular_at: float = 0.0
+    irregular_at: Annotated[float, Interval(ge=-20, le=20)] = 0.0
     """Logit of irregular from which a pulse is flagged; moved into the bias likewise."""
     out: Path | None = None
     """File to write (default: runs/distill/SIZE.safetensors, or in a folder of the teacher's name there)."""
-    steps: int = 4000
+    steps: Annotated[int, Interval(ge=1, le=1_000_000)] = 4000
     """Optimiser steps."""
-    batch: int = 256
+    batch: Annotated[int, Interval(ge=1, le=65_536)] = 256
     """Windows per step."""
-    lr: float = 2e-3
+    lr: Annotated[float, Interval(gt=0, le=1)] = 2e-3
     """Peak learning rate; warm-up over 5 %, then cosine."""
-    weight_decay: float = 0.05
+    weight_decay: Annotated[float, Interval(ge=0, le=1)] = 0.05
     """AdamW weight decay."""
-    versions: int = 3
+    versions: Annotated[int, Interval(ge=1, le=20)] = 3
     """Watch-like versions of each recording."""
-    every_s: float = 8.0
+    every_s: Annotated[float, Interval(ge=0.2, le=600)] = 8.0
     """Seconds between the training windows that are cut from one version."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of weights, versions and batches."""
     bf16: Bf16 = True
     device: Device = "cpu"
@@ -62,10 +66,17 @@ class DistillConfig:
 
 def main(config: DistillConfig) -> None:
     """Distil the teacher into a streaming student."""
+    from onwrist.writing import claim_file
+
+    with claim_file(config.path):
+        _distil(config)
+
+
+def _distil(config: DistillConfig) -> None:
     import torch
 
     from onwrist.command import bar, say
-    from onwrist.models.encoders.checkpoint import load_encoder, save_weights
+    from onwrist.models.encoders.checkpoint import load_encoder, save_weights, teacher_file
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.student.network import LADDER, Student, layers_of
     from onwrist.quantize.judging.evaluate import evaluation
@@ -106,7 +117,9 @@ def main(config: DistillConfig) -> None:
         "thresholds": [config.quality_at, config.irregular_at],
         "windows": len(examples),
     }
-    save_student(config.path, student, standard, {"recipe": recipe})
+    save_student(
+        config.path, student, standard, {"recipe": recipe}, parent=config.start, teacher=teacher_file(config.teacher)
+    )
     # What the training asked of single beats goes with no student, but is there for whoever asks it again.
     save_weights(config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {})
     count = sum(layer.weight.numel() for _, layer in layers_of(student))

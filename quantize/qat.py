@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed
 from onwrist.settings import Data, Size, Teacher
 
 
 @dataclass(frozen=True)
-class QATConfig:
+class QATConfig(Checked):
     """Quantisation of one student."""
 
     size: Size = "watch"
@@ -28,15 +32,15 @@ class QATConfig:
     """Windows to quantise on, as quantize/distill.py --examples left them (default: made anew, one version)."""
     out: Path | None = None
     """File to write (default: runs/qat/SIZE.int8.safetensors, or in a folder of the teacher's name there)."""
-    steps: int = 900
+    steps: Annotated[int, Interval(ge=0, le=100_000)] = 900
     """Optimiser steps of QAT; 0 stops at post-training quantisation."""
-    batch: int = 256
+    batch: Annotated[int, Interval(ge=1, le=65_536)] = 256
     """Windows per step."""
-    lr: float = 1.5e-4
+    lr: Annotated[float, Interval(gt=0, le=1)] = 1.5e-4
     """Peak learning rate, cosine to zero."""
-    every_s: float = 8.0
+    every_s: Annotated[float, Interval(ge=0.2, le=600)] = 8.0
     """Seconds between the training windows that are cut from one version."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of batches."""
     data: Data = None
 
@@ -50,6 +54,13 @@ class QATConfig:
 
 def main(config: QATConfig) -> None:
     """Quantise a student to INT8: PTQ, then QAT, both judged on held-out people."""
+    from onwrist.writing import claim_file
+
+    with claim_file(config.path):
+        _quantise(config)
+
+
+def _quantise(config: QATConfig) -> None:
     import json
 
     from onwrist.command import bar, say
@@ -58,8 +69,10 @@ def main(config: QATConfig) -> None:
     from onwrist.quantize.teaching.course import Course, quantised
     from onwrist.quantize.teaching.examples import build, load_examples
     from onwrist.quantize.teaching.student_files import float_weights, load_student
+    from onwrist.writing import write_whole
 
-    parent, _ = load_student(config.student or float_weights(config.size, config.teacher))
+    source = config.student or float_weights(config.size, config.teacher)
+    parent, _ = load_student(source)
     if config.examples:
         examples, _ = load_examples(config.examples)
     else:
@@ -75,8 +88,9 @@ def main(config: QATConfig) -> None:
     data = evaluation(parent.context, config.data, bar)
     course = Course(config.steps, config.batch, config.lr, config.seed)
     student, found = quantised(parent, examples, course, data, progress=bar, say=say)
-    save_quantised(config.path, student, {"steps": config.steps, "seed": config.seed})
-    config.path.with_suffix(".json").write_text(json.dumps(found, indent=1))
+    recipe = {"steps": config.steps, "batch": config.batch, "lr": config.lr, "seed": config.seed}
+    save_quantised(config.path, student, {"recipe": recipe}, parent=source)
+    write_whole(config.path.with_suffix(".json"), json.dumps(found, indent=1).encode())
     print(ptq_and_qat(found))
     say(f"{config.path}")
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bf16, Data, Only
 
 
 @dataclass(frozen=True)
-class SkillConfig:
+class SkillConfig(Checked):
     """Probes of the shipped students beside their teacher."""
 
     weights: Path | None = None

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bf16, Data, Only, Size
 
 
 @dataclass(frozen=True)
-class TeachersConfig:
+class TeachersConfig(Checked):
     """INT8 students of several teachers on the benchmark's tasks."""
 
     teachers: tuple[str, ...] = ()

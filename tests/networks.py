@@ -3,9 +3,9 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from onwrist.export.graphs.tflite_graph import Graph
+from onwrist.export.graphs.tflite_graph import Graph, _Builder
 
-INT8, INT32 = schema.TensorType.INT8, schema.TensorType.INT32
+INT8, INT32, RESOURCE = schema.TensorType.INT8, schema.TensorType.INT32, schema.TensorType.RESOURCE
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 NONE, RELU, RELU6 = (getattr(schema.ActivationFunctionType, n) for n in ("NONE", "RELU", "RELU6"))
 OPERATOR, OPTIONS = schema.BuiltinOperator, schema.BuiltinOptions
@@ -155,7 +155,7 @@ class Net:
         shape = shape or self.shapes[self.at]
         return self._append(
             getattr(OPERATOR, name),
-            2 if name in ("PAD", "STRIDED_SLICE") else 1,
+            2 if name in ("PAD", "SLICE", "STRIDED_SLICE") else 1,
             [self.at, *more],
             shape,
             table,
@@ -163,6 +163,78 @@ class Net:
             scale,
             zero,
         )
+
+    def two_inputs(self, name, other: int) -> "Net":
+        """MINIMUM or MAXIMUM of what is there and another."""
+        table, kind = schema.MaximumMinimumOptionsT(), OPTIONS.MaximumMinimumOptions
+        return self._append(getattr(OPERATOR, name), 2, [self.at, other], self.shapes[self.at], table, kind)
+
+    def constant(self, values) -> int:
+        """int8 in the scale of what is there."""
+        values = np.array(values, np.int8)
+        scale, zero = self.scales[self.at]
+        return self.graph.tensor(f"c{len(self.graph.tensors)}", values.shape, INT8, scale, zero, 0, values)
+
+    def strided(self, shape, begin, end, steps, **masks) -> "Net":
+        more = [self.table(values) for values in (begin, end, steps)]
+        self.one_input("STRIDED_SLICE", "StridedSliceOptions", shape=shape, more=more)
+        for field, value in masks.items():
+            setattr(self.graph.operators[-1].builtinOptions, field, value)
+        return self
+
+    def handle(self, name) -> int:
+        """Of a resource variable."""
+        options = schema.VarHandleOptionsT()
+        options.container, options.sharedName = b"", name.encode()
+        at = self.graph.tensor(f"{name}/handle", (), RESOURCE, np.float32(1), 0)
+        return self.graph.append(self.graph.code(OPERATOR.VAR_HANDLE, 1), [], at, options, OPTIONS.VarHandleOptions)
+
+    def read(self, handle, shape) -> "Net":
+        """A variable, in the scale of what is there."""
+        options = schema.ReadVariableOptionsT()
+        scale, zero = self.scales[self.at]
+        kind = OPTIONS.ReadVariableOptions
+        return self._append(OPERATOR.READ_VARIABLE, 1, [handle], shape, options, kind, scale, zero)
+
+    def assign(self, handle) -> "Net":
+        """What is there, to a variable."""
+        code = self.graph.code(OPERATOR.ASSIGN_VARIABLE, 1)
+        self.graph.append(code, [handle, self.at], 0, schema.AssignVariableOptionsT(), OPTIONS.AssignVariableOptions)
+        self.graph.operators[-1].outputs = np.zeros(0, np.int32)
+        return self
+
+    def join(self, *tensors) -> "Net":
+        """Along the width."""
+        shapes = [self.shapes[t] for t in tensors]
+        options = schema.ConcatenationOptionsT()
+        options.axis, options.fusedActivationFunction = 2, NONE
+        whole = (*shapes[0][:2], sum(s[2] for s in shapes), shapes[0][3])
+        return self._append(OPERATOR.CONCATENATION, 2, list(tensors), whole, options, OPTIONS.ConcatenationOptions)
+
+    def bytes_once(self, starts: dict) -> bytes:
+        """With a second graph, called once, that assigns the first values: name of a variable -> int8."""
+        once, graph = Graph(), self.graph
+        # The second graph's constants are in the file's buffers.
+        once.buffers, once.codes = graph.buffers, graph.codes
+        net = Net.__new__(Net)
+        net.graph, net.rng, net.shapes, net.scales = once, self.rng, {}, {}
+        for name, values in starts.items():
+            net.at, net.scales[-1] = -1, self.scales[self.input]
+            handle, net.at = net.handle(name), net.constant(values)
+            net.assign(handle)
+        options = schema.CallOnceOptionsT()
+        options.initSubgraphIndex = 1
+        graph.append(graph.code(OPERATOR.CALL_ONCE, 1), [], 0, options, OPTIONS.CallOnceOptions)
+        graph.operators[-1].outputs = np.zeros(0, np.int32)
+        graph.operators.insert(0, graph.operators.pop())
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(self.bytes(), 0))
+        second = schema.SubGraphT()
+        second.name, second.tensors, second.operators = b"once", once.tensors, once.operators
+        second.inputs = second.outputs = np.zeros(0, np.int32)
+        model.subgraphs.append(second)
+        builder = _Builder(1 << 16)
+        builder.Finish(model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
 
     def max_pool(self, k, stride, padding=SAME) -> "Net":
         at = len(self.graph.operators)
@@ -267,4 +339,56 @@ def gated(seed=0) -> bytes:
     return net.one_input("RELU6").flat().dense(7).bytes()
 
 
-NETWORKS = {f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated)}
+def clipped(seed=0) -> bytes:
+    """The smaller and the larger of two: of a value per channel, of one value, of as many."""
+    net = Net((5, 7, 6), seed).conv(6, activation=NONE)
+    before = net.at
+    net = net.two_inputs("MINIMUM", net.constant(net.rng.integers(-90, 90, 6)))
+    net = net.two_inputs("MAXIMUM", net.constant(-40)).two_inputs("MINIMUM", before)
+    return net.two_inputs("MAXIMUM", net.constant(net.rng.integers(-90, 0, (1, 7, 6)))).flat().dense(9).bytes()
+
+
+def pieces(seed=0) -> bytes:
+    """Cut along several axes at once, with steps, backwards, with ends that lie outside."""
+    net = Net((9, 11, 6), seed).conv(7, activation=NONE)
+    net = net.strided((1, 8, 4, 7), [0, 1, -9, 0], [1, 9, 10, 99], [1, 1, 2, 1])
+    net = net.strided((1, 4, 4, 6), [0, -1, 0, 5], [1, -99, 4, 0], [1, -2, 1, -1], beginMask=4, endMask=8)
+    net = net.one_input("SLICE", shape=(1, 3, 2, 5), more=[net.table([0, 1, 1, 0]), net.table([1, 3, 2, 5])])
+    net = net.strided((3, 5), [0, 0, 1, 0], [1, 3, 2, 5], [1, 1, 1, 1], shrinkAxisMask=5)
+    return net.reshape((1, 15)).dense(8).bytes()
+
+
+def remembered(seed=0) -> bytes:
+    """A line of delay, written over the old one; a maximum so far, of which the old value is needed while it is made; a
+    variable that nothing assigns; values read twice, and after they were assigned."""
+    net = Net((1, 4, 3), seed)
+    x, line, most, fixed = net.input, net.handle("line"), net.handle("most"), net.handle("fixed")
+    held = net.read(line, (1, 1, 5, 3)).at
+    again = net.read(line, (1, 1, 5, 3)).at
+    whole = net.join(held, x).at
+    net.at = again
+    doubled = net.two_inputs("MAXIMUM", held).at
+    net.at = whole
+    net.strided((1, 1, 5, 3), [0, 0, 4, 0], [1, 1, 9, 3], [1, 1, 1, 1]).assign(line)
+    net.at = x
+    now = net.two_inputs("MAXIMUM", net.read(most, (1, 1, 4, 3)).at).at
+    net.at = now
+    net.assign(most)
+    net.at = x
+    late = net.read(most, (1, 1, 4, 3)).at
+    least = net.read(fixed, (3,)).at
+    net.at = x
+    net.two_inputs("MINIMUM", least)
+    net.join(net.at, late, whole, doubled)
+    starts = {"line": (1, 1, 5, 3), "most": (1, 1, 4, 3), "fixed": (3,)}
+    return (
+        net.conv(4, (1, 3))
+        .flat()
+        .dense(9)
+        .bytes_once({name: net.rng.integers(-100, -20, shape) for name, shape in starts.items()})
+    )
+
+
+NETWORKS = {
+    f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated, clipped, pieces)
+}

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT
@@ -134,16 +133,47 @@ def test_closed_output_and_ascii_terminals_are_survived():
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupt_is_one_word():
-    child = subprocess.Popen(
-        [sys.executable, "-m", "onwrist", "stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(1.0)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
+# Starts the command and interrupts it: at the n-th import, or so many seconds after its start.
+INTERRUPTED_AT = """
+import os, signal, sys, threading
+import onwrist.command
+kind, at = sys.argv.pop(1), float(sys.argv.pop(1))
+stop = lambda: os.kill(os.getpid(), signal.SIGINT)
+class Count:
+    seen = 0
+    def find_spec(self, *_):
+        self.seen += 1
+        if self.seen == at:
+            stop()
+if kind == "import":
+    sys.meta_path.insert(0, Count())
+else:
+    threading.Timer(at, stop).start()
+onwrist.command.main()
+"""
+
+
+@pytest.mark.parametrize(("kind", "at"), [("import", 1), ("import", 700), ("time", 0.3), ("time", 1.2)])
+def test_an_interrupt_is_one_word(kind, at):
+    """Whatever is being loaded: an exception inside a C++ library's import would be an abort."""
+    command = [sys.executable, "-c", INTERRUPTED_AT, kind, str(at), "stream"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     # A library on the way may hand the signal on; a shell sees 130 either way.
-    assert child.returncode in (INTERRUPTED, -signal.SIGINT), said
-    assert "Traceback" not in said
+    assert done.returncode in (INTERRUPTED, -signal.SIGINT), done.stderr
+    assert done.stderr.splitlines()[-1:] == ["stopped"]
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interrupt_waits_for_an_import_and_a_second_one_does_not(tmp_path):
+    library = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(0.1)\nprint('loaded')\n"
+    (tmp_path / "library.py").write_text(library)
+    (tmp_path / "stuck.py").write_text(library + "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    held = "from onwrist.interrupts import held_during_imports\nimport time\nwith held_during_imports():\n"
+    for name, said in (("library", "loaded"), ("stuck", "loaded")):
+        code = f"{held}    import {name}\n    time.sleep(60)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        assert done.stdout.strip() == said
+        assert "KeyboardInterrupt" in done.stderr
 
 
 def test_the_doctor_names_what_is_missing_and_the_mend(tmp_path):

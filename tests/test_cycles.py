@@ -1,4 +1,4 @@
-"""Instructions by class, the cycles that follow, and what a board says of itself."""
+"""Instructions by class and the cycles that follow."""
 
 import re
 from collections import Counter

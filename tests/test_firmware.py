@@ -4,9 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import NETWORKS, Net
+from networks import NETWORKS, Net, remembered
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
@@ -92,6 +93,82 @@ def test_foreign_networks_compute_tflms_bytes_everywhere(name):
         plan = write_c(data, "net").plan
         assert plan.bytes == numbers(files["net.h"])["ARENA_BYTES"]
         assert plan.bytes - plan.scratch <= head + 64
+
+
+def litert(data: bytes, inputs: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    call = Interpreter(model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    call.allocate_tensors()
+    rows = []
+    for x in inputs:
+        call.set_tensor(call.get_input_details()[0]["index"], x)
+        call.invoke()
+        rows.append(call.get_tensor(call.get_output_details()[0]["index"]).reshape(-1).copy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_variables_are_state_that_a_reset_sets_anew(seed):
+    data = remembered(seed)
+    x = np.random.default_rng(seed).integers(-128, 128, (9, 1, 1, 4, 3)).astype(np.int8)
+    expected = litert(data, x)
+    assert len(np.unique(expected, axis=0)) == len(x)
+    np.testing.assert_array_equal(tflm(data, x)[0], expected)
+    files = sources(data)
+    plan = write_c(data, "net").plan
+    assert len(plan.copied) == 1
+    for machine in (
+        Native(build_native(files, sanitise=True)),
+        Emulator(build_core(files, CORES[0], ("net_run", "net_reset")), CORES[0]),
+    ):
+        model = Model(files, machine)
+        for _ in range(2):
+            machine.call("net_reset", model.arena)
+            np.testing.assert_array_equal(np.stack([model.run(row) for row in x]), expected)
+
+
+def odd_variables(how: str) -> bytes:
+    """A variable that is used in a way that is not known."""
+    net = Net((1, 4, 3))
+    handle = net.handle("line")
+    read = net.read(handle, (1, 1, 4, 3)).at
+    net.at = net.input
+    net.two_inputs("MAXIMUM", read)
+    if how == "twice":
+        net.assign(handle)
+    net.assign(handle)
+    if how == "itself":
+        net.at = read
+        net.graph.operators.pop()
+        net.assign(handle).at = net.input
+    if how == "given out":
+        net.at = read
+    if how == "other operators":
+        net.one_input("RELU")
+        net.graph.operators[-1].opcodeIndex = net.graph.code(schema.BuiltinOperator.TANH, 1)
+    if how == "scale":
+        net.graph.tensors[net.at].quantization = net.graph.tensors[net.handle("other")].quantization
+    if how == "late handle":
+        net.graph.operators.pop(0)
+    return net.bytes_once({} if how in ("no start", "other operators") else {"line": np.zeros((1, 1, 4, 3))})
+
+
+@pytest.mark.parametrize(
+    "how, said",
+    [
+        ("twice", "READ_VARIABLE of 'line' is assigned more than once"),
+        ("no start", "READ_VARIABLE of 'line' has no first value"),
+        ("given out", "READ_VARIABLE of 'line' is an output as it was"),
+        ("itself", "READ_VARIABLE of 'line' is assigned what a variable held"),
+        ("scale", "READ_VARIABLE of 'line' is assigned another scale"),
+        ("late handle", "READ_VARIABLE is of no variable"),
+        ("other operators", "operator 1 is TANH; READ_VARIABLE of 'line' has no first value"),
+    ],
+)
+def test_variables_that_are_not_known_are_refused_with_everything_else(how, said):
+    with pytest.raises(ExportError, match=said):
+        write_c(odd_variables(how), "net")
 
 
 @pytest.mark.parametrize("size", MODELS)
@@ -261,8 +338,6 @@ def test_another_generator_gives_the_same_bytes_with_more_instructions():
 
 
 def test_what_is_not_known_is_refused_by_name(artifacts):
-    from ai_edge_litert import schema_py_generated as schema
-
     net = Net((8, 8, 4)).conv(4)
     net.graph.operators[0].opcodeIndex = net.graph.code(schema.BuiltinOperator.TANH, 1)
     with pytest.raises(ExportError, match="operator 0 is TANH"):

@@ -1,5 +1,7 @@
 """Each objective computes its formula, trains what it should and nothing else, and shows when it collapses."""
 
+import io
+import json
 import typing
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 from synthetic import synthetic_track
 from torch import nn
 
-from onwrist.errors import CheckpointError, ConfigError
+from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.encoders.checkpoint import load_encoder
 from onwrist.models.encoders.resnet import ResNet1D
 from onwrist.models.encoders.vit import ViT1D
@@ -317,6 +319,84 @@ def test_slow_copies_centres_and_dropout_survive_an_interruption(name, tmp_path,
     run.close()
     rest = [row.loss for row in pretrain(config(name, tmp_path / "b", 2, resume=True), tracks)]
     assert [first, *rest] == pytest.approx(whole, rel=1e-5)
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def killed(folder, tracks, steps=3, **more):
+    """A run that was killed after its last step but one was logged, and before that was saved."""
+    run = pretrain(config("mae", folder, steps, save_every_s=0.0, **more), tracks)
+    next(run)
+    kept = (folder / "last.pt").read_bytes()
+    next(run)
+    run.close()
+    (folder / "last.pt").write_bytes(kept)
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"step": 2, "sec')
+
+
+def test_the_log_of_a_resumed_run_is_that_of_one_run(tmp_path, tracks):
+    killed(tmp_path, tracks)
+    before = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])["seconds"]
+    list(pretrain(config("mae", tmp_path, 3, resume=True), tracks))
+    rows = rows_of(tmp_path)
+    assert [r["step"] for r in rows] == [0, 1, 2]
+    seconds = [r["seconds"] for r in rows]
+    assert seconds == sorted(seconds)
+    assert seconds[0] == before
+    list(pretrain(config("mae", tmp_path, 2), tracks))
+    assert [r["step"] for r in rows_of(tmp_path)] == [0, 1]  # not resumed: anew
+
+
+def test_a_damaged_checkpoint_is_one_typed_error(tmp_path, tracks):
+    killed(tmp_path, tracks)
+    whole = (tmp_path / "last.pt").read_bytes()
+    log = (tmp_path / "log.jsonl").read_bytes()
+    other = io.BytesIO()
+    torch.save({"step": 1, "config": {}}, other)
+    for damaged in (whole[: len(whole) // 2], whole[:-20], b"", b"PK", other.getvalue()):
+        (tmp_path / "last.pt").write_bytes(damaged)
+        with pytest.raises((CheckpointError, ConfigError), match=r"last\.pt") as error:
+            next(pretrain(config("mae", tmp_path, 3, resume=True), tracks))
+        assert error.value.cure
+        assert (tmp_path / "log.jsonl").read_bytes() == log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tmp_path, tracks, monkeypatch):
+    killed(tmp_path, tracks)
+    kept = (tmp_path / "last.pt").read_bytes()
+    with monkeypatch.context() as m:
+
+        def full(path, data):
+            Path("/dev/full").write_bytes(data)
+
+        m.setattr("onwrist.writing._write", full)
+        with pytest.raises(ExportError, match="No space left"):
+            list(pretrain(config("mae", tmp_path, 3, resume=True), tracks))
+    run = pretrain(config("mae", tmp_path, 3, resume=True), tracks)
+    next(run)
+    log = tmp_path / "log.jsonl"
+    log.rename(tmp_path / "kept")
+    log.symlink_to("/dev/full")
+    with pytest.raises(ExportError, match=r"log\.jsonl.*No space left.*--resume"):
+        next(run)
+    (tmp_path / "kept").replace(log)
+    assert (tmp_path / "last.pt").read_bytes() == kept
+    list(pretrain(config("mae", tmp_path, 3, resume=True), tracks))  # room was made
+    assert [r["step"] for r in rows_of(tmp_path)] == [0, 1, 2]
+    load_encoder(tmp_path / "encoder.safetensors")
+
+
+def test_two_runs_into_one_folder_are_refused(tmp_path, tracks):
+    run = pretrain(config("mae", tmp_path / "run", 2), tracks)
+    next(run)
+    with pytest.raises(ExportError, match="another run"):
+        next(pretrain(config("mae", tmp_path / "run", 2), tracks))
+    run.close()
+    assert len(list(pretrain(config("mae", tmp_path / "run", 1), tracks))) == 1
 
 
 def test_collapse_shows_in_the_rank(sampler):

@@ -216,7 +216,7 @@ def test_every_option_of_zephyr_is_one_that_its_cmake_asks_for(folder):
     "on, off",
     [
         ("WATCH SELFTEST COUNTS_FALL", ""),
-        ("SELFTEST", "onwrist_watch.c onwrist_telemetry.c selftest_watch.c"),
+        ("SELFTEST", "onwrist_watch.c onwrist_telemetry.c onwrist_beats.c selftest_watch.c"),
         (None, None),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import INT8, NETWORKS, OPERATOR, OPTIONS, Net
+from networks import INT8, NETWORKS, OPERATOR, OPTIONS, Net, remembered
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
@@ -18,7 +18,7 @@ from onwrist.export.sources.layers.rounding import dead_channels
 from onwrist.firmware_sim.runtimes.compiler import build_native
 from onwrist.firmware_sim.runtimes.device import Native
 
-SOUND = [make(1) for make in NETWORKS.values()]
+SOUND = [make(1) for make in (*NETWORKS.values(), remembered)]
 FILES_EACH = 10
 # Of one file, on a machine that does other things too.
 SECONDS = 20

@@ -175,3 +175,20 @@ def test_a_reference_is_read_as_it_was_written_and_nothing_else(recordings):
     ):  # fmt: skip
         with pytest.raises(BundleError):
             reference_of({**plain, field: value}, BAND.digest(), 25, fixed, list(ANSWERS))
+
+
+def test_misuse_is_an_error_code():
+    device = compiled()
+    device.init()
+    machine, counted = device.machine, device.counted
+    fresh, out = machine.allocate(BYTES), machine.allocate(64)
+    add, merged = "onwrist_telemetry_add", "onwrist_telemetry_merge"
+    assert machine.call("onwrist_telemetry_init", 0) == -1
+    assert machine.call(add, 0, device.watch, out) == machine.call(add, counted, 0, out) == -1
+    assert machine.call(add, counted, device.watch, 0) == -1
+    assert machine.call(merged, 0, counted) == machine.call(merged, counted, 0) == -1
+    # Counters that were not begun, an output that nothing filled, another's counters that were not begun.
+    assert machine.call(add, fresh, device.watch, out) == machine.call(add, counted, device.watch, out) == -2
+    assert machine.call(merged, fresh, fresh) == -2
+    assert machine.call(merged, counted, fresh) == -3
+    assert unpack(device.telemetry).sum() == 0

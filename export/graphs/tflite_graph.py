@@ -17,6 +17,8 @@ SCHEMA_VERSION = 3
 BUFFER_ALIGNMENT = 16
 # Versions from which the kernels take int8 (tensorflow/lite/tools/versioning/op_version.cc).
 CONV_VERSION, DEPTHWISE_VERSION, CONCATENATION_VERSION, SLICE_VERSION, POOL_VERSION, ADD_VERSION = 3, 3, 2, 2, 2, 2
+# Operators beyond it have no code in the field that old readers look at.
+LAST_OLD_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
 # Entry of a file's metadata that says what its answers mean; a file without it has the shipped ones.
 ANSWERS_METADATA = "onwrist.answers"
 
@@ -126,7 +128,7 @@ class Graph:
             if code.builtinCode == operator:
                 return i
         code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = operator
+        code.builtinCode, code.deprecatedBuiltinCode = operator, min(operator, LAST_OLD_CODE)
         code.version = version
         self.codes.append(code)
         return len(self.codes) - 1

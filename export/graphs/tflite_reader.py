@@ -7,7 +7,7 @@ followed, and all that is missing is said at once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_rules import OPERATORS, problem_of
+from onwrist.export.graphs.tflite_variables import CALL_ONCE, VARIABLE_OPERATORS, Variable, without_variables
 
 KINDS = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
 ACTIVATIONS = {
@@ -62,13 +63,14 @@ class Operator:
 
 @dataclass(frozen=True)
 class Network:
-    """A file: tensors, operators in order of execution, indices of inputs and outputs."""
+    """A file: tensors, operators in order of execution, indices of inputs and outputs, variables that a run changes."""
 
     name: str
     tensors: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    variables: tuple[Variable, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -133,33 +135,31 @@ def inspect_tflite(data: bytes, where: str | Path = "") -> tuple[Network, dict[i
 
 def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
     model = schema.Model.GetRootAs(data, 0)
-    if model.SubgraphsLength() != 1:
-        raise _Damaged(f"it has {min(model.SubgraphsLength(), MOST)} subgraphs, where one is known")
-    graph = model.Subgraphs(0)
-    counts = {
-        "tensors": graph.TensorsLength(), "operators": graph.OperatorsLength(), "buffers": model.BuffersLength(),
-        "inputs": graph.InputsLength(), "outputs": graph.OutputsLength(), "operator codes": model.OperatorCodesLength(),
-    }  # fmt: skip
-    for name, count in counts.items():
+    graphs = model.SubgraphsLength()
+    for name, count in {
+        "graphs": graphs,
+        "buffers": model.BuffersLength(),
+        "codes": model.OperatorCodesLength(),
+    }.items():
         if not 0 < count <= MOST:
             raise _Damaged(f"it has {count} {name}")
-    buffers = [_buffer(model.Buffers(i)) for i in range(counts["buffers"])]
-    tensors, strange = [], {}
-    for i in range(counts["tensors"]):
-        tensor, strange[i] = _tensor(graph.Tensors(i), buffers)
-        tensors.append(tensor)
+    buffers = [_buffer(model.Buffers(i)) for i in range(model.BuffersLength())]
     names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
     codes = []
-    for i in range(counts["operator codes"]):
+    for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
         codes.append(names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "?"))
-    operators = [_operator(graph.Operators(i), codes, len(tensors)) for i in range(counts["operators"])]
-    inputs, outputs = (tuple(map(int, ends)) for ends in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
-    if not all(0 <= i < len(tensors) for i in (*inputs, *outputs)) or len(set(inputs)) < len(inputs):
-        raise _Damaged("its inputs or outputs are no tensors of it")
-    network = Network(_text(graph.Name()), tuple(tensors), tuple(operators), inputs, outputs)
-    network = _without_ends(network)
-    _order(network)
+    network, strange = _graph(model.Subgraphs(0), buffers, codes)
+    if not network.inputs or not network.outputs:
+        raise _Damaged("it has no inputs or no outputs")
+    called = [op.settings.get("initSubgraphIndex", 0) for op in network.operators if op.kind == CALL_ONCE]
+    if set(range(1, graphs)) - set(called):
+        raise _Damaged(f"it has {graphs} subgraphs, where one is known, and those that {CALL_ONCE} runs")
+    network, beside, read = without_variables(
+        _without_ends(network),
+        lambda i: _graph(model.Subgraphs(i), buffers, codes)[0] if 0 < i < graphs else None,
+    )
+    _order(network, read)
     problems: dict[int, str] = {}
     told = set()
     for place, op in enumerate(network.operators):
@@ -173,11 +173,31 @@ def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
         elif problem := problem_of(op.kind, [network.tensors[i] if i >= 0 else None for i in op.inputs],
                                    [network.tensors[i] for i in op.outputs], op.settings):  # fmt: skip
             problems[place] = f"operator {place} ({op.kind}) {problem}"
+    operators, tensors = network.operators, network.tensors
     loose = [i for i in (*network.inputs, *network.outputs) if strange[i] and i not in told]
     for i in dict.fromkeys(loose):
         problems[len(operators) + i] = f"{network.tensors[i].name or 'tensor'} {strange[i]}"
+    problems |= {len(operators) + len(tensors) + i: problem for i, problem in enumerate(beside)}
     unknown = {k: v for k, v in problems.items() if k < len(operators) and network.operators[k].kind not in OPERATORS}
     return network, unknown | problems
+
+
+def _graph(graph, buffers: list[bytes], codes: list[str]) -> tuple[Network, list[str]]:
+    """A graph of a file, and what is unknown about each of its tensors."""
+    counts = {
+        "tensors": graph.TensorsLength(), "operators": graph.OperatorsLength(), "inputs": graph.InputsLength(),
+        "outputs": graph.OutputsLength(),
+    }  # fmt: skip
+    for name, count in counts.items():
+        if not 0 <= count <= MOST:
+            raise _Damaged(f"it has {count} {name}")
+    found = [_tensor(graph.Tensors(i), buffers) for i in range(counts["tensors"])]
+    tensors = tuple(tensor for tensor, _ in found)
+    operators = tuple(_operator(graph.Operators(i), codes, len(tensors)) for i in range(counts["operators"]))
+    inputs, outputs = (_integers(ends, MOST) for ends in (graph.InputsAsNumpy(), graph.OutputsAsNumpy()))
+    if not all(0 <= i < len(tensors) for i in (*inputs, *outputs)) or len(set(inputs)) < len(inputs):
+        raise _Damaged("its inputs or outputs are no tensors of it")
+    return Network(_text(graph.Name()), tensors, operators, inputs, outputs), [strange for _, strange in found]
 
 
 def _text(value: bytes | None) -> str:
@@ -243,14 +263,14 @@ def _operator(op, codes: list[str], tensors: int) -> Operator:
     if any(i < -1 or i >= tensors for i in inputs) or any(i < 0 or i >= tensors for i in outputs):
         raise _Damaged(f"{kind} uses tensors that there are not")
     settings: dict = {}
-    if kind in OPERATORS and OPERATORS[kind].options:
-        name = OPERATORS[kind].options
+    rule = OPERATORS.get(kind)
+    if name := rule.options if rule else VARIABLE_OPERATORS.get(kind, ""):
         options = op.BuiltinOptions()
         if op.BuiltinOptionsType() == getattr(schema.BuiltinOptions, name) and options is not None:
             table = getattr(schema, name)()
             table.Init(options.Bytes, options.Pos)
             settings = {k: v for k, v in vars(getattr(schema, f"{name}T").InitFromObj(table)).items() if np.isscalar(v)}
-        elif OPERATORS[kind].needs_options:
+        elif rule is None or rule.needs_options:
             settings = {"missing": True}
     if "fusedActivationFunction" in settings:
         settings["activation"] = ACTIVATIONS.get(settings["fusedActivationFunction"], "?")
@@ -272,21 +292,24 @@ def _without_ends(network: Network) -> Network:
         elif op.kind == "DEQUANTIZE" and b in outputs and not any(b in o.inputs for o in network.operators):
             outputs[outputs.index(b)] = a
             operators.remove(op)
-    return Network(network.name, network.tensors, tuple(operators), tuple(inputs), tuple(outputs))
+    return replace(network, operators=tuple(operators), inputs=tuple(inputs), outputs=tuple(outputs))
 
 
-def _order(network: Network) -> None:
+def _order(network: Network, read: frozenset[int]) -> None:
     """Nothing is used before it is there, nothing is made twice.
+
+    Args:
+        read: tensors of variables.
 
     Raises:
         _Damaged: it is otherwise.
     """
-    there = set(network.inputs) | {i for i, t in enumerate(network.tensors) if t.data is not None}
+    there = set(network.inputs) | read | {i for i, t in enumerate(network.tensors) if t.data is not None}
     for op in network.operators:
         if op.kind in OPERATORS and not there.issuperset(i for i in op.inputs if i >= 0):
             raise _Damaged(f"{op.kind} uses a tensor that nothing has made")
         if there.intersection(op.outputs):
             raise _Damaged(f"{op.kind} writes to a tensor that is there already")
         there.update(op.outputs)
-    if not there.issuperset(network.outputs):
+    if not there.issuperset((*network.outputs, *(v.assigned for v in network.variables))):
         raise _Damaged("nothing makes its output")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -149,6 +150,12 @@ def _elementwise(inputs, outputs, s) -> str:
     return ""
 
 
+def _minimum(inputs, outputs, s) -> str:
+    # TFLM compares bytes as they are.
+    a, b = inputs
+    return _elementwise(inputs, outputs, s) or _one_scale(a, outputs[0]) or _one_scale(b, outputs[0])
+
+
 def repeats(a: Tensor, b: Tensor) -> tuple[bool, int] | None:
     """(whether the second is the larger one, values of the smaller, which the larger takes again and again)."""
     swap = b.size > a.size
@@ -194,33 +201,48 @@ def _pad(inputs, outputs, s) -> str:
     return _one_scale(x, y)
 
 
-def strided(x: Tensor, tables: list[Tensor], s: dict) -> tuple[list[int], list[int]] | None:
-    """(first, shape) of a strided slice with steps of one, dimensions kept; None where it is more than that."""
+@dataclass(frozen=True)
+class Span:
+    """Of an axis: the first place, how many, and how far apart (backwards if negative)."""
+
+    first: int
+    count: int
+    step: int = 1
+
+
+def strided(x: Tensor, tables: list[Tensor], s: dict) -> list[Span] | None:
+    """A strided slice by axis of its input; None where it is more than that, or leaves nothing."""
     rank = len(x.shape)
-    if any(t.data is None or t.kind is not np.int32 or t.size != rank for t in tables):
+    if any(t is None or t.data is None or t.kind is not np.int32 or t.size != rank for t in tables):
         return None
-    if s.get("ellipsisMask") or s.get("newAxisMask") or (tables[2].data != 1).any():
+    if s.get("ellipsisMask") or s.get("newAxisMask") or s.get("offset"):
         return None
-    first, shape = [], []
-    for i, (b, e, n) in enumerate(zip(*(t.data.ravel().tolist() for t in tables[:2]), x.shape, strict=True)):
-        begin = 0 if s.get("beginMask", 0) >> i & 1 else max(0, min(n, b + n if b < 0 else b))
-        end = n if s.get("endMask", 0) >> i & 1 else max(0, min(n, e + n if e < 0 else e))
-        end = begin + 1 if s.get("shrinkAxisMask", 0) >> i & 1 else end
-        if not 0 <= begin < end <= n:
+    spans = []
+    for i, (b, e, step) in enumerate(zip(*(t.data.ravel().tolist() for t in tables), strict=True)):
+        n = x.shape[i]
+        if step == 0:
             return None
-        first.append(begin)
-        shape.append(end - begin)
-    return first, shape
+        least, most = (0, n) if step > 0 else (-1, n - 1)
+        start, stop = (least, most) if step > 0 else (most, least)
+        begin = start if s.get("beginMask", 0) >> i & 1 else max(least, min(most, b + n if b < 0 else b))
+        end = stop if s.get("endMask", 0) >> i & 1 else max(least, min(most, e + n if e < 0 else e))
+        if s.get("shrinkAxisMask", 0) >> i & 1:
+            if step != 1:
+                return None
+            end = begin + 1
+        count = -(-(end - begin) // step)
+        if not 0 <= begin < n or not 1 <= count <= n:
+            return None
+        spans.append(Span(begin, count, step))
+    return spans
 
 
 def _strided_slice(inputs, outputs, s) -> str:
     x, *tables = inputs
-    found = strided(x, tables, s)
-    if found is None:
+    spans = strided(x, tables, s)
+    if spans is None:
         return "has steps, masks or ends that are not known"
-    if sum(a != b for a, b in zip(x.shape, found[1], strict=True)) > 1:
-        return "slices along more than one axis"
-    if outputs[0].size != int(np.prod(found[1])):
+    if outputs[0].size != math.prod(span.count for span in spans):
         return "has another output than its shapes make"
     return _one_scale(x, outputs[0])
 
@@ -269,8 +291,6 @@ def _slice(inputs, outputs, s) -> str:
     first = begin.data.ravel().tolist()
     if any(b < 0 or b + n > most for b, n, most in zip(first, y.shape, x.shape, strict=True)):
         return "slices outside of its input"
-    if sum(a != b for a, b in zip(x.shape, y.shape, strict=True)) > 1:
-        return "slices along more than one axis"
     return _one_scale(x, y)
 
 
@@ -285,6 +305,8 @@ OPERATORS = {
     "ADD": Rule(_elementwise, (2, 2), "AddOptions"),
     "MUL": Rule(_elementwise, (2, 2), "MulOptions"),
     "MAX_POOL_2D": Rule(_pool, (1, 1), "Pool2DOptions"),
+    "MINIMUM": Rule(_minimum, (2, 2)),
+    "MAXIMUM": Rule(_minimum, (2, 2)),
     "QUANTIZE": Rule(_table, (1, 1)),
     "RELU": Rule(_table, (1, 1)),
     "RELU6": Rule(_relu6, (1, 1)),

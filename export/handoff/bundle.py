@@ -59,6 +59,7 @@ from onwrist.export.sources.firmware import (
     SELFTEST,
     Firmware,
     firmware_sources,
+    with_beats,
     with_telemetry,
 )
 from onwrist.export.sources.packages import package_files
@@ -97,9 +98,9 @@ def bundle_sources(
     model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader, rules: TelemetryRules
 ) -> tuple[Firmware, dict[str, str]]:
     """The firmware, and every C file of a student, the self-tests included."""
-    firmware = with_telemetry(firmware_sources(model, hop, fixed), rules)
+    firmware = with_beats(with_telemetry(firmware_sources(model, hop, fixed), rules), fixed)
     vectors = {
-        GOLDEN_HEADER: golden_header(golden),
+        GOLDEN_HEADER: golden_header(golden, model),
         GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST, rules),
     }
     return firmware, {**firmware.files, **vectors, **runtime_sources(*SELFTEST)}

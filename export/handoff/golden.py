@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,8 @@ GOLDEN_RECORDING, GOLDEN_FROM_S = "S34.npz", 660
 GOLDEN_REAL_S, GOLDEN_RAILS_S, GOLDEN_FLAT_S = 20, 4, 6
 GOLDEN_S = GOLDEN_REAL_S + GOLDEN_RAILS_S + GOLDEN_FLAT_S
 LAYER, OTHER = "layer_", "output_"
+# Digits of a student's digest that its self-test says.
+DIGEST = 16
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,16 @@ def golden_file(golden: Golden) -> bytes:
     return packed.getvalue()
 
 
-def golden_header(golden: Golden) -> str:
-    """The vectors for the self-test."""
+def golden_header(golden: Golden, model: IntegerModel) -> str:
+    """The vectors for the self-test, and whose they are."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", model.name)
     return "\n".join(
         [
             "/* Generated: counts, and what they have to become. */", "#ifndef ONWRIST_GOLDEN_H", "#define ONWRIST_GOLDEN_H", "",
             "#include <stdint.h>", "", f"#define ONWRIST_GOLDEN_COUNTS {len(golden.counts)}",
-            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", "", c_array("int32_t", "onwrist_golden_counts", golden.counts),
+            f"#define ONWRIST_GOLDEN_HOPS {len(golden.input)}", f'#define ONWRIST_GOLDEN_STUDENT "{name}"',
+            f'#define ONWRIST_GOLDEN_DIGEST "{model.digest()[:DIGEST]}"', "",
+            c_array("int32_t", "onwrist_golden_counts", golden.counts),
             c_array("int8_t", "onwrist_golden_input", golden.input), c_array("int8_t", "onwrist_golden_embedding", golden.embedding),
             c_array("int8_t", "onwrist_golden_answers", golden.answers), "", "#endif", "",
         ]

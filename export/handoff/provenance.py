@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from onwrist.resources import WEIGHTS
+from onwrist.resources import WEIGHTS, weights_metadata
 
 # A path would say where somebody's files lie; the last part of it says which file it was.
 LONGEST_NAME = 200
@@ -39,32 +38,23 @@ def origin(size: str, teacher: str | None = None, quantised: Path | None = None,
     Raises:
         CheckpointError: the teacher has no student of that size.
     """
-    from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, TEACHER, encoder_weights
-    from onwrist.models.objectives.zoo import SYSTEMS
+    from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, teacher_file
+    from onwrist.models.encoders.digests import file_digest
     from onwrist.quantize.teaching.student_files import float_weights, int8_weights
 
     name = teacher or SHIPPED_TEACHER
-    file = Path(name.rpartition(":")[0] if ".py:" in name else name)
-    if name in SYSTEMS:
-        file = encoder_weights(name) if teacher else TEACHER
     return Origin(
-        name.replace("\\", "/").rpartition("/")[2][:LONGEST_NAME], _sha256(file),
-        _sha256(quantised or int8_weights(size, teacher)), _sha256(student or float_weights(size, teacher)),
-    )  # fmt: skip
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        name.replace("\\", "/").rpartition("/")[2][:LONGEST_NAME],
+        file_digest(teacher_file(teacher)),
+        file_digest(quantised or int8_weights(size, teacher)),
+        file_digest(student or float_weights(size, teacher)),
+    )
 
 
 def shipped_digests() -> dict[str, str]:
     """Size -> digest of the integers that this release ships."""
-    found = {}
-    for path in sorted(WEIGHTS.glob("*.int8.safetensors")):
-        with path.open("rb") as file:  # the format: a length, then JSON; the tensors are not needed
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        found[path.name.partition(".")[0]] = json.loads(header["__metadata__"]["digest"])
-    return found
+    files = sorted(WEIGHTS.glob("*.int8.safetensors"))
+    return {f.name.partition(".")[0]: json.loads(weights_metadata(f)["digest"]) for f in files}
 
 
 def model_card(students: dict[str, str], origins: dict[str, dict[str, str]]) -> bytes:

@@ -66,7 +66,14 @@ def write_c(
         values = start[k] if start else np.full(channels, int(t.zero[0]))
         source.array(f"start{k}", "int8_t", np.asarray(values))
         resets.append(f"ow_copy(start{k}, a + {plan.offset[tensor]}, {t.size // channels}, {channels}, 0, {channels});")
-    kept = sum(network.tensors[a].size for a, _ in plan.state)
+    for k, variable in enumerate(network.variables):
+        place, n = plan.offset[variable.read], variable.start.size
+        source.array(f"variable{k}", "int8_t", variable.start)
+        resets.append(f"ow_copy(variable{k}, a + {place}, 1, {n}, {n}, {n});")
+    for read, assigned in plan.copied:
+        n = network.tensors[read].size
+        source.calls.append(f"ow_copy({source.at(assigned)}, {source.at(read)}, 1, {n}, {n}, {n});")
+    kept = sum(network.tensors[a].size for a in (*(a for a, _ in plan.state), *(v.read for v in network.variables)))
     ends = [("INPUT", i) for i in fed] + [("OUTPUT", i) for i in outputs]
     counters = {"INPUT": 0, "OUTPUT": 0}
     lines = []

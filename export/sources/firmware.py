@@ -8,6 +8,7 @@ import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite_step
+from onwrist.export.sources.beats_rules import beats_config, room_for
 from onwrist.export.sources.c_writer import write_c
 from onwrist.export.sources.files import KERNELS, MODEL_NAME, Firmware, runtime_sources
 from onwrist.export.sources.telemetry_rules import TelemetryRules
@@ -27,8 +28,10 @@ from onwrist.signals.front_end.fixed import (
 DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 TELEMETRY = ("onwrist_telemetry.h", "onwrist_telemetry.c")
 TELEMETRY_CONFIG = "onwrist_telemetry_config.h"
+BEATS = ("onwrist_beats.h", "onwrist_beats.c")
+BEATS_CONFIG = "onwrist_beats_config.h"
 # For bring-up: hand-written, and the vectors that it runs.
-SELFTEST = ("selftest.c", "selftest_watch.c")
+MODEL_TEST, WATCH_TEST, BOARD_TEST = SELFTEST = ("selftest.c", "selftest_watch.c", "selftest_board.c")
 GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
 
 
@@ -92,6 +95,22 @@ def with_telemetry(firmware: Firmware, rules: TelemetryRules) -> Firmware:
     """With `onwrist_telemetry.h`: counters of what the model sees."""
     more = {TELEMETRY_CONFIG: rules.config(), **runtime_sources(*TELEMETRY)}
     return replace(firmware, files={**firmware.files, **more})
+
+
+def with_beats(firmware: Firmware, design: FixedDesign) -> Firmware:
+    """With `onwrist_beats.h`: pulse by pulse in every output of the watch.
+
+    Args:
+        design: of the front end that the firmware was made with.
+    """
+    hop = firmware.constants["ONWRIST_HOP"]
+    assert isinstance(hop, int)
+    files = {**firmware.files, BEATS_CONFIG: beats_config(design, hop), **runtime_sources(*BEATS)}
+    files["onwrist_config.h"] = files["onwrist_config.h"].replace(
+        "#define ONWRIST_CONFIG_H\n", "#define ONWRIST_CONFIG_H\n\n#define ONWRIST_WITH_BEATS 1\n"
+    )
+    constants = {**firmware.constants, "ONWRIST_BEATS_ROOM": room_for(hop)}
+    return replace(firmware, files=files, constants=constants)
 
 
 def _macro(name: str) -> str:

@@ -20,7 +20,8 @@ class Plan:
         offset: tensor -> byte in the arena; tensors that share memory have the same.
         life: tensor -> (first, last) operator that needs it; -1 and the number of operators for inputs and outputs.
         bytes: of the arena. scratch: its last bytes, for convolutions that gather their taps.
-        state: pairs of tensors (in, out) that are one piece of memory, kept between runs.
+        state: pairs of tensors (in, out) that are one piece of memory, kept between runs. copied: of variables, pairs
+            (in, out) of two pieces, the first of which is kept and takes the second's bytes at the end of a run.
     """
 
     offset: dict[int, int]
@@ -28,13 +29,15 @@ class Plan:
     bytes: int
     scratch: int
     state: tuple[tuple[int, int], ...]
+    copied: tuple[tuple[int, int], ...] = ()
 
 
 def plan_memory(network: Network, *, keep: bool = False) -> Plan:
     """Place every tensor that is not constant: largest first, lowest byte that is free for all of its life.
 
     A tensor that a RESHAPE gives is its source. `next<i>`, made after the last use of `state<i>`, is written over it,
-    and the two live for ever: that is the state.
+    and the two live for ever: that is the state. So it is with what is assigned to a variable and what was read of it; where
+    the old value is still needed by then, the new one is copied at the end.
 
     Args:
         keep: outputs have their memory for themselves, so that they last until the next run whatever is written to the
@@ -52,21 +55,36 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
             first_last = life.setdefault(same.get(tensor, tensor), [when, when])
             first_last[0], first_last[1] = min(first_last[0], when), max(first_last[1], when)
 
+    def one_piece(old: int, new: int) -> None:
+        for alias in [a for a, b in same.items() if b == new]:
+            same[alias] = old
+        same[new] = old
+        del life[new]
+        life[old] = [-1, count]
+
     for tensor in network.inputs:
         touch(tensor, -1)
     for when, op in enumerate(network.operators):
         for tensor in (*op.inputs, *op.outputs):
             touch(tensor, when)
-    state = []
+    state, copied = [], []
+    for variable in network.variables:
+        read, new = variable.read, variable.assigned
+        touch(read, -1)
+        if new in life and life[read][1] < life[new][0]:
+            one_piece(read, new)
+        else:
+            touch(read, count)
+            touch(new, count)
+            if same.get(new, new) != read:
+                copied.append((read, new))
     names = {t.name: i for i, t in enumerate(network.tensors) if t.name}
     for tensor in network.inputs:
         match = re.fullmatch(r"state(\d+)", network.tensors[tensor].name)
         other = names.get(f"next{match[1]}") if match else None
-        if other is not None and other in network.outputs and life[tensor][1] < life[other][0]:
+        if other is not None and other in network.outputs and other in life and life[tensor][1] < life[other][0]:
             state.append((tensor, other))
-            same[other] = tensor
-            del life[other]
-            life[tensor] = [-1, count]
+            one_piece(tensor, other)
     for tensor in network.outputs:
         touch(tensor, count)
         if keep:
@@ -89,7 +107,9 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
     total = max((offset[t] + _room(network.tensors[t]) for t in offset), default=0) + VECTOR
     offset |= {alias: offset[source] for alias, source in same.items()}
     scratch = max((c.scratch for op in network.operators if (c := convolution(network, op))), default=0)
-    return Plan(offset, {t: (a, b) for t, (a, b) in life.items()}, total + scratch, scratch, tuple(state))
+    return Plan(
+        offset, {t: (a, b) for t, (a, b) in life.items()}, total + scratch, scratch, tuple(state), tuple(copied)
+    )
 
 
 def _room(tensor: Tensor) -> int:

@@ -12,7 +12,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onwrist import __version__
-from onwrist.export.sources.firmware import GOLDEN_HEADER, GOLDEN_WATCH_HEADER, SELFTEST, TELEMETRY, TELEMETRY_CONFIG
+from onwrist.export.sources.firmware import (
+    BEATS,
+    BEATS_CONFIG,
+    BOARD_TEST,
+    GOLDEN_HEADER,
+    GOLDEN_WATCH_HEADER,
+    MODEL_TEST,
+    TELEMETRY,
+    TELEMETRY_CONFIG,
+    WATCH_TEST,
+)
 from onwrist.resources import licence
 
 CMAKE, ZEPHYR_MODULE, ZEPHYR_CMAKE, ZEPHYR_KCONFIG = (
@@ -23,7 +33,7 @@ NAME = "onwrist"
 PACK, ARDUINO = f"{NAME}.{NAME}.pdsc", "library.properties"
 # What is copied out of a bundle still has to carry them.
 LICENCES = ("LICENSE", "NOTICE")
-WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG)
+WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG, *BEATS, BEATS_CONFIG)
 PACK_SCHEMA = "1.7.37"
 XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 SENTENCE = "Photoplethysmography to an embedding, heart rate, signal quality and irregular pulse, in integers."
@@ -39,7 +49,7 @@ class Parts:
     """File names by what they are for.
 
     Attributes:
-        model: the five calls, kernels and weights. watch: the whole watch. selftest, selftest_watch: of each.
+        model: the five calls, kernels and weights. watch: the whole watch. selftest, selftest_watch: of each; the first also times it.
     """
 
     model: tuple[str, ...]
@@ -56,7 +66,7 @@ def release() -> str:
 
 def parts_of(names: Iterable[str]) -> Parts:
     """Which part each of a student's sources belongs to, in the order of their names."""
-    selftest, selftest_watch = (GOLDEN_HEADER, SELFTEST[0]), (GOLDEN_WATCH_HEADER, SELFTEST[1])
+    selftest, selftest_watch = (GOLDEN_HEADER, MODEL_TEST, BOARD_TEST), (GOLDEN_WATCH_HEADER, WATCH_TEST)
     known = {*WATCH, *selftest, *selftest_watch}
     found = sorted(names)
     return Parts(
@@ -181,7 +191,7 @@ def _pack(parts: Parts, digest: str) -> str:
 
 
 def _arduino(parts: Parts, digest: str) -> str:
-    header = next((n for n in parts.watch if n.endswith(".h")), "onwrist.h")
+    header = WATCH[0] if WATCH[0] in parts.watch else "onwrist.h"
     values = {
         "name": NAME, "version": release(), "author": "the onwrist authors", "maintainer": "the onwrist authors",
         "sentence": SENTENCE, "paragraph": f"For 32-bit cores; integers {digest[:16]}.", "category": "Data Processing",

@@ -260,6 +260,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     import json
 
     from onwrist.firmware_sim.parity.making import taught
+    from onwrist.models.encoders.checkpoint import teacher_file
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import load_teacher
     from onwrist.quantize.distill import DistillConfig
@@ -282,7 +283,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
         "windows": len(examples),
         "teacher_warnings": warnings,
     }
-    save_student(out, student, standard, {"recipe": recipe})
+    save_student(out, student, standard, {"recipe": recipe}, teacher=teacher_file(spec.teacher.source))
     teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
     near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
     said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
@@ -319,6 +320,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
     made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)
-    save_quantised(out, made, {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()})
+    recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
+    save_quantised(out, made, {"recipe": recipe}, parent=student)
     write_whole(judged, json.dumps(found, indent=1).encode())
     say(ptq_and_qat(found, parent.answers))

@@ -13,7 +13,6 @@ import numpy as np
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.export.handoff.golden import GOLDEN_REAL_S, golden_counts
 from onwrist.export.handoff.names import WATCH_PAGE
-from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.page.meaning import meanings
 from onwrist.firmware_sim.page.packing import pack_bytes, pack_counts, runs_of
 from onwrist.firmware_sim.parity.deployed import Deployed
@@ -124,7 +123,7 @@ def shipped_people() -> list[Recording]:
 
 
 def _student(deployed: Deployed) -> dict[str, Any]:
-    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end, deployed.config.sensor.fifo)
+    firmware = deployed.firmware
     module = build_wasm(firmware)
     said = deployed.contract
     return {

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from onwrist.export.handoff.artifacts import Artifacts, contract
+from onwrist.export.sources.files import Firmware
+from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.parity.memory import Memory, measure
 from onwrist.firmware_sim.runtimes.hop import LiteRTStep, OnnxStep, TFLMStep, channel_major, time_major
 from onwrist.firmware_sim.watch.watch import WatchConfig
@@ -52,6 +54,11 @@ class Deployed:
     def step(self) -> bytes:
         """TFLite file of one hop."""
         return self.artifacts.tflite_step(self.hop)
+
+    @cached_property
+    def firmware(self) -> Firmware:
+        """Its C."""
+        return firmware_sources(self.model, self.hop, self.front_end, self.config.sensor.fifo)
 
     @cached_property
     def contract(self) -> dict:

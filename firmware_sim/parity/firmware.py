@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, Played
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
@@ -93,8 +93,7 @@ def run_everywhere(
     deployed: Deployed, played: Played, outputs: tuple[np.ndarray, np.ndarray], progress: Progress = silent
 ) -> list[FirmwareRun]:
     """The firmware of a student on this host and on every emulated core."""
-    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end)
-    return [run_firmware(firmware, core, played, outputs, progress) for core in (None, *CORES)]
+    return [run_firmware(deployed.firmware, core, played, outputs, progress) for core in (None, *CORES)]
 
 
 def firmware_gate(runs: list[FirmwareRun]) -> Gate:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from onwrist.errors import ConfigError
-from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.parity.cycles import Cycles, Flash, core_cycles, part_cycles
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.runtimes.compiler import CORES, M55
@@ -134,11 +133,10 @@ class Cost:
 def count_mixes(deployed: Deployed) -> dict[str, Mix]:
     """The instructions of a hop by core, of every core that can be emulated here."""
     sensor, hop_s = deployed.config.sensor, deployed.config.hop_s
-    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end)
     t = np.arange(round(sensor.rate_hz * hop_s)) / sensor.rate_hz
     counts = (1 << (sensor.bits - 1)) + np.rint(PULSE_COUNTS * np.sin(2 * np.pi * PULSE_HZ * t)).astype(np.int32)
     cores = (*CORES, *(() if absent() else (M55,)))
-    return {core.name: mix_of_hop(firmware, core, counts) for core in cores}
+    return {core.name: mix_of_hop(deployed.firmware, core, counts) for core in cores}
 
 
 def cost(part: Part, deployed: Deployed, mixes: Mapping[str, Mix]) -> Cost:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onwrist.export.sources.firmware import Firmware, firmware_sources
+from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.parity.run import Run
@@ -83,10 +83,8 @@ def counters_of(watch: Watch) -> dict[str, int]:
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
     """The exported watch of a student on this host and on every emulated core, put through a logged run."""
-    config = deployed.config
-    firmware = firmware_sources(deployed.model, deployed.hop, deployed.front_end, config.sensor.fifo)
     return [
-        run_watch(WatchInC(firmware, core, gap=config.gap), run.script, run.hops, run.watch)
+        run_watch(WatchInC(deployed.firmware, core, gap=deployed.config.gap), run.script, run.hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
     ]
 

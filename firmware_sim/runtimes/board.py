@@ -7,7 +7,7 @@ import numpy as np
 from onwrist.export.sources.c_text import c_array
 from onwrist.export.sources.firmware import Firmware
 from onwrist.firmware_sim.runtimes.compiler import M55, Core
-from onwrist.firmware_sim.runtimes.native import BOOKS, FACTS, GAPS, PLAYER, WatchOutputs
+from onwrist.firmware_sim.runtimes.native import BEAT_FACTS, BOOKS, FACTS, GAPS, PLAYER, WatchOutputs
 from onwrist.firmware_sim.runtimes.qemu import board_image, run_board
 from onwrist.firmware_sim.watch.script import Script
 
@@ -21,7 +21,7 @@ def play_on_board(
     """Outputs and counters of the exported watch from power-up on.
 
     Args:
-        script: a few minutes at most; flash is small. hops: outputs that there is room for.
+        script: of an hour or some more. hops: outputs that there is room for.
 
     Raises:
         ConfigError: QEMU is not installed. ExportError: it does not compile, or ends badly.
@@ -69,5 +69,6 @@ int32_t board_main(void) {{
     outputs = WatchOutputs(
         np.frombuffer(parts[0], np.int8).reshape(n, width), np.frombuffer(parts[1], np.int8).reshape(n, kinds),
         rows[:, 0], rows[:, 1], rows[:, 2] != 0, np.zeros((0, len(BOOKS)), np.uint32),
+        np.zeros((0, BEAT_FACTS), np.uint32), np.zeros(n, int),
     )  # fmt: skip
     return outputs, dict(zip(BOOKS, np.frombuffer(parts[3], np.uint32).tolist(), strict=True))

@@ -31,6 +31,9 @@ BOOKS = (
 BURSTS, SAMPLES, ROOM = 2048, 16384, 512
 FACTS = 3
 TELEMETRY = "onwrist_telemetry.c"
+BEATS = "onwrist_beats.c"
+# Of each beat: time, found, interval, confidence.
+BEAT_FACTS = 4
 # What is not reached from the player is left out of an image.
 TELEMETRY_ROOTS = ("onwrist_telemetry_init", "onwrist_telemetry_add", "onwrist_telemetry_merge")
 
@@ -44,6 +47,8 @@ class WatchOutputs:
         sequence: uint32 (n,), number of the sample that completed the hop; over the sensor's rate it is a time in s.
         first: bool (n,), the model started anew. books: uint32 (n, 12) at each output, columns BOOKS; empty if not
             asked for.
+        beats: uint32 (n, 4) of all beats, in the order in which they were found: time, found, interval, confidence
+            (`signals.pulse.onsets.Beat`); of a firmware that has them. beat_count: int (n,), of each output.
     """
 
     embedding: np.ndarray
@@ -52,6 +57,8 @@ class WatchOutputs:
     sequence: np.ndarray
     first: np.ndarray
     books: np.ndarray
+    beats: np.ndarray
+    beat_count: np.ndarray
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -86,6 +93,7 @@ class WatchInC:
         files["onwrist_config.h"] = switches + files["onwrist_config.h"]
         number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
         self.embedding, self.answers = number["ONWRIST_EMBEDDING"], number["ONWRIST_ANSWERS"]
+        self.beat_room = number["ONWRIST_BEATS_ROOM"] if BEATS in firmware.files else 0
         self.burst, self.gap = number["ONWRIST_BURST"], gap
         self.name = f"watch in C, {'native' if core is None else f'{core.name} emulated'}"
         self.word = np.uint64 if core is None else np.uint32
@@ -96,7 +104,7 @@ class WatchInC:
         )
         # By kind: sequence, length, takes, counts; embedding, answers, facts, books.
         sizes = (4 * BURSTS, 4 * BURSTS, 4 * BURSTS, 4 * SAMPLES)
-        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS))
+        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS), 4 * self._beat_words)
         self.inputs = [self.machine.allocate(s) for s in sizes]
         self.outputs = [self.machine.allocate(r * ROOM) for r in rows]
         self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows) + 1) + 4 * 6)
@@ -123,14 +131,19 @@ class WatchInC:
             ExportError: a burst of more than 16,384 samples.
         """
         parts = [found for block in _blocks(script) for found in self._play(script, block, books)]
-        kinds = (np.int8, np.int8, np.uint32, np.uint32)
-        shapes = (self.embedding, self.answers, FACTS, len(BOOKS))
+        kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32)
+        shapes = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words)
         whole = [
-            np.concatenate([np.zeros((0, n), kind), *(p[i].reshape(-1, n) for p in parts)])
+            np.concatenate([np.zeros((0, n), kind), *(p[i].reshape(len(p[i]) // max(1, n), n) for p in parts)])
             for i, (kind, n) in enumerate(zip(kinds, shapes, strict=True))
         ]
-        facts = whole[2]
-        return WatchOutputs(whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3])
+        facts, kept = whole[2], whole[4]
+        count = kept[:, 0].astype(int) if self.beat_room else np.zeros(len(facts), int)
+        each = kept[:, 1:].reshape(len(kept), self.beat_room, BEAT_FACTS)
+        beats = each[np.arange(self.beat_room) < count[: len(kept), None]]
+        return WatchOutputs(
+            whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3], beats, count
+        )  # fmt: skip
 
     def play_counts(self, counts: np.ndarray) -> WatchOutputs:
         """Play counts (n,) in whole bursts without a fault, from number 0 on."""
@@ -153,6 +166,11 @@ class WatchInC:
         self.machine.write(place, np.frombuffer(other, np.int8))
         return self.machine.call("onwrist_telemetry_merge", self.counted, place)
 
+    @property
+    def _beat_words(self) -> int:
+        """Words that the player keeps of each output's beats."""
+        return 1 + BEAT_FACTS * self.beat_room if self.beat_room else 0
+
     def _play(self, script: Script, block: slice, books: bool) -> Iterator[list[np.ndarray]]:
         counts = script.counts[block]
         values = (
@@ -165,15 +183,16 @@ class WatchInC:
         made = ROOM
         tail = (len(self.inputs + self.outputs) + 1) * self.word().itemsize
         while made == ROOM:
-            places = [*self.inputs, *self.outputs[:3], self.outputs[3] if books else 0, self.counted]
+            kept = self.outputs[3] if books else 0
+            places = [*self.inputs, *self.outputs[:3], kept, self.counted, self.outputs[4]]
             numbers = np.concatenate([np.array([len(values[1]), ROOM], np.int32), at])
             self.machine.write(self.pointers, np.array(places, self.word))
             self.machine.write(self.pointers + tail, numbers)
             made = self._call("onwrist_play", self.watch, self.pointers)
             at = self.machine.read(self.pointers + tail + 8, 4, np.int32)
-            wanted = (made, made, made, made if books else 0)
-            widths = (self.embedding, self.answers, FACTS, len(BOOKS))
-            kinds = (np.int8, np.int8, np.uint32, np.uint32)
+            wanted = (made, made, made, made if books else 0, made)
+            widths = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words)
+            kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32)
             yield [
                 self.machine.read(a, n * w, k) for a, n, w, k in zip(self.outputs, wanted, widths, kinds, strict=True)
             ]

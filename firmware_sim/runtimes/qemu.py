@@ -42,8 +42,17 @@ def board_image(
     return build_core({**files, **board}, core, toolchain=toolchain, script="board.ld", defines=defines)
 
 
-def run_board(elf: bytes, options: tuple[str, ...] = ()) -> list[bytes]:
-    """Run an image to its end; what it said, line by line.
+def run_board(elf: bytes) -> list[bytes]:
+    """Run an image to its end; the bytes and numbers that it said, line by line.
+
+    Raises:
+        ConfigError, ExportError: as `talk`.
+    """
+    return [bytes.fromhex(line) for line in talk(elf).split() if set(line) <= set("0123456789abcdef")]
+
+
+def talk(elf: bytes, options: tuple[str, ...] = ()) -> str:
+    """Run an image to its end; what it said.
 
     Args:
         options: more of QEMU's.
@@ -66,19 +75,18 @@ def run_board(elf: bytes, options: tuple[str, ...] = ()) -> list[bytes]:
             raise ExportError("does not end", field=BOARD, cure="Report it: the kernels have a bug") from None
     if done.returncode:
         raise ExportError(f"ended with {done.returncode} {done.stderr[-100:]!r}", field=BOARD, cure="Export it anew")
-    said = done.stdout + done.stderr
-    return [bytes.fromhex(line) for line in said.split() if set(line) <= set("0123456789abcdef")]
+    return done.stdout + done.stderr
 
 
 def trace_board(elf: bytes) -> list[str]:
     """Addresses (hexadecimal) of the instructions that an image runs, in order, from reset to its end.
 
     Raises:
-        ConfigError, ExportError: as `run_board`.
+        ConfigError, ExportError: as `talk`.
     """
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "trace"
-        run_board(elf, ("-singlestep", "-d", "exec,nochain", "-D", str(log)))
+        talk(elf, ("-singlestep", "-d", "exec,nochain", "-D", str(log)))
         return TRACED.findall(log.read_text())
 
 

@@ -8,10 +8,14 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from glob import has_magic
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from onwrist.errors import ConfigError, RecordingError
+from annotated_types import Interval
+
+from onwrist.errors import RecordingError
 from onwrist.firmware_sim.study.store import reach
+from onwrist.ranges import Checked, Share
+from onwrist.settings import Bits, HopSeconds, RecordingHz, SensorHz
 
 # Of plan, markers, manifest and tables; raised whenever one of them changes.
 SCHEMA_VERSION = 1
@@ -36,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Setting:
+class Setting(Checked):
     """How recordings are played.
 
     Attributes:
@@ -48,20 +52,14 @@ class Setting:
 
     size: str
     digest: str
-    hop_s: float = 1.0
-    sensor_hz: int = 64
-    bits: int = 19
-    gap: str = "interpolate"
-    rate_hz: float | None = None
+    hop_s: HopSeconds = 1.0
+    sensor_hz: SensorHz = 64
+    bits: Bits = 19
+    gap: Literal["interpolate", "hold", "reset"] = "interpolate"
+    rate_hz: RecordingHz | None = None
     channel: str | None = None
-    float_share: float = 0.0
-    part_bytes: int = 1 << 23
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.float_share <= 1.0:
-            raise ConfigError(f"{self.float_share:g} is no share", field="float", cure="Give 0 to 1")
-        if self.part_bytes < 1:
-            raise ConfigError("a part has to hold something", field="part_mb", cure="Give a positive size")
+    float_share: Share = 0.0
+    part_bytes: Annotated[int, Interval(ge=1, le=10**10)] = 1 << 23
 
 
 @dataclass(frozen=True)

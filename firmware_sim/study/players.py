@@ -103,7 +103,7 @@ class SimulatedPlayer:
         from onwrist.firmware_sim.watch.watch import WatchConfig
 
         sensor = SensorConfig(setting.sensor_hz, bits=setting.bits)
-        self.config = WatchConfig(setting.hop_s, sensor, setting.gap)  # type: ignore[arg-type]
+        self.config = WatchConfig(setting.hop_s, sensor, setting.gap)
         # All that the watch asks of a model is its geometry, and which answer decides what is shown.
         self.model = SimpleNamespace(window=kit.window, stride=kit.stride, answers=SimpleNamespace(gate=kit.gate))
         self.step = LiteRTStep(kit.step, kit.first_state())

@@ -25,10 +25,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 
 from onwrist.errors import ConfigError
+from onwrist.ranges import Checked, Seed, Share, meant_name
 from onwrist.resources import SHIPPED
 from onwrist.signals.pulse.clean import clean_ppg, fill_gaps
 from onwrist.signals.recordings.readers import read_recording
@@ -38,6 +41,9 @@ MOTION_SOURCES = ("S02", "S34")
 ARTEFACT_S = 20.0
 # The tenth of the stretches in which the wrist moves most.
 MOVING_SHARE = 0.1
+# How long a fault lasts, and how often it comes: not oftener than bursts do, or it would be another fault.
+Seconds = Annotated[float, Interval(ge=0, le=3_600)]
+Period = Annotated[float, Interval(ge=0.5, le=86_400)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Checked):
     """Something that goes wrong. Each kind overrides the one method in which it happens."""
 
     def instants(self, t: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -95,7 +101,7 @@ def _stretches(t: np.ndarray, every_s: float, seconds: float) -> np.ndarray:
 class Drift(Fault):
     """The sample clock runs fast or slow."""
 
-    ppm: float = 300.0
+    ppm: Annotated[float, Interval(ge=-100_000, le=100_000)] = 300.0
     """Parts per million; positive: samples are taken farther apart than said."""
 
     def instants(self, t, scene, rng):
@@ -106,7 +112,7 @@ class Drift(Fault):
 class Jitter(Fault):
     """Each sample is taken a little early or late."""
 
-    ms: float = 2.0
+    ms: Annotated[float, Interval(ge=0, le=1_000)] = 2.0
     """Standard deviation, milliseconds."""
 
     def instants(self, t, scene, rng):
@@ -117,9 +123,9 @@ class Jitter(Fault):
 class Gain(Fault):
     """The LED driver changes its current in steps, there and back."""
 
-    factor: float = 1.6
+    factor: Annotated[float, Interval(ge=0, le=100)] = 1.6
     """Of the light, direct and pulsing alike."""
-    every_s: float = 120.0
+    every_s: Period = 120.0
     """Seconds between steps."""
 
     def wave(self, t, x, scene, rng):
@@ -130,9 +136,9 @@ class Gain(Fault):
 class Ambient(Fault):
     """Light leaks in and out, as under trees."""
 
-    share: float = 0.1
+    share: Share = 0.1
     """Of the converter's range, peak."""
-    period_s: float = 7.0
+    period_s: Period = 7.0
     """Seconds of a cycle."""
 
     def wave(self, t, x, scene, rng):
@@ -143,9 +149,9 @@ class Ambient(Fault):
 class Saturation(Fault):
     """The baseline climbs to the upper rail, so that half of each pulse is cut."""
 
-    seconds: float = 10.0
+    seconds: Seconds = 10.0
     """Length of each stretch."""
-    every_s: float = 120.0
+    every_s: Period = 120.0
     """Seconds from one to the next."""
 
     def wave(self, t, x, scene, rng):
@@ -156,7 +162,7 @@ class Saturation(Fault):
 class Resolution(Fault):
     """Fewer bits than the converter has."""
 
-    bits: int = 12
+    bits: Annotated[int, Interval(ge=1, le=24)] = 12
     """Bits that are left."""
 
     def wave(self, t, x, scene, rng):
@@ -168,11 +174,11 @@ class Resolution(Fault):
 class OffWrist(Fault):
     """The watch is taken off: darkness and the converter's noise."""
 
-    seconds: float = 30.0
+    seconds: Seconds = 30.0
     """Length of each stretch."""
-    every_s: float = 300.0
+    every_s: Period = 300.0
     """Seconds from one to the next."""
-    noise: float = 2.0
+    noise: Annotated[float, Interval(ge=0, le=100_000)] = 2.0
     """Counts, standard deviation."""
 
     def wave(self, t, x, scene, rng):
@@ -184,18 +190,18 @@ class OffWrist(Fault):
 class Motion(Fault):
     """Real artefacts from moving wrists, added to the pulse."""
 
-    scale: float = 2.0
+    scale: Annotated[float, Interval(ge=0, le=1_000)] = 2.0
     """Of the pulse's own standard deviation."""
-    seconds: float = 15.0
+    seconds: Seconds = 15.0
     """Length of each stretch."""
-    every_s: float = 60.0
+    every_s: Period = 60.0
     """Seconds from one to the next."""
 
     def wave(self, t, x, scene, rng):
         library = artefacts()
         x = x.copy()
         for begin in np.arange(self.every_s - self.seconds, t[-1], self.every_s):
-            rows = np.flatnonzero((t >= begin) & (t < begin + min(self.seconds, ARTEFACT_S)))
+            rows = slice(*np.searchsorted(t, (begin, begin + min(self.seconds, ARTEFACT_S))))
             artefact, rate = library[rng.integers(len(library))]
             x[rows] += self.scale * scene.pulse * np.interp(t[rows] - begin, np.arange(len(artefact)) / rate, artefact)
         return x
@@ -205,7 +211,7 @@ class Motion(Fault):
 class Lost(Fault):
     """Packets that never arrive."""
 
-    share: float = 0.02
+    share: Share = 0.02
     """Of the packets."""
 
     def deliver(self, bursts, scene, rng):
@@ -216,7 +222,7 @@ class Lost(Fault):
 class Repeated(Fault):
     """Packets that arrive twice."""
 
-    share: float = 0.02
+    share: Share = 0.02
     """Of the packets."""
 
     def deliver(self, bursts, scene, rng):
@@ -230,7 +236,7 @@ class Repeated(Fault):
 class Reordered(Fault):
     """Packets that are overtaken by the next."""
 
-    share: float = 0.02
+    share: Share = 0.02
     """Of the packets."""
 
     def deliver(self, bursts, scene, rng):
@@ -243,9 +249,9 @@ class Reordered(Fault):
 class Late(Fault):
     """Nothing arrives for a while, then everything at once."""
 
-    seconds: float = 1.5
+    seconds: Seconds = 1.5
     """Length of each silence."""
-    every_s: float = 60.0
+    every_s: Period = 60.0
     """Seconds from one to the next."""
 
     def deliver(self, bursts, scene, rng):
@@ -259,9 +265,9 @@ class Late(Fault):
 class ClockJump(Fault):
     """The sensor's sample counter leaps: forward, or back when the sensor restarts."""
 
-    samples: int = 100_000
+    samples: Annotated[int, Interval(ge=-(2**31), le=2**31)] = 100_000
     """How far; negative is back."""
-    every_s: float = 600.0
+    every_s: Period = 600.0
     """Seconds from one leap to the next."""
 
     def deliver(self, bursts, scene, rng):
@@ -273,9 +279,9 @@ class ClockJump(Fault):
 class Stall(Fault):
     """The processor is busy with something else."""
 
-    seconds: float = 3.0
+    seconds: Seconds = 3.0
     """Length of each stall."""
-    every_s: float = 120.0
+    every_s: Period = 120.0
     """Seconds from one to the next."""
 
     def stalls(self, scene):
@@ -291,11 +297,11 @@ KINDS: dict[str, type[Fault]] = {
 
 
 @dataclass(frozen=True)
-class Faults:
+class Faults(Checked):
     """Faults in the order in which they act, and the seed of all their draws."""
 
     faults: tuple[Fault, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
 
     def _each(self, cycle: int) -> Iterator[tuple[Fault, np.random.Generator]]:
         for i, fault in enumerate(self.faults):
@@ -343,22 +349,27 @@ def make_fault(kind: str, settings: dict, where: str | Path = "") -> Fault:
     """A fault by name.
 
     Raises:
-        ConfigError: no such kind, no such field, or a value that is no number.
+        ConfigError: no such kind, no such field, or a value that is no number or out of its range.
     """
     if kind not in KINDS:
-        raise ConfigError(f"no fault {kind!r}", where=where, field="kind", cure=f"Use one of {', '.join(KINDS)}")
+        cure = f"{meant_name(str(kind), KINDS)}Use one of {', '.join(KINDS)}"
+        raise ConfigError(f"no fault {kind!r:.60}", where=where or None, field="kind", cure=cure)
     known = {f.name: f for f in fields(KINDS[kind])}
     values = {}
     for name, value in settings.items():
         if name not in known:
-            cure = f"Use {', '.join(known)}"
-            raise ConfigError(f"{kind} has no {name!r}", where=where, field=kind, cure=cure)
+            cure = f"{meant_name(name, known)}Use {', '.join(known)}"
+            raise ConfigError(f"{kind} has no {name!r:.60}", where=where or None, field=kind, cure=cure)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{value!r} is no number", where=where, field=f"{kind}.{name}", cure="Give a number")
-        values[name] = int(value) if isinstance(known[name].default, int) else float(value)
-    if any(values.get(n, 1.0) <= 0 for n in ("every_s", "period_s", "bits")):
-        raise ConfigError("has to be above zero", where=where, field=kind, cure="Give a positive period")
-    return KINDS[kind](**values)
+            raise ConfigError(
+                f"{value!r:.60} is no number", where=where or None, field=f"{kind}.{name}", cure="Give a number"
+            )
+        whole = isinstance(known[name].default, int) and float(value).is_integer()
+        values[name] = int(value) if whole else value
+    try:
+        return KINDS[kind](**values)
+    except ConfigError as error:
+        raise ConfigError(error.what, where=where or None, field=f"{kind}.{error.field}", cure=error.cure) from None
 
 
 def read_faults(path: Path) -> Faults:
@@ -369,18 +380,25 @@ def read_faults(path: Path) -> Faults:
     """
     try:
         text = tomllib.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"is no recipe ({error})", where=path, cure="See firmware_sim/faults.py") from None
-    entries = text.pop("fault", [])
-    seed = text.pop("seed", 0)
-    listed = isinstance(entries, list) and all(isinstance(e, dict) and "kind" in e for e in entries)
-    if text or not isinstance(seed, int) or not listed:
+    except (OSError, ValueError, RecursionError) as error:
+        cure = "firmware_sim/watch/faults.py has an example"
+        raise ConfigError(f"is no recipe ({error})"[:200], where=path, cure=cure) from None
+    for name in text:
+        if name not in ("seed", "fault"):
+            cure = f"{meant_name(name, ('seed', 'fault'))}Give seed and [[fault]] with kind"
+            raise ConfigError("no such field", where=path, field=name, cure=cure)
+    entries = text.get("fault", [])
+    if not isinstance(entries, list) or not all(
+        isinstance(e, dict) and isinstance(e.get("kind"), str) for e in entries
+    ):
         raise ConfigError(
-            "is no recipe", where=path, field=next(iter(text), "fault"), cure="Give seed and [[fault]] with kind"
+            "is no list of faults", where=path, field="fault", cure="Give [[fault]] with a kind, in words"
         )
-    return Faults(
-        tuple(make_fault(e["kind"], {k: v for k, v in e.items() if k != "kind"}, path) for e in entries), seed
-    )
+    faults = tuple(make_fault(e["kind"], {k: v for k, v in e.items() if k != "kind"}, path) for e in entries)
+    try:
+        return Faults(faults, text.get("seed", 0))
+    except ConfigError as error:
+        raise ConfigError(error.what, where=path, field=error.field, cure=error.cure) from None
 
 
 def parse_faults(words: tuple[str, ...], seed: int = 0) -> Faults:

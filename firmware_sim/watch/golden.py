@@ -82,7 +82,7 @@ def golden_watch_header(
         counts: int32 (n,), those of `onwrist_golden.h`. burst: samples per read-out. rules: of its telemetry.
     """
     config = WatchConfig(hop / STUDENT_RATE_HZ, SensorConfig(int(fixed.rate_hz), burst, fixed.bits))
-    watch = Watch(model, NumpyStep(model, hop), config)
+    watch = Watch(model, NumpyStep(model, hop), config, beats=True)
     steps = golden_steps(len(counts), int(fixed.rate_hz), burst)
     script = Script()
     for sequence, offset, length, takes in steps:
@@ -95,6 +95,8 @@ def golden_watch_header(
     hops = play_script(watch, script, telemetry)
     numbers = np.array([s[0] % SEQUENCE_SPAN for s in steps], np.uint32)
     books = [getattr(watch.counters, n) for n in COUNTERS]
+    # No table of C is empty: one beat more, which is not looked at.
+    beats = [*((b.time, b.found, b.interval, b.confidence) for h in hops for b in h.beats), (0, 0, 0, 0)]
     return "\n".join(
         [
             "/* Generated: bursts of onwrist_golden_counts, and what the watch has to make of them. */",
@@ -109,6 +111,9 @@ def golden_watch_header(
             c_array("uint32_t", "onwrist_golden_number", np.array([h.sequence for h in hops], np.uint32)),
             c_array("int8_t", "onwrist_golden_shown_answers", np.stack([h.answers for h in hops])),
             f"/* {', '.join(COUNTERS)} */", c_array("uint32_t", "onwrist_golden_books", np.array(books)),
-            c_array("uint8_t", "onwrist_golden_telemetry", np.frombuffer(telemetry.data, np.uint8)), "", "#endif", "",
+            c_array("uint8_t", "onwrist_golden_telemetry", np.frombuffer(telemetry.data, np.uint8)),
+            "/* beats of each output, and time, found, interval, confidence of each */",
+            c_array("int32_t", "onwrist_golden_beat_count", np.array([len(h.beats) for h in hops])),
+            c_array("uint32_t", "onwrist_golden_beats", np.array(beats, np.uint32)), "", "#endif", "",
         ]
     )  # fmt: skip

@@ -5,13 +5,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 from scipy.interpolate import CubicSpline
 
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
+from onwrist.ranges import Checked
 from onwrist.signals.front_end.counts import convert, count_wave, recorded_counts
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import clean_ppg
@@ -22,14 +24,14 @@ FASTEST_HZ = 1000
 
 
 @dataclass(frozen=True)
-class SensorConfig:
+class SensorConfig(Checked):
     """The sensor's side of the contract."""
 
-    rate_hz: int = 64
+    rate_hz: Annotated[int, Interval(ge=STUDENT_RATE_HZ, le=FASTEST_HZ)] = 64
     """Sampling rate: 25 to 1,000."""
-    fifo: int = 16
+    fifo: Annotated[int, Interval(ge=1, le=FASTEST_HZ)] = 16
     """Samples per burst; the sensor wakes the processor once a burst."""
-    bits: int = 19
+    bits: Annotated[int, Interval(ge=8, le=24)] = 19
     """ADC resolution (common optical front ends give 18 to 22)."""
     replay: Literal["scaled", "counts"] = "scaled"
     """A recording at mid-range with a pulse of 2 % of it, whatever it holds; or the counts that it holds, as they are."""
@@ -37,13 +39,10 @@ class SensorConfig:
     """Which way the recording's counts go then; the students are taught on rising ones, and falling ones are turned."""
 
     def __post_init__(self) -> None:
-        if not STUDENT_RATE_HZ <= self.rate_hz <= FASTEST_HZ or self.rate_hz != int(self.rate_hz):
-            cure = f"Use a whole number of {STUDENT_RATE_HZ} to {FASTEST_HZ}: the student runs at {STUDENT_RATE_HZ}"
-            raise ConfigError(f"{self.rate_hz} Hz is no watch rate", field="rate_hz", cure=cure)
-        if not 1 <= self.fifo <= self.rate_hz:
-            raise ConfigError(f"{self.fifo} samples", field="fifo", cure="Use 1 to one second of samples")
-        if not 8 <= self.bits <= 24:
-            raise ConfigError(f"{self.bits} bits", field="bits", cure="Use 8 to 24")
+        super().__post_init__()
+        if self.fifo > self.rate_hz:
+            cure = f"Use 1 to {self.rate_hz}, a second of samples"
+            raise ConfigError(f"{self.fifo} samples", field="fifo", cure=cure)
 
 
 class Sensor:

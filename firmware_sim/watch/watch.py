@@ -8,22 +8,28 @@ what a late consumer loses.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.ranges import Checked
+from onwrist.settings import HopSeconds
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
+from onwrist.signals.pulse.onsets import Beat
+from onwrist.signals.pulse.stream import BeatStream
 
 
 class Why(enum.IntFlag):
@@ -42,16 +48,16 @@ class Why(enum.IntFlag):
 
 
 @dataclass(frozen=True)
-class WatchConfig:
+class WatchConfig(Checked):
     """The watch's side of the contract."""
 
-    hop_s: float = 1.0
+    hop_s: HopSeconds = 1.0
     """Seconds between outputs; a multiple of 0.2 s (the student's total stride), at most 10."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """The sensor."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second; a longer one always starts anew."""
-    service_s: float = 0.0
+    service_s: Annotated[float, Interval(ge=0, le=3_600)] = 0.0
     """Seconds that a hop keeps the processor busy (firmware_sim/parts.py has them by part)."""
 
     def hop_samples(self, stride: int) -> int:
@@ -107,6 +113,7 @@ class Hop:
         why: reasons not to show it.
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
+        beats: found during the hop, oldest first; of a watch that has beats.
         window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
             before. With `witness` only.
     """
@@ -120,6 +127,7 @@ class Hop:
     why: Why
     sequence: int
     latency_s: float
+    beats: tuple[Beat, ...] = ()
     window: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
@@ -143,10 +151,17 @@ class Watch:
         runtime: what computes them, hop by hop.
         config: hop, sensor, gap policy, service time.
         witness: also run the float front end and keep windows, for parity; costs time and memory.
+        beats: also find beats, as a firmware with `onwrist_beats.h` does.
     """
 
     def __init__(
-        self, model: IntegerModel, runtime: Stepped, config: WatchConfig = WatchConfig(), *, witness: bool = False
+        self,
+        model: IntegerModel,
+        runtime: Stepped,
+        config: WatchConfig = WatchConfig(),
+        *,
+        witness: bool = False,
+        beats: bool = False,
     ):
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride)
@@ -154,6 +169,7 @@ class Watch:
         self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers)
         self.ring = RingBuffer(self.rules.ring)
         self.front_end = FixedFrontEnd(rate, config.sensor.bits)
+        self.pulse = BeatStream(self.front_end) if beats else None
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
         self.expected: int | None = None
@@ -165,6 +181,8 @@ class Watch:
 
     def _start_anew(self) -> None:
         self.front_end.reset()
+        if self.pulse:
+            self.pulse.reset()
         self.runtime.reset()
         self.counters.gated += self.counters.pending
         self.counters.pending = self.seen = 0
@@ -182,7 +200,8 @@ class Watch:
 
     def run(self, sensor: Sensor) -> Iterator[Hop]:
         """Play the whole sensor; yields an output per hop."""
-        stalls = sensor.faults.stalls(sensor.scene)
+        # Stalls that follow each other without a break would have no end: none begins after the last sample.
+        stalls = itertools.takewhile(lambda s: s[0] <= sensor.seconds, sensor.faults.stalls(sensor.scene))
         self.stall = next(stalls, None)
         for burst in sensor.bursts():
             yield from self._work(burst.time_s, stalls)
@@ -274,7 +293,8 @@ class Watch:
                 self.tally[2] += int(np.count_nonzero((part <= 0) | (part >= self.rules.full)))
             else:
                 self.tally[1] += len(part)
-            self.chunk = np.concatenate([self.chunk, self.front_end.push(part)])
+            made = self.pulse.push(part, not real) if self.pulse else self.front_end.push(part)
+            self.chunk = np.concatenate([self.chunk, made])
             if self.witness:
                 self.fed.append(part)
                 self.real_chunk = np.concatenate([self.real_chunk, self.witness.push(part)])
@@ -290,7 +310,8 @@ class Watch:
         why = self._reasons(answers)
         self._keep_time(arrived)
         sequence = (self.number - 1) % SEQUENCE_SPAN
-        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency)
+        beats = self.pulse.take() if self.pulse else ()
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats)
         self.first = False
         counters = self.counters
         counters.hops += 1

@@ -5,23 +5,24 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
 import sys
 import traceback
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError
+from onwrist.models.encoders.digests import check_digests, damaged, told, with_digests
 from onwrist.models.encoders.resnet import ResNet1D
 from onwrist.models.encoders.vit import ViT1D
 from onwrist.models.encoders.xmae import XMAE, XMAEConfig
 from onwrist.models.encoders.xmae import Path as PpgPath
 from onwrist.models.objectives.zoo import SYSTEMS
-from onwrist.resources import WEIGHTS
+from onwrist.resources import WEIGHTS, weights_metadata
+from onwrist.writing import write_whole
 
 TEACHER = WEIGHTS / "teacher.safetensors"
 SHIPPED_TEACHER = "xmae-rhythm"  # the system that made TEACHER
@@ -34,10 +35,10 @@ PLAIN: dict[str, type[nn.Module]] = {"vit1d": ViT1D, "resnet1d": ResNet1D}
 def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """State dict and metadata of a `.safetensors`, `.pth`, `.pt` or `.ckpt` file, prefix `model.` taken off.
 
-    Nothing in the file is executed.
+    Nothing in the file is executed. A file that carries digests is held to its own.
 
     Raises:
-        CheckpointError: missing, damaged, or no state dict.
+        CheckpointError: missing, damaged, changed since it was written, or no state dict.
     """
     path = Path(path)
     if not path.exists():
@@ -45,9 +46,9 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     metadata: dict[str, str] = {}
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                metadata = dict(file.metadata() or {})
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            # Not mapped into memory: a file that is written over, or cut, while its tensors are in use is a bus error.
+            data = path.read_bytes()
+            state, metadata = load(data), weights_metadata(data)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             state = loaded.get("state_dict", loaded.get("model", loaded)) if isinstance(loaded, dict) else None
@@ -57,6 +58,7 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError("holds no state dict of tensors", where=path, cure="Save model.state_dict()")
+    check_digests(state, metadata, path)
     if state and all(name.startswith(PREFIX) for name in state):
         state = {name[len(PREFIX) :]: value for name, value in state.items()}
     return state, metadata
@@ -66,11 +68,16 @@ def load_strict(model: nn.Module, state: dict[str, Tensor], where: str | Path) -
     """Load with every name and shape matching; says which do not.
 
     Raises:
-        CheckpointError: names or shapes differ.
+        CheckpointError: names, shapes or kinds of number differ.
     """
     own = model.state_dict()
     wrong = [f"{n} is missing" for n in own if n not in state]
     wrong += [f"{n} is not in the model" for n in state if n not in own]
+    wrong += [
+        f"{n} is {state[n].dtype}"
+        for n in own
+        if n in state and state[n].is_floating_point() != own[n].is_floating_point()
+    ]
     wrong += [
         f"{n} has shape {tuple(state[n].shape)}, not {tuple(own[n].shape)}"
         for n in own
@@ -107,7 +114,9 @@ def load_encoder(source: str | Path | None = None, config: XMAEConfig = XMAEConf
     if ":" in text and not Path(text).exists():
         return made_by_user(text)
     state, metadata = read_state(text)
-    kind = json.loads(metadata.get("encoder", '"xmae"'))
+    kind = told(metadata, "encoder", text) if "encoder" in metadata else "xmae"
+    if not isinstance(kind, str):
+        raise damaged(text, "encoder")
     if kind in PLAIN:
         encoder = PLAIN[kind]()
         load_strict(encoder, state, text)
@@ -125,6 +134,14 @@ def encoder_weights(name: str) -> Path:
     """Where a system's encoder is: among the shipped weights, else where pretraining leaves it; may not exist."""
     shipped = TEACHER if name == SHIPPED_TEACHER else WEIGHTS / f"{name}.safetensors"
     return shipped if shipped.exists() else Path("runs/pretrain") / name / "encoder.safetensors"
+
+
+def teacher_file(teacher: str | None) -> Path:
+    """The file behind a teacher as `load_encoder` takes it; may not exist."""
+    name = teacher or SHIPPED_TEACHER
+    if name in SYSTEMS:
+        return encoder_weights(name) if teacher else TEACHER
+    return Path(name.rpartition(":")[0] if ".py:" in name else name)
 
 
 def _named(name: str, config: XMAEConfig) -> nn.Module:
@@ -204,13 +221,18 @@ def deployable(encoder: nn.Module) -> dict[str, Tensor]:
     return {f"ppg_path.{n}": v for n, v in encoder.state_dict().items() if not n.startswith(PRETRAINING_ONLY)}
 
 
-def save_weights(path: Path, state: dict[str, Tensor], metadata: dict) -> None:
-    """Write safetensors whole or not at all; `metadata` values are stored as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(
-        {n: v.detach().contiguous().cpu() for n, v in state.items()},
-        part,
-        {k: json.dumps(v) for k, v in metadata.items()},
-    )
-    os.replace(part, path)
+def save_weights(
+    path: Path, state: dict[str, Tensor], metadata: dict, *, parent: Path | None = None, teacher: Path | None = None
+) -> None:
+    """Write safetensors whole or not at all, with digests of themselves and of what they were made from.
+
+    Args:
+        metadata: values are stored as JSON; `recipe` says how they were made.
+        parent: the file of the weights that they started from or imitate in integers. teacher: of the encoder.
+
+    Raises:
+        ExportError: the folder cannot be written.
+    """
+    tensors = {n: v.detach().contiguous().cpu() for n, v in state.items()}
+    said = with_digests(tensors, {k: json.dumps(v) for k, v in metadata.items()}, parent, teacher)
+    write_whole(path, save(tensors, said))

@@ -16,37 +16,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from onwrist.errors import ConfigError
+from onwrist.ranges import Checked
 
 
 @dataclass(frozen=True)
-class XMAEConfig:
+class XMAEConfig(Checked):
     """Shape of the network; the defaults are the published model."""
 
-    samples: int = 1000
+    samples: Annotated[int, Interval(ge=40, le=100_000)] = 1000
     """Window length: 10 s at 100 Hz."""
-    patch: int = 40
+    patch: Annotated[int, Interval(ge=1, le=10_000)] = 40
     """Samples per token: 0.4 s."""
-    width: int = 256
+    width: Annotated[int, Interval(ge=1, le=8_192)] = 256
     """Token width."""
-    heads: int = 8
+    heads: Annotated[int, Interval(ge=1, le=256)] = 8
     """Attention heads."""
-    ppg_depth: int = 2
+    ppg_depth: Annotated[int, Interval(ge=1, le=100)] = 2
     """Transformer blocks of the PPG path."""
-    ecg_depth: int = 1
+    ecg_depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Transformer blocks of the ECG path."""
-    bridge_depth: int = 1
+    bridge_depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Cross-attention blocks between the paths."""
-    stem_channels: int = 32
+    stem_channels: Annotated[int, Interval(ge=1, le=8_192)] = 32
     """Channels that the convolutional stem hands to the patch embedding."""
-    embedding: int = 256
+    embedding: Annotated[int, Interval(ge=1, le=8_192)] = 256
     """Width of the embedding."""
-    dropout: float = 0.1
+    dropout: Annotated[float, Interval(ge=0, le=0.9)] = 0.1
     """Inside attention and MLP, in training."""
     sinusoidal_start: bool = False
     """Start the position tables as sinusoids of zero mean over the window; with the published start (std 0.02) the

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from onwrist.errors import ConfigError
+from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.encoders.checkpoint import save_encoder
 from onwrist.models.objectives.base import Objective, effective_rank
 from onwrist.models.objectives.sampler import Sampler, split_tracks
 from onwrist.models.objectives.settings import PretrainConfig
 from onwrist.models.objectives.zoo import build
 from onwrist.signals.people.cohort import Track
+from onwrist.writing import claim, write_whole
 
 VALIDATE_EVERY, VALIDATION_BATCHES = 100, 4
 
@@ -37,7 +38,7 @@ def learning_rate(step: int, config: PretrainConfig, peak: float) -> float:
 
 @dataclass
 class Step:
-    """One row of the log: loss, its parts, and on some rows the same on validation people."""
+    """One row of the log: seconds of training, loss, its parts, and on some rows the same on validation people."""
 
     step: int
     seconds: float
@@ -54,9 +55,18 @@ def pretrain(config: PretrainConfig, tracks: list[Track], motion: Sequence[np.nd
         tracks: prepared recordings; only the training role with ECG is used.
         motion: wrist artefacts, for a method that disturbs its windows.
 
+    A killed run is resumed as if it had never ended: the log has each step once, and its seconds go on.
+
     Raises:
         ConfigError: nothing to train on, or `resume` with another config.
+        CheckpointError: `resume` with a damaged checkpoint.
+        ExportError: another run writes to the folder, or the disk is full: the last checkpoint and the log stay.
     """
+    with claim(config.folder):
+        yield from _pretrain(config, tracks, motion)
+
+
+def _pretrain(config: PretrainConfig, tracks: list[Track], motion: Sequence[np.ndarray]) -> Iterator[Step]:
     torch.manual_seed(config.seed)
     objective = build(config.method)
     objective.bf16 = config.bf16
@@ -70,8 +80,10 @@ def pretrain(config: PretrainConfig, tracks: list[Track], motion: Sequence[np.nd
     folder, checkpoint = config.folder, config.folder / "last.pt"
     folder.mkdir(parents=True, exist_ok=True)
     first = _resume(checkpoint, config, objective, optimiser) if config.resume else 0
-    log = (folder / "log.jsonl").open("a" if first else "w")
-    saved, began = time.monotonic(), time.monotonic()
+    log = folder / "log.jsonl"
+    before = _log_up_to(log, first)
+    saved = time.monotonic()
+    began = saved - before
     for step in range(first, config.steps):
         rng = np.random.default_rng([config.seed, step])
         torch.manual_seed(SEED_STRIDE * config.seed + step)  # dropout, where a method has it
@@ -91,15 +103,13 @@ def pretrain(config: PretrainConfig, tracks: list[Track], motion: Sequence[np.nd
         last = step + 1 == config.steps
         if validation and (step % VALIDATE_EVERY == VALIDATE_EVERY - 1 or last):
             row.validation = validate(objective, validation, config.batch)
-        log.write(json.dumps(asdict(row)) + "\n")
-        log.flush()
+        _append(log, json.dumps(asdict(row)))
         if last or time.monotonic() - saved > config.save_every_s:
             _save(checkpoint, step + 1, config, objective, optimiser)
             saved = time.monotonic()
         yield row
-    log.close()
-    recipe = {"windows": config.windows, "batch": config.batch, "seed": config.seed}
-    save_encoder(folder / "encoder.safetensors", objective.encoder, {"method": config.method, **recipe})
+    said = {"method": config.method, "windows": config.windows, "recipe": _identity(config)}
+    save_encoder(folder / "encoder.safetensors", objective.encoder, said)
 
 
 @torch.no_grad()
@@ -121,7 +131,7 @@ def validate(objective: Objective, sampler: Sampler, count: int) -> dict[str, fl
 
 
 def _save(path: Path, step: int, config: PretrainConfig, objective: Objective, optimiser) -> None:
-    part = path.with_suffix(".part")
+    state = io.BytesIO()
     torch.save(
         {
             "step": step,
@@ -129,9 +139,35 @@ def _save(path: Path, step: int, config: PretrainConfig, objective: Objective, o
             "objective": objective.state_dict(),
             "optimiser": optimiser.state_dict(),
         },
-        part,
+        state,
     )
-    os.replace(part, path)
+    write_whole(path, state.getvalue())
+
+
+def _append(log: Path, row: str) -> None:
+    try:
+        with log.open("a") as file:
+            file.write(row + "\n")
+    except OSError as error:
+        cure = "Make room, then go on with --resume"
+        raise ExportError(f"cannot be written ({error.strerror})", where=log, cure=cure) from error
+
+
+def _log_up_to(log: Path, first: int) -> float:
+    """Leave the rows of steps before `first`, whose work was kept; returns the seconds that they took.
+
+    A killed run has logged steps that no checkpoint holds, and perhaps half a row.
+    """
+    kept: list[tuple[str, float]] = []
+    for line in log.read_text(errors="replace").splitlines() if first and log.exists() else ():
+        try:
+            row = json.loads(line)
+            if len(kept) == row["step"] < first:
+                kept.append((line, float(row["seconds"])))
+        except (ValueError, KeyError, TypeError):
+            break
+    write_whole(log, "".join(line + "\n" for line, _ in kept).encode())
+    return kept[-1][1] if kept else 0.0
 
 
 def _identity(config: PretrainConfig) -> dict:
@@ -143,12 +179,20 @@ def _identity(config: PretrainConfig) -> dict:
 def _resume(path: Path, config: PretrainConfig, objective: Objective, optimiser) -> int:
     if not path.exists():
         raise ConfigError("nothing to resume", where=path, cure="Start without --resume")
-    state = torch.load(path, weights_only=True)
-    differs = [k for k, v in _identity(config).items() if state["config"].get(k) != v]
+    cure = "Start without --resume"
+    try:
+        state = torch.load(path, weights_only=True)
+        was, step = dict(state["config"]), int(state["step"])
+    except Exception as error:  # a damaged file may raise anything
+        raise CheckpointError(f"cannot be read ({type(error).__name__})", where=path, cure=cure) from error
+    differs = [k for k, v in _identity(config).items() if was.get(k) != v]
     if differs:
         raise ConfigError(
             f"other settings: {', '.join(differs)}", where=path, cure="Resume with the run's own settings"
         )
-    objective.load_state_dict(state["objective"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["step"]
+    try:
+        objective.load_state_dict(state["objective"])
+        optimiser.load_state_dict(state["optimiser"])
+    except Exception as error:
+        raise CheckpointError(f"does not fit ({type(error).__name__})", where=path, cure=cure) from error
+    return step

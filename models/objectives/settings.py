@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from annotated_types import Interval
+
+from onwrist.ranges import Checked, Seed, Share
 from onwrist.settings import Bf16, Data
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
+class PretrainConfig(Checked):
     """Pretraining of one system."""
 
     method: Literal[
@@ -20,22 +23,22 @@ class PretrainConfig:
     targets and disturbed windows. xmae-published has the paper's settings and does not learn on the open data."""
     out: Path | None = None
     """Folder of checkpoints and log (default: runs/pretrain/METHOD)."""
-    windows: int = 64_000
+    windows: Annotated[int, Interval(ge=1, le=1_000_000_000)] = 64_000
     """Windows to see in all: the budget that is equal for all systems."""
-    batch: int = 64
+    batch: Annotated[int, Interval(ge=1, le=65_536)] = 64
     """Windows per step."""
-    lr: float | None = None
+    lr: Annotated[float, Interval(gt=0, le=1)] | None = None
     """Peak learning rate (default: the method's)."""
-    weight_decay: float | None = None
+    weight_decay: Annotated[float, Interval(ge=0, le=1)] | None = None
     """AdamW weight decay (default: the method's)."""
-    warmup: float = 0.05
+    warmup: Share = 0.05
     """Share of steps with rising learning rate; then cosine."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of weights and batches."""
     resume: bool = False
     """Go on from `out`/last.pt."""
     bf16: Bf16 = True
-    save_every_s: float = 180.0
+    save_every_s: Annotated[float, Interval(ge=0, le=86_400)] = 180.0
     """Seconds between checkpoints."""
     data: Data = None
 

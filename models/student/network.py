@@ -12,8 +12,10 @@ is convolution and ReLU; pooling is a depthwise convolution with equal weights, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval, Len
 from torch import Tensor, nn
 
 from onwrist.errors import ConfigError
@@ -27,12 +29,18 @@ from onwrist.models.student.outputs import (  # noqa: F401 (what a student says 
     SHIPPED_ANSWERS,
     Answers,
 )
+from onwrist.ranges import Checked
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import WINDOW_S
 
+# A file that says more is no student of a watch: its network alone would fill the memory of the host.
+Channels = Annotated[int, Interval(ge=1, le=1_024)]
+Taps = Annotated[int, Interval(ge=1, le=64)]
+BLOCKS, LAYERS = 16, 4
+
 
 @dataclass(frozen=True)
-class StudentConfig:
+class StudentConfig(Checked):
     """Shape of a student.
 
     The stem runs at 25 Hz, the blocks at 5 Hz (total stride 5, so that a hop is any multiple of 0.2 s).
@@ -40,30 +48,31 @@ class StudentConfig:
 
     name: str = "watch"
     """Size: watch or band."""
-    stem: int = 32
+    stem: Channels = 32
     """Channels at 25 Hz."""
-    stem_kernel: int = 6
+    stem_kernel: Taps = 6
     """Samples (0.24 s); with the rest it makes the window exactly 16 s."""
-    frames: int = 96
+    frames: Channels = 96
     """Channels of the strided convolution."""
-    frame_kernel: int = 10
+    frame_kernel: Taps = 10
     """Samples; overlaps its neighbour by half."""
-    stride: int = 5
+    stride: Annotated[int, Interval(ge=1, le=25)] = 5
     """Samples per frame: 5 frames a second."""
-    widths: tuple[int, ...] = (128, 128, 128)
+    widths: Annotated[tuple[Channels, ...], Len(1, BLOCKS)] = (128, 128, 128)
     """Channels of each depthwise-separable block."""
-    kernel: int = 5
+    kernel: Taps = 5
     """Frames of each depthwise kernel."""
-    dilations: tuple[int, ...] = (1, 2, 4)
+    dilations: Annotated[tuple[Taps, ...], Len(1, BLOCKS)] = (1, 2, 4)
     """Spacing of each depthwise kernel; together they see 5.8 s: several beats, so that rhythm is local."""
-    head: tuple[int, ...] = (48,)
+    head: Annotated[tuple[Channels, ...], Len(0, LAYERS)] = (48,)
     """Widths of the hidden layers between pool and answers: a linear read-out trades fast rates against usual ones."""
-    embedding: int = EMBEDDING
+    embedding: Channels = EMBEDDING
     """Width of the embedding."""
     answers: Answers = SHIPPED_ANSWERS
     """What it says beside the embedding."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.widths) != len(self.dilations):
             raise ConfigError("as many widths as dilations are needed", field="widths", cure="Give one per block")
 

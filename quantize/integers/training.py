@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -13,14 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.errors import CheckpointError
+from onwrist.errors import CheckpointError, ExportError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
+from onwrist.models.encoders.digests import told
 from onwrist.models.student.graph import graph_of
 from onwrist.models.student.outputs import ANSWER_RANGE
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quant_student
-from onwrist.quantize.teaching.student_files import int8_weights, student_of
+from onwrist.quantize.teaching.student_files import check_finite, int8_weights, student_of
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH = 8, 256
 # The gate asks for the worst window, not only the median: the worst of each batch count as much as all of it.
@@ -109,32 +109,39 @@ def _imitation(given: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[Ten
     return loss, distance
 
 
-def save_quantised(path: Path, student: QuantGraph, metadata: dict) -> None:
-    """The QAT state (weights and learnt scales) in safetensors."""
+def save_quantised(path: Path, student: QuantGraph, metadata: dict, *, parent: Path | None = None) -> None:
+    """The QAT state (weights and learnt scales) in safetensors.
+
+    Args:
+        metadata: `recipe` says how it was made. parent: file of its float parent.
+    """
     state = {n: v for n, v in student.state_dict().items() if isinstance(v, Tensor)}
     digest = read_integers(student).digest()
-    save_weights(path, state, {**student.recipe, "digest": digest, **metadata})
+    save_weights(path, state, {**student.recipe, "digest": digest, **metadata}, parent=parent)
 
 
 def load_quantised(path: Path | str) -> QuantGraph:
     """A quantised student in eval mode, its integers checked against the digest in the file.
 
     Raises:
-        CheckpointError: not a quantised student, or its integers are not those that were saved.
+        CheckpointError: not a quantised student, damaged, or its integers are not those that were saved.
     """
+    cure = "Make it anew with quantize/qat.py"
     state, metadata = read_state(path)
     student = quant_student(student_of(metadata, path))
+    check_finite(state, path)
     try:
         student.load_state_dict({_name(n): value for n, value in state.items()})
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"does not fit ({error})"[:300], where=path, cure="Make it anew with quantize/qat.py"
-        ) from None
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise CheckpointError(f"does not fit ({error})"[:300], where=path, cure=cure) from None
     student.eval()
-    if read_integers(student).digest() != json.loads(metadata["digest"]):
-        raise CheckpointError(
-            "holds other integers than were saved", where=path, cure="Make it anew with quantize/qat.py"
-        )
+    said = told(metadata, "digest", path)
+    try:
+        digest = read_integers(student).digest()
+    except (ArithmeticError, RuntimeError, ValueError, ExportError) as error:  # scales that are no scales
+        raise CheckpointError(f"holds no integers ({error})"[:300], where=path, cure=cure) from None
+    if digest != said:
+        raise CheckpointError("holds other integers than were saved", where=path, cure=cure)
     return student
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from onwrist.signals.pulse.beats import RHYTHM_RECALL, agreement
 from onwrist.signals.pulse.clean import WINDOW_S
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
+from onwrist.writing import written_whole
 
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
@@ -196,18 +199,22 @@ def save_examples(path: Path, examples: Examples, standard: Standard) -> None:
     arrays = {f.name: getattr(examples, f.name) for f in fields(Examples)}
     arrays["embedding"] = arrays["embedding"].astype(np.float16)
     kept = {f"standard.{f.name}": v for f in fields(Standard) if (v := getattr(standard, f.name)) is not None}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **arrays, **kept)
+    with written_whole(path) as part, part.open("wb") as file:
+        np.savez(file, **arrays, **kept)
 
 
 def load_examples(path: Path) -> tuple[Examples, Standard]:
     """What `save_examples` kept.
 
     Raises:
-        ConfigError: another kind of file.
+        ConfigError: another kind of file, or a damaged one.
     """
-    with np.load(path, allow_pickle=False) as data:
-        found = {name: data[name] for name in data.files}
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            found = {name: data[name] for name in data.files}
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        cure = "Delete it; it is made again"
+        raise ConfigError(f"cannot be read ({type(error).__name__})", where=path, cure=cure) from error
     missing = [f.name for f in fields(Examples) if f.name not in found]
     if missing:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")

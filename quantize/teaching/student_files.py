@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from onwrist.errors import CheckpointError
+from onwrist.errors import CheckpointError, ConfigError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
+from onwrist.models.encoders.digests import damaged, told
 from onwrist.models.student.graph import AnyStudent, graph_of, make_student
 from onwrist.models.student.network import Student, StudentConfig
+from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
@@ -47,31 +48,41 @@ def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
     return path
 
 
-def save_student(path: Path, student: nn.Module, standard: Standard, metadata: dict) -> None:
-    """Student weights, the standardisation of its embedding, and its config in one safetensors file."""
+def save_student(
+    path: Path,
+    student: nn.Module,
+    standard: Standard,
+    metadata: dict,
+    *,
+    parent: Path | None = None,
+    teacher: Path | None = None,
+) -> None:
+    """Student weights, the standardisation of its embedding, and its config in one safetensors file.
+
+    Args:
+        metadata: `recipe` says how it was made. parent: file of the student that it went on from. teacher: of its teacher.
+    """
     state = student.state_dict()
     state["standard.mean"] = torch.from_numpy(np.asarray(standard.mean, np.float32))
     state["standard.std"] = torch.from_numpy(np.asarray(standard.std, np.float32))
     if standard.basis is not None:
         state["standard.basis"] = torch.from_numpy(np.asarray(standard.basis, np.float32))
-    save_weights(path, state, {**graph_of(student).recipe, **metadata})
+    save_weights(path, state, {**graph_of(student).recipe, **metadata}, parent=parent, teacher=teacher)
 
 
 def load_student(path: Path | str) -> tuple[AnyStudent, Standard]:
     """A student in eval mode and its standardisation.
 
     Raises:
-        CheckpointError: not a student, or not its shape.
+        CheckpointError: not a student, not its shape, or damaged.
     """
     state, metadata = read_state(path)
     student = student_of(metadata, path)
-    basis = state.pop("standard.basis", None)
-    standard = Standard(
-        state.pop("standard.mean").numpy(),
-        state.pop("standard.std").numpy(),
-        None if basis is None else basis.numpy(),
-    )
-    load_strict(student, state, path)
+    check_finite(state, path)
+    graph = graph_of(student)
+    width = next(graph.channels_of(o.place) for o in graph.outputs if o.name == EMBEDDING_OUTPUT)
+    standard = _standard(state, width, path)
+    load_strict(student, {n: v for n, v in state.items() if not n.startswith("standard.")}, path)
     return student.eval(), standard
 
 
@@ -87,7 +98,7 @@ def take_over(student: Student, path: Path | str) -> Standard:
     was = student_config(metadata, path)
     if replace(was, head=student.config.head, answers=student.config.answers) != student.config:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
-    standard = Standard(state["standard.mean"].numpy(), state["standard.std"].numpy())
+    standard = replace(_standard(state, was.embedding, path), basis=None)
     own = student.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     student.load_state_dict({**own, **fitting})
@@ -109,24 +120,64 @@ def meet_half_way(student: Student, path: Path | str) -> None:
     )
 
 
-def student_of(metadata: dict[str, str], where) -> AnyStudent:
+def student_of(metadata: dict[str, str], where: Path | str) -> AnyStudent:
     """The network of a student file, without its weights: of this project, or a user's own, made again by her function.
 
     Raises:
-        CheckpointError: not a student, or its function is not there.
+        CheckpointError: not a student, or its function is not there. ExportError: that function makes another one now.
     """
     if "graph" not in metadata:
         return Student(student_config(metadata, where))
-    made = json.loads(metadata["graph"])
-    return make_student(made["source"], made["embedding"], Answers.of(made["answers"]), made["rates"], made["name"])
+    made = told(metadata, "graph", where)
+    try:
+        source, width, answers = made["source"], int(made["embedding"]), Answers.of(made["answers"])
+        rates, name = dict(made["rates"]), str(made["name"])
+    except (TypeError, KeyError, ValueError, ConfigError) as error:
+        raise damaged(where, "graph") from error
+    return make_student(source, width, answers, rates, name)
 
 
-def student_config(metadata: dict[str, str], where) -> StudentConfig:
-    """The config that a student file carries."""
+def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig:
+    """The config that a student file carries.
+
+    Raises:
+        CheckpointError: none, or one that no student has.
+    """
     if "student" not in metadata:
         raise CheckpointError("is not a student", where=where, cure="Make one with quantize/distill.py")
-    values: dict[str, Any] = json.loads(metadata["student"])
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    if "answers" in fields:
-        fields["answers"] = Answers.of(fields["answers"])
-    return StudentConfig(**fields)
+    values = told(metadata, "student", where)
+    if not isinstance(values, dict):
+        raise damaged(where, "student")
+    try:
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        if "answers" in fields:
+            fields["answers"] = Answers.of(fields["answers"])
+        return StudentConfig(**fields)
+    except (TypeError, ConfigError) as error:
+        raise damaged(where, "student") from error
+
+
+def check_finite(state: dict[str, Tensor], where: Path | str) -> None:
+    """A student with one NaN says NaN to everybody.
+
+    Raises:
+        CheckpointError: a tensor holds NaN or infinity.
+    """
+    for name, value in state.items():
+        if not bool(torch.isfinite(value).all()):
+            cure = "Fetch it or make it again"
+            raise CheckpointError("holds NaN or infinity", where=where, field=name, cure=cure)
+
+
+def _standard(state: dict[str, Tensor], width: int, where: Path | str) -> Standard:
+    """The standardisation in a student's file."""
+    found = {}
+    for name, shape in (("mean", (width,)), ("std", (width,)), ("basis", None)):
+        value = state.get(f"standard.{name}")
+        if value is None and name == "basis":
+            continue
+        if value is None or value.dtype != torch.float32 or (shape and value.shape != shape):
+            cure = "Make it anew with quantize/distill.py"
+            raise CheckpointError("is no standardisation", where=where, field=f"standard.{name}", cure=cure)
+        found[name] = value.numpy()
+    return Standard(**found)

@@ -137,6 +137,8 @@ class FixedFrontEnd:
         self.x1 = self.x2 = self.y1 = self.y2 = self.remainder = 0
         self.started = False
         self.magnitude = self.weight = 0
+        # (high-passed, running magnitude) of each output of the last push: what beats are found in.
+        self.band: list[tuple[int, int]] = []
 
     @property
     def flat(self) -> bool:
@@ -148,8 +150,15 @@ class FixedFrontEnd:
         d = self.design
         return ((outputs - 1) * d.down + self.phase) // d.up + 1
 
+    def due(self, inputs: int) -> np.ndarray:
+        """Which of the next samples an output comes with: int (m,), indices below `inputs`."""
+        d = self.design
+        count = max(0, -(-(inputs * d.up - self.phase) // d.down))
+        return (self.phase + d.down * np.arange(count)) // d.up
+
     def push(self, counts: np.ndarray) -> np.ndarray:
         """Counts (n,) in, int8 (m,) in steps of 1/32 mean magnitude out."""
+        self.band = []
         if len(counts) == 0:
             return np.zeros(0, np.int8)
         filtered = self._convert(np.asarray(counts, np.int64))
@@ -190,6 +199,7 @@ class FixedFrontEnd:
             weight = (1 << WEIGHT_BITS) + (weight * keep >> KEEP_BITS)
             alpha = ((1 << (ALPHA_BITS + WEIGHT_BITS)) + (weight >> 1)) // weight
             magnitude += ((size << MAGNITUDE_BITS) - magnitude) * alpha >> ALPHA_BITS
+            self.band.append((y, magnitude))
             scale = max(magnitude, floor)
             steps = min(((size << lift) + (scale >> 1)) // scale, 128)
             out.append(min(steps, 127) if y >= 0 else -steps)

@@ -13,47 +13,54 @@ cannot stream.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from scipy.signal import butter, firwin, lfilter, sosfilt, sosfilt_zi
 
 from onwrist.errors import ConfigError
+from onwrist.ranges import Checked
 
 STUDENT_RATE_HZ = 25
 WATCH_RATES_HZ = (25, 32, 50, 64, 100, 125)
 
 
-def hop_samples(hop_s: float, multiple: int = 1) -> int:
-    """Student samples in a hop.
+def hop_samples(hop_s: float, multiple: int) -> int:
+    """Student samples in a hop of `hop_s` seconds.
+
+    Args:
+        multiple: samples between two outputs of the student at its fastest: its total stride.
 
     Raises:
-        ConfigError: not a whole number of `multiple` samples.
+        ConfigError: not a whole number of `multiple` samples, or none at all.
     """
-    samples = hop_s * STUDENT_RATE_HZ
-    if samples < multiple or abs(samples / multiple - round(samples / multiple)) > 1e-9:
+    steps = hop_s * STUDENT_RATE_HZ / multiple
+    if not 1 <= steps < math.inf or abs(steps - round(steps)) > 1e-9:
         cure = f"Use a multiple of {multiple / STUDENT_RATE_HZ:g} s"
         raise ConfigError(f"hop {hop_s:g} s", field="hop_s", cure=cure)
-    return round(samples)
+    return round(steps) * multiple
 
 
 @dataclass(frozen=True)
-class FrontEndConfig:
+class FrontEndConfig(Checked):
     """Contract of the front end; exported with every model."""
 
-    highpass_hz: float = 0.5
+    highpass_hz: Annotated[float, Interval(gt=0, le=4)] = 0.5
     """Lower edge: below it is breathing, posture and sensor drift."""
-    lowpass_hz: float = 8.0
+    lowpass_hz: Annotated[float, Interval(gt=0, le=12.5)] = 8.0
     """Upper edge of the pulse band (xMAE, NeuroKit)."""
-    filter_s: float = 0.4
+    filter_s: Annotated[float, Interval(ge=0.04, le=10)] = 0.4
     """Length of the rate-conversion FIR, seconds; its delay is half of it."""
-    scale_tau_s: float = 4.0
+    scale_tau_s: Annotated[float, Interval(ge=0.04, le=3_600)] = 4.0
     """Time constant of the running mean magnitude: a few beats, faster than a gain step matters."""
-    clip: float = 4.0
+    clip: Annotated[float, Interval(gt=0, le=1_000)] = 4.0
     """Output range: +-4 mean magnitudes hold a pulse with margin; INT8 then has a step of 1/32."""
-    floor: float = 1e-6
+    floor: Annotated[float, Interval(gt=0, le=1e6)] = 1e-6
     """Least mean magnitude, in input units: keeps a flat line from dividing by zero. For a recording in units of its
     own next to nothing; a watch's counts have a floor of half a count (`fixed.IN_COUNTS`)."""
 

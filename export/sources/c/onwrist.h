@@ -11,7 +11,11 @@
  *     onwrist_reset(&watch);                                after a gap that was not bridged
  *
  * One instance is used from one place at a time; nothing is global, nothing is allocated. Rates, shapes and scales are
- * the constants of onwrist_config.h. */
+ * the constants of onwrist_config.h.
+ *
+ * These five check nothing: no pointer may be NULL, the arena is aligned to 8 and as large as said, and onwrist_init comes first.
+ * The calls of onwrist_watch.h and onwrist_telemetry.h return an error instead, where an instance was set to 0 before (static
+ * ones are). */
 #ifndef ONWRIST_H
 #define ONWRIST_H
 

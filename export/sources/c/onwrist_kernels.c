@@ -503,6 +503,20 @@ void ow_mul(const ow_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out) {
     }
 }
 
+void ow_minimum(const int8_t *a, const int8_t *b, int8_t *out, int32_t n, int32_t period) {
+    for (int32_t i = 0, k = 0; i < n; i++) {
+        out[i] = a[i] < b[k] ? a[i] : b[k];
+        k = k + 1 < period ? k + 1 : 0;
+    }
+}
+
+void ow_maximum(const int8_t *a, const int8_t *b, int8_t *out, int32_t n, int32_t period) {
+    for (int32_t i = 0, k = 0; i < n; i++) {
+        out[i] = a[i] > b[k] ? a[i] : b[k];
+        k = k + 1 < period ? k + 1 : 0;
+    }
+}
+
 void ow_lookup(const int8_t *table, const int8_t *in, int8_t *out, int32_t n) {
     for (int32_t i = 0; i < n; i++) out[i] = table[in[i] + 128];
 }
@@ -513,6 +527,19 @@ void ow_fill(int8_t *out, int32_t value, int32_t n) {
 
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to) {
     for (int32_t i = 0; i < rows; i++) memcpy(out + i * to, in + i * from, (uint32_t)n);
+}
+
+void ow_pick(const ow_pick_t *op, const int8_t *in, int8_t *out) {
+    int32_t at[OW_AXES] = {0}, from = 0;
+    for (int32_t i = 0; i < op->n; i++) {
+        out[i] = in[from];
+        for (int32_t k = OW_AXES - 1; k >= 0; k--) {
+            from += op->step[k];
+            if (++at[k] < op->size[k]) break;
+            from -= op->step[k] * op->size[k];
+            at[k] = 0;
+        }
+    }
 }
 
 static int32_t saturating_left(int32_t x, int32_t n) {

@@ -65,6 +65,12 @@ typedef struct {
     int32_t rows, n, multiplier, left_shift, diff_min;
 } ow_softmax_t;
 
+/* A piece of a tensor: of each axis, how many and how many bytes apart; the last runs fastest. */
+#define OW_AXES 6
+typedef struct {
+    int32_t n, size[OW_AXES], step[OW_AXES];
+} ow_pick_t;
+
 /* scratch: 8-aligned; the exporter knows how much */
 void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
@@ -73,12 +79,17 @@ void ow_max_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);
 void ow_add(const ow_add_t *op, const int8_t *a, const int8_t *b, int8_t *out);
 void ow_mul(const ow_mul_t *op, const int8_t *a, const int8_t *b, int8_t *out);
+/* n values; b again and again every `period` */
+void ow_minimum(const int8_t *a, const int8_t *b, int8_t *out, int32_t n, int32_t period);
+void ow_maximum(const int8_t *a, const int8_t *b, int8_t *out, int32_t n, int32_t period);
 /* n values through a table of 256, that of -128 first */
 void ow_lookup(const int8_t *table, const int8_t *in, int8_t *out, int32_t n);
 void ow_fill(int8_t *out, int32_t value, int32_t n);
 void ow_softmax(const ow_softmax_t *op, const int8_t *in, int8_t *out);
 /* rows blocks of n bytes, `from` bytes apart in the source and `to` bytes apart in the target */
 void ow_copy(const int8_t *in, int8_t *out, int32_t rows, int32_t n, int32_t from, int32_t to);
+
+void ow_pick(const ow_pick_t *op, const int8_t *in, int8_t *out);
 
 #ifdef __cplusplus
 }

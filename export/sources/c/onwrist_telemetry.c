@@ -4,6 +4,7 @@
 
 #include "onwrist_telemetry_config.h"
 
+#define NAME 4
 #define WIDTH 3
 #define MOST 0xffffffu
 
@@ -19,6 +20,14 @@ static void add_to(onwrist_telemetry *t, int32_t i, uint32_t more) {
     at[0] = (uint8_t)(value & 0xffu);
     at[1] = (uint8_t)(value >> 8 & 0xffu);
     at[2] = (uint8_t)(value >> 16);
+}
+
+/* Whether _init has been: the format's name is there. */
+static bool begun(const onwrist_telemetry *t) {
+    for (int32_t i = 0; i < NAME; i++) {
+        if (t->bytes[i] != onwrist_telemetry_header[i]) return false;
+    }
+    return true;
 }
 
 static bool odd(uint32_t x) {
@@ -67,6 +76,8 @@ int32_t onwrist_telemetry_init(onwrist_telemetry *telemetry) {
 int32_t onwrist_telemetry_add(onwrist_telemetry *telemetry, const onwrist_watch *watch, const onwrist_watch_output *out) {
     static const int32_t of_wave[] = {-4, -2, -1, 0, 1, 2, 4}, of_slope[] = {-4, -1, 0, 1, 4};
     if (telemetry == NULL || watch == NULL || out == NULL) return ONWRIST_NULL;
+    /* An output that no run has filled points nowhere. */
+    if (!begun(telemetry) || out->embedding == NULL || out->answers == NULL) return ONWRIST_NOT_READY;
     add_to(telemetry, 0, 1);
     add_to(telemetry, 1, out->first ? 1 : 0);
     if ((out->reasons & ONWRIST_WARMING) != 0) {
@@ -93,6 +104,7 @@ int32_t onwrist_telemetry_add(onwrist_telemetry *telemetry, const onwrist_watch 
 
 int32_t onwrist_telemetry_merge(onwrist_telemetry *telemetry, const onwrist_telemetry *other) {
     if (telemetry == NULL || other == NULL) return ONWRIST_NULL;
+    if (!begun(telemetry)) return ONWRIST_NOT_READY;
     for (int32_t i = 0; i < ONWRIST_TELEMETRY_HEADER; i++) {
         if (telemetry->bytes[i] != other->bytes[i]) return ONWRIST_BAD_ARGUMENT;
     }

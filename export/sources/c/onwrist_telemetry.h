@@ -37,7 +37,7 @@ typedef struct {
     uint8_t bytes[256];
 } onwrist_telemetry;
 
-/* Each returns 0, or ONWRIST_NULL. */
+/* Each returns 0, or ONWRIST_NULL; the other two ONWRIST_NOT_READY before _init, or for an output that is set to 0. */
 int32_t onwrist_telemetry_init(onwrist_telemetry *telemetry);
 /* After onwrist_watch_run returned ONWRIST_OUTPUT and before it is called again. */
 int32_t onwrist_telemetry_add(onwrist_telemetry *telemetry, const onwrist_watch *watch, const onwrist_watch_output *out);

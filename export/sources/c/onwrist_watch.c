@@ -39,6 +39,10 @@ static void start_anew(onwrist_watch *w) {
     w->books.gated += w->books.pending;
     w->books.pending = 0;
     w->first = true;
+#ifdef ONWRIST_WITH_BEATS
+    onwrist_beats_reset(&w->pulse);
+    w->beat_count = 0;
+#endif
 }
 
 int32_t onwrist_watch_init(onwrist_watch *w, int8_t *arena, int32_t gap) {
@@ -198,6 +202,26 @@ static uint32_t reasons(onwrist_watch *w, const onwrist_output *made) {
     return why;
 }
 
+#ifdef ONWRIST_WITH_BEATS
+/* A sample into the front end, and what comes of it to the beats. */
+static void push(onwrist_watch *w, int32_t count, origin from) {
+    const int32_t filled = w->core.filled;
+    /* The first of a hop: what was found before has been handed out. */
+    if (w->now.samples == 1) w->beat_count = 0;
+    if (from == MADE_UP || count <= 0 || count >= ONWRIST_FULL) onwrist_beats_spoil(&w->pulse);
+    (void)onwrist_push(&w->core, &count, 1);
+    if (w->core.filled == filled) return;
+    if (onwrist_beats_push(&w->pulse, w->core.y1, w->core.magnitude) && w->beat_count < ONWRIST_BEATS_ROOM) {
+        w->beats[w->beat_count++] = w->pulse.beat;
+    }
+}
+#else
+static void push(onwrist_watch *w, int32_t count, origin from) {
+    (void)from;
+    (void)onwrist_push(&w->core, &count, 1);
+}
+#endif
+
 /* A sample into the front end; true if it completed a hop, whose output is then in *out. */
 static bool feed(onwrist_watch *w, int32_t count, uint32_t number, origin from, onwrist_watch_output *out) {
     w->now.samples++;
@@ -207,7 +231,7 @@ static bool feed(onwrist_watch *w, int32_t count, uint32_t number, origin from, 
     } else {
         w->now.bridged++;
     }
-    (void)onwrist_push(&w->core, &count, 1);
+    push(w, count, from);
     if (!onwrist_step(&w->core)) return false;
     onwrist_output made;
     onwrist_get(&w->core, &made);
@@ -216,6 +240,10 @@ static bool feed(onwrist_watch *w, int32_t count, uint32_t number, origin from, 
     out->reasons = reasons(w, &made);
     out->sequence = number;
     out->first = w->first;
+#ifdef ONWRIST_WITH_BEATS
+    out->beats = w->beats;
+    out->beat_count = w->beat_count;
+#endif
     w->first = false;
     w->books.hops++;
     if (out->reasons == 0) {

@@ -26,6 +26,11 @@
 
 #include "onwrist.h"
 
+/* Of a configuration that has beats (onwrist_beats.h): they come with the outputs. */
+#ifdef ONWRIST_WITH_BEATS
+#include "onwrist_beats.h"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -40,7 +45,7 @@ enum {
     ONWRIST_OUTPUT = 1,       /* an output is there */
     ONWRIST_BUSY = 2,         /* a burst is done, more may wait: call again */
     ONWRIST_NULL = -1,        /* an argument is NULL */
-    ONWRIST_NOT_READY = -2,   /* before onwrist_watch_init */
+    ONWRIST_NOT_READY = -2,   /* before onwrist_watch_init, in an instance that is set to 0 (static ones are) */
     ONWRIST_BAD_ARGUMENT = -3 /* a negative n, no such gap policy, or an arena that is not aligned to 8 */
 };
 
@@ -78,6 +83,10 @@ typedef struct {
     uint32_t reasons;        /* not to show it; 0: show it */
     uint32_t sequence;       /* of the sample that completed the hop: its time, in samples of the sensor */
     bool first;              /* the model started anew with this hop */
+#ifdef ONWRIST_WITH_BEATS
+    const onwrist_beat *beats; /* found during the hop, oldest first; good until the next run */
+    int32_t beat_count;
+#endif
 } onwrist_watch_output;
 
 typedef struct {
@@ -104,6 +113,11 @@ typedef struct {
     onwrist_tally now, recent[ONWRIST_SPAN]; /* of the hops that one window spans, a ring */
     uint32_t recent_at, samples, bridged, clipped;
     onwrist core;
+#ifdef ONWRIST_WITH_BEATS
+    onwrist_beats pulse;
+    onwrist_beat beats[ONWRIST_BEATS_ROOM]; /* of the hop that is being filled */
+    int32_t beat_count;
+#endif
     onwrist_slot ring[ONWRIST_RING];
 } onwrist_watch;
 

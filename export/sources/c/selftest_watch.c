@@ -1,7 +1,7 @@
 /* Plays a golden script of bursts through onwrist_watch.h - gaps, late and repeated packets, an overrun of the ring,
- * restarts - and counts what differs: reasons, sequence numbers, answers, counters, telemetry. 0 on a sound board. It needs
- * onwrist_golden.h and onwrist_golden_watch.h in flash. With ONWRIST_SELFTEST_WATCH_MAIN defined it is a program that
- * exits with 0 or 1. */
+ * restarts - and counts what differs: reasons, sequence numbers, answers, counters, telemetry, beats. 0 on a sound board.
+ * It needs onwrist_golden.h and onwrist_golden_watch.h in flash. With ONWRIST_SELFTEST_WATCH_MAIN defined it is a program
+ * that exits with 0 or 1. */
 #include "onwrist_golden.h"
 #include "onwrist_golden_watch.h"
 #include "onwrist_telemetry.h"
@@ -21,8 +21,25 @@ static int32_t differing(const onwrist_watch_output *out, int32_t hop) {
     return wrong;
 }
 
+#ifdef ONWRIST_WITH_BEATS
+/* Beats of an output against those from number `at` on. */
+static int32_t differing_beats(const onwrist_watch_output *out, int32_t hop, int32_t at) {
+    if (hop >= ONWRIST_GOLDEN_OUTPUTS || out->beat_count != onwrist_golden_beat_count[hop]) return 1;
+    int32_t wrong = 0;
+    for (int32_t i = 0; i < out->beat_count; i++) {
+        const onwrist_beat *b = out->beats + i;
+        const uint32_t found[] = {b->time, b->found, b->interval, b->confidence};
+        for (int32_t k = 0; k < 4; k++) wrong += found[k] != onwrist_golden_beats[4 * (at + i) + k];
+    }
+    return wrong;
+}
+#endif
+
 int32_t onwrist_selftest_watch(void) {
     int32_t wrong = 0, hops = 0;
+#ifdef ONWRIST_WITH_BEATS
+    int32_t beats = 0;
+#endif
     onwrist_watch_output out;
     onwrist_watch_counters b;
     wrong += onwrist_watch_init(&watch, arena, ONWRIST_GAP_INTERPOLATE) != 0;
@@ -39,6 +56,10 @@ int32_t onwrist_selftest_watch(void) {
             const int32_t status = onwrist_watch_run(&watch, &out);
             if (status <= ONWRIST_IDLE) break;
             if (status == ONWRIST_OUTPUT) {
+#ifdef ONWRIST_WITH_BEATS
+                wrong += differing_beats(&out, hops, beats);
+                beats += out.beat_count;
+#endif
                 wrong += differing(&out, hops++);
                 wrong += onwrist_telemetry_add(&telemetry, &watch, &out) != 0;
             } else {

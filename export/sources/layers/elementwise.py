@@ -43,6 +43,12 @@ def write_mul(source: Source, name: str, op: Operator, inputs: list[Tensor], y: 
     source.calls.append(f"ow_mul(&{name}, {places});")
 
 
+def write_minimum(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
+    """MINIMUM, MAXIMUM."""
+    _, _, period, places = _two(source, op, inputs)
+    source.calls.append(f"ow_{op.kind.lower()}({places}, {y.size}, {period});")
+
+
 def _two(source: Source, op: Operator, inputs: list[Tensor]) -> tuple[Tensor, Tensor, int, str]:
     """(larger, smaller, values of the smaller, arguments of the call)."""
     swap, period = repeats(*inputs)

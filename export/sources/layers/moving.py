@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from onwrist.export.graphs.tflite_reader import Operator, Tensor
-from onwrist.export.graphs.tflite_rules import strided
+from onwrist.export.graphs.tflite_reader import MOST_DIMENSIONS, Operator, Tensor
+from onwrist.export.graphs.tflite_rules import Span, strided
 from onwrist.export.sources.layers.source import Source
 
 
@@ -43,18 +43,32 @@ def write_concatenation(source: Source, name: str, op: Operator, inputs: list[Te
 
 def write_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
     """SLICE."""
-    _cut(source, op, inputs[0], inputs[1].data.ravel().tolist(), y.shape)
+    first = inputs[1].data.ravel().tolist()
+    _cut(source, name, op, inputs[0], [Span(b, n) for b, n in zip(first, y.shape, strict=True)])
 
 
 def write_strided_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
     """STRIDED_SLICE."""
-    _cut(source, op, inputs[0], *strided(inputs[0], inputs[1:], op.settings))
+    _cut(source, name, op, inputs[0], strided(inputs[0], inputs[1:], op.settings))
 
 
-def _cut(source: Source, op: Operator, x: Tensor, first: list[int], shape: list[int] | tuple[int, ...]) -> None:
-    """A piece along one axis."""
-    axis = next((i for i in range(len(x.shape)) if x.shape[i] != shape[i]), 0)
-    rows, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    from_, n = x.shape[axis] * inner, shape[axis] * inner
-    begin = f"{source.at(op.inputs[0])} + {first[axis] * inner}"
-    source.calls.append(f"ow_copy({begin}, {source.at(op.outputs[0])}, {rows}, {n}, {from_}, {n});")
+def _cut(source: Source, name: str, op: Operator, x: Tensor, spans: list[Span]) -> None:
+    """A piece: of one axis runs of bytes, of several byte by byte."""
+    inner = [math.prod(x.shape[i + 1 :]) for i in range(len(x.shape))]
+    offset = sum(span.first * n for span, n in zip(spans, inner, strict=True))
+    begin, out = f"{source.at(op.inputs[0])} + {offset}", source.at(op.outputs[0])
+    cut = [i for i, span in enumerate(spans) if (span.count, span.step) != (x.shape[i], 1)]
+    if len(cut) > 1 or any(span.step != 1 for span in spans):
+        short = MOST_DIMENSIONS - len(spans)
+        size = [1] * short + [span.count for span in spans]
+        step = [0] * short + [span.step * n for span, n in zip(spans, inner, strict=True)]
+        struct = {"n": math.prod(size), "size": _braced(size), "step": _braced(step)}
+        source.calls.append(f"ow_pick(&{source.struct(name, 'ow_pick_t', **struct)}, {begin}, {out});")
+        return
+    axis = cut[0] if cut else 0
+    rows, from_, n = math.prod(x.shape[:axis]), x.shape[axis] * inner[axis], spans[axis].count * inner[axis]
+    source.calls.append(f"ow_copy({begin}, {out}, {rows}, {n}, {from_}, {n});")
+
+
+def _braced(values: list[int]) -> str:
+    return f"{{{', '.join(map(str, values))}}}"

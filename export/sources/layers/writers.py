@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from onwrist.export.graphs.tflite_rules import RESHAPES
 from onwrist.export.sources.layers.convolution import write_convolution
-from onwrist.export.sources.layers.elementwise import write_add, write_mul
+from onwrist.export.sources.layers.elementwise import write_add, write_minimum, write_mul
 from onwrist.export.sources.layers.geometry import CONVOLUTIONS
 from onwrist.export.sources.layers.lookup import write_logistic, write_quantize, write_relu, write_relu6
 from onwrist.export.sources.layers.moving import (
@@ -27,6 +27,8 @@ WRITERS: dict[str, Callable] = {
     "MEAN": write_mean,
     "ADD": write_add,
     "MUL": write_mul,
+    "MINIMUM": write_minimum,
+    "MAXIMUM": write_minimum,
     "QUANTIZE": write_quantize,
     "RELU": write_relu,
     "RELU6": write_relu6,

@@ -8,7 +8,7 @@ extern uint32_t board_stack[];
 void board_reset(void);
 void board_fault(void);
 
-enum { WRITE0 = 0x04, EXIT = 0x20 };
+enum { WRITEC = 0x03, WRITE0 = 0x04, EXIT = 0x20 };
 
 static void call(uint32_t operation, const void *argument) {
     register uint32_t r0 __asm__("r0") = operation;
@@ -55,6 +55,10 @@ void board_bytes(const void *values, uint32_t n) {
     }
     line[at] = '\n', line[at + 1] = 0;
     call(WRITE0, line);
+}
+
+void board_char(char c) {
+    call(WRITEC, &c);
 }
 
 void board_number(uint32_t value) {

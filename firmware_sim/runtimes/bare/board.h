@@ -13,6 +13,8 @@ int32_t board_main(void);
 /* A line of output: bytes in hexadecimal, or a number. */
 void board_bytes(const void *values, uint32_t n);
 void board_number(uint32_t value);
+/* A character. */
+void board_char(char c);
 /* Ticks of the system timer since the start, modulo 2^24, 0.512 of an instruction each where QEMU counts instructions. */
 uint32_t board_ticks(void);
 

@@ -11,6 +11,25 @@ typedef void onwrist_telemetry;
 #define COUNT(s, watch, out) (void)(s)->telemetry
 #endif
 
+#ifdef ONWRIST_WITH_BEATS
+/* Beats of an output: how many, then time, found, interval, confidence of each, in a row of fixed length. */
+#define BEAT_WORDS (1 + 4 * ONWRIST_BEATS_ROOM)
+static uint32_t *keep_beats(uint32_t *at, const onwrist_watch_output *out) {
+    for (int32_t i = 0; i < BEAT_WORDS; i++) at[i] = 0;
+    at[0] = (uint32_t)out->beat_count;
+    for (int32_t i = 0; i < out->beat_count; i++) {
+        const onwrist_beat *b = out->beats + i;
+        at[1 + 4 * i] = b->time, at[2 + 4 * i] = b->found, at[3 + 4 * i] = b->interval, at[4 + 4 * i] = b->confidence;
+    }
+    return at + BEAT_WORDS;
+}
+#else
+static uint32_t *keep_beats(uint32_t *at, const onwrist_watch_output *out) {
+    (void)out;
+    return at;
+}
+#endif
+
 /* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead. After it the loop
  * runs `takes` bursts out of the ring, -1: until nothing waits. `at` is where the last call stopped. */
 typedef struct {
@@ -20,6 +39,7 @@ typedef struct {
     uint32_t *facts;               /* reasons, sequence, first of each output */
     onwrist_watch_counters *books; /* at each output; may be NULL */
     onwrist_telemetry *telemetry;  /* where the firmware has it */
+    uint32_t *beats;               /* likewise */
     int32_t bursts, room;
     struct {
         int32_t burst, pushed, counts, takes;
@@ -58,6 +78,7 @@ int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
                 *s->facts++ = out.reasons;
                 *s->facts++ = out.sequence;
                 *s->facts++ = out.first ? 1u : 0u;
+                s->beats = keep_beats(s->beats, &out);
                 if (s->books != NULL) (void)onwrist_watch_books(watch, s->books++);
                 if (++made == s->room) return made;
                 continue;
