@@ -16,8 +16,8 @@ from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, rea
 from onwrist.models.encoders.digests import damaged, told
 from onwrist.models.student.graph import AnyStudent, graph_of, make_student
 from onwrist.models.student.network import Student, StudentConfig
-from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import Answers
+from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
 
