@@ -130,7 +130,7 @@ def student_of(metadata: dict[str, str], where: Path | str) -> AnyStudent:
         return Student(student_config(metadata, where))
     made = told(metadata, "graph", where)
     try:
-        source, width, answers = made["source"], int(made["embedding"]), Answers.of(made["answers"])
+        source, width, answers = str(made["source"]), int(made["embedding"]), Answers.of(made["answers"])
         rates, name = dict(made["rates"]), str(made["name"])
     except (TypeError, KeyError, ValueError, ConfigError) as error:
         raise damaged(where, "graph") from error
