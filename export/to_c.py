@@ -65,12 +65,12 @@ def main(config: CConfig) -> None:
         hop = hop_samples(config.hop_s, model.stride)
         data = write_tflite_step(model, hop)
         firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits))
-        files, plan = {**firmware.files, **package_files(firmware.files, model.digest())}, firmware.plan
+        files, plan = {**firmware.files, **package_files(firmware.files, model.digest())}, firmware.arena
     if config.array:
         files = {f"{name}_tflite.h": array_header(data, name)}
     for file, text in files.items():
         write_whole(config.out / file, text.encode())
-    arena = "" if config.array else f"; arena {plan.bytes:,} bytes"
+    arena = "" if plan is None or config.array else f"; arena {plan.bytes:,} bytes"
     say(f"{config.out}: {', '.join(files)}{arena}")
 
 

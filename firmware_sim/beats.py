@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from onwrist.ranges import Checked
 from onwrist.settings import Bits, Data, SensorHz
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BeatsConfig:
+class BeatsConfig(Checked):
     """Beats of the watch against an ECG."""
 
     recordings: Positional[tuple[Path, ...]] = ()

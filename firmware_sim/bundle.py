@@ -53,7 +53,7 @@ def main(config: BundleConfig) -> None:
         pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
         hop = hop_samples(config.hop_s, pairs[0][0].model.stride)
         bundle = assemble(pairs, hop, fixed, golden_watch_header, shipped_reference)
-        if report:
+        if report and config.report:
             bundle = bundle.with_report(report, config.report)
         bundle = with_index(bundle)
         path = write_bundle(config.out, bundle, key)

@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import importlib
 import json
+import logging
 import os
 import sys
 import traceback
@@ -133,6 +134,9 @@ def run(
 
 def _status(main: Callable[[Config], int | None], config: type[Config], options: list[str], program: str | None) -> int:
     debug = "--debug" in options
+    if not debug:
+        # What it thinks of a compiler for graphics cards is no news to whoever runs on a watch.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     options = [o for o in options if o != "--debug"]
     try:
         import tyro

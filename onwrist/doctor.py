@@ -16,7 +16,7 @@ from pathlib import Path
 from onwrist.ranges import Checked
 from onwrist.resources import WEIGHTS, weights_metadata
 
-TFLM_PYTHONS = ((3, 10), (3, 11))
+TFLM_PYTHONS = ((3, 11), (3, 12), (3, 13))
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _python() -> Finding:
     running = sys.version_info[:2] in TFLM_PYTHONS
     return Finding(
         "Python", platform.python_version() if running else "", True,
-        f"TFLM has no wheels for Python {platform.python_version()}: no stream, no byte gate", "use Python 3.11",
+        f"TFLM has no wheels for Python {platform.python_version()}: no stream, no byte gate", "use Python 3.11 to 3.13",
     )  # fmt: skip
 
 

@@ -28,7 +28,13 @@ from onwrist.resources import SHIPPED
 
 SCHEMA = "onwrist-spec-1"
 # Labels that R-peaks and intervals give without a table, and of which kind they are.
-BUILT_IN_LABELS = {"heart_rate": "value", "quality": "yes/no", "irregular": "yes/no", "rmssd": "value", "sdnn": "value"}
+BUILT_IN_LABELS: dict[str, Literal["value", "yes/no", "classes"]] = {
+    "heart_rate": "value",
+    "quality": "yes/no",
+    "irregular": "yes/no",
+    "rmssd": "value",
+    "sdnn": "value",
+}
 # Hz of a PPG: below 20 a pulse of 230 a minute has hardly five samples, beyond 1,000 no wearable goes.
 Rate = Annotated[float, Field(ge=20, le=1000)]
 

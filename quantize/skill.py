@@ -52,9 +52,9 @@ def main(config: SkillConfig) -> None:
     def featurise(windows: Windows) -> dict[str, np.ndarray]:
         found = {"teacher embedding": encode(encoder, windows.teacher, bf16=config.bf16)[1]}
         for size, student in students.items():
-            found[size] = run_torch(student, windows.student).embedding
+            found[size] = run_torch(student, windows.causal).embedding
             if size in integers:
-                found[f"{size} INT8"] = run_integers(integers[size], windows.student).embedding
+                found[f"{size} INT8"] = run_integers(integers[size], windows.causal).embedding
         return found
 
     context = LADDER["watch"].context

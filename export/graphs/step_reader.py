@@ -147,7 +147,7 @@ def _layer(network: Network, op: Operator) -> IntegerLayer:
     y, s = network.tensors[op.outputs[0]], op.settings
     if x is None or w is None or w.data is None or (b is not None and b.data is None):
         raise ExportError("has no weights", field=op.kind, cure=CURE)
-    bias = np.zeros(y.shape[3], np.int32) if b is None else b.data
+    bias = np.zeros(y.shape[3], np.int32) if b is None else b.constant
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     weight = w.data[0, 0].T[:, None] if depthwise else w.data[:, 0].transpose(0, 2, 1)
     scale, zero = np.float32(y.scale[0]), int(y.zero[0])

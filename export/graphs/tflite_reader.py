@@ -50,6 +50,17 @@ class Tensor:
         """Elements."""
         return math.prod(self.shape)
 
+    @property
+    def constant(self) -> np.ndarray:
+        """Its values.
+
+        Raises:
+            ExportError: it is computed, and has none before a run.
+        """
+        if self.data is None:
+            raise ExportError("is no constant", where=self.name, cure="Report it: the reader should have refused it")
+        return self.data
+
 
 @dataclass(frozen=True)
 class Operator:

@@ -44,7 +44,7 @@ def problem_of(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], se
         return "has no settings of its kind"
     if settings.get("activation") == "?":
         return "has a fused activation other than RELU and RELU6"
-    if outputs[0].kind is not np.int8 or inputs[0].kind is not np.int8:
+    if outputs[0].kind is not np.int8 or inputs[0] is None or inputs[0].kind is not np.int8:
         return "is not of int8"
     if all(t is None or t.data is not None for t in inputs):
         return "is of constants only"
@@ -73,8 +73,8 @@ def _image(x: Tensor, y: Tensor, kernel: tuple[int, int], s: dict) -> str:
 
 def _weighted(inputs: list[Tensor | None], y: Tensor, channels: int) -> str:
     """Weights and bias."""
-    _, w, bias = (*inputs, None)[:3]
-    if w.data is None or (bias is not None and bias.data is None):
+    x, w, bias = (*inputs, None)[:3]
+    if x is None or w is None or w.data is None or (bias is not None and bias.data is None):
         return "has weights that are not constant"
     if w.kind is not np.int8 or (bias is not None and (bias.kind is not np.int32 or bias.size != channels)):
         return "has weights other than int8, or a bias other than int32 per channel"
@@ -82,7 +82,7 @@ def _weighted(inputs: list[Tensor | None], y: Tensor, channels: int) -> str:
         return "has other scales than channels"
     if (w.zero != 0).any():
         return "has weights with a zero point"
-    return "" if inputs[0].data is None else "has a constant input"
+    return "" if x.data is None else "has a constant input"
 
 
 def _conv(inputs, outputs, s) -> str:
@@ -218,7 +218,7 @@ def strided(x: Tensor, tables: list[Tensor], s: dict) -> list[Span] | None:
     if s.get("ellipsisMask") or s.get("newAxisMask") or s.get("offset"):
         return None
     spans = []
-    for i, (b, e, step) in enumerate(zip(*(t.data.ravel().tolist() for t in tables), strict=True)):
+    for i, (b, e, step) in enumerate(zip(*(t.constant.ravel().tolist() for t in tables), strict=True)):
         n = x.shape[i]
         if step == 0:
             return None

@@ -82,9 +82,9 @@ def without_variables(
         if problem:
             problems.append(f"{READ} of {name!r} {problem}")
         elif start is not None and use.assigned:
-            variables.append(Variable(read, use.assigned[0], start.data))
+            variables.append(Variable(read, use.assigned[0], start.constant))
         elif start is not None:
-            tensors[read] = replace(tensors[read], data=start.data.reshape(tensors[read].shape))
+            tensors[read] = replace(tensors[read], data=start.constant.reshape(tensors[read].shape))
     reads = frozenset(i for op in network.operators if op.kind == READ for i in op.outputs)
     return replace(found, tensors=tuple(tensors), variables=tuple(variables)), problems, reads
 
@@ -104,7 +104,9 @@ def _word(value: bytes | str | None) -> str:
 
 def _uses(network: Network) -> tuple[dict[str, _Use], list[str]]:
     """Variable -> its tensors, in order of execution; and what cannot be followed."""
-    names, uses, problems, read = _names(network), {}, [], set(network.inputs)
+    uses: dict[str, _Use] = {}
+    problems: list[str] = []
+    names, read = _names(network), set(network.inputs)
     for op in network.operators:
         if op.kind not in (READ, ASSIGN):
             continue

@@ -84,7 +84,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 def memory_plan(firmware: Firmware) -> dict:
     """Arena, state and lifetimes as plain values."""
-    plan = firmware.plan
+    plan = firmware.arena
     return {
         "arena_bytes": plan.bytes, "state_tensors": [list(pair) for pair in plan.state],
         "tensors": [

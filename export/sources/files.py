@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onwrist.errors import ExportError
 from onwrist.resources import C_SOURCES
 
 if TYPE_CHECKING:
@@ -30,3 +31,16 @@ class Firmware:
     files: dict[str, str]
     constants: dict[str, int | str]
     plan: Plan | None
+
+    @property
+    def arena(self) -> Plan:
+        """The plan of the arena.
+
+        Raises:
+            ExportError: it was not kept.
+        """
+        if self.plan is None:
+            raise ExportError(
+                "the plan of the arena was not kept", field="plan", cure="Make the firmware again from its step"
+            )
+        return self.plan

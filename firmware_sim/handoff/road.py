@@ -166,7 +166,7 @@ def questions_of(spec: Spec) -> Questions:
     Raises:
         RecordingError: a table of labels. ConfigError: answers that cannot be.
     """
-    from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer
+    from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Kind
     from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Question, Questions, read_table
 
     if not spec.answers:
@@ -174,7 +174,7 @@ def questions_of(spec: Spec) -> Questions:
     each, decides = [], None
     for part in spec.answers:
         usual = next((a for a in SHIPPED_ANSWERS if a.name == part.source), None)
-        kind = part.kind or BUILT_IN_LABELS.get(part.source, "yes/no")
+        kind: Kind = part.kind or BUILT_IN_LABELS.get(part.source, "yes/no")
         own: dict = {"unit": part.unit, "words": part.words}
         if part.centre is not None and part.span is not None:
             own |= {"centre": part.centre, "span": part.span}

@@ -129,7 +129,7 @@ def _student(deployed: Deployed) -> dict[str, Any]:
     return {
         "name": deployed.artifacts.size, "digest": said["digest"], "answers": meanings(said["answers"]),
         "ring": firmware.constants["ONWRIST_RING"], "full": firmware.constants["ONWRIST_FULL"],
-        "embedding": firmware.constants["ONWRIST_EMBEDDING"], "arena": firmware.plan.bytes, "size": len(module),
+        "embedding": firmware.constants["ONWRIST_EMBEDDING"], "arena": firmware.arena.bytes, "size": len(module),
         "wasm": pack_bytes(module),
     }  # fmt: skip
 

@@ -208,8 +208,10 @@ def _score_minutes(
         if not activity and pair[0].rhythm != pair[1].rhythm:
             continue
         place = into[activity or pair[0].rhythm]
-        place.minutes += 1
         truth = _rmssd(np.diff(np.concatenate([p.r for p in pair])))
+        if truth is None:
+            continue
+        place.minutes += 1
         inside = (found.times >= start + delay) & (found.times < start + 60 + delay)
         said = _rmssd(found.intervals[inside][1:])
         if figures is not None:

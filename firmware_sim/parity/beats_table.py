@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _condition(methods: dict[str, dict[str, list[Scored]]]) -> dict:
     for method, people in methods.items():
         every = [s for scored in people.values() for s in scored]
         whole = _sum(every)
-        own = {
+        own: dict[str, Any] = {
             "people": len(people), "beats": whole.hits + whole.missed, "f1": whole.f1,
             "sensitivity": _share(whole.hits, whole.hits + whole.missed),
             "precision": _share(whole.hits, whole.hits + whole.extra),

@@ -70,7 +70,7 @@ def run_firmware(
             wrong += sum(int(np.count_nonzero(a != b)) for a, b in zip(found[0], expected, strict=True))
         else:
             wrong += sum(e.size for e in expected)
-    run = FirmwareRun(runtime.name, len(played.first), wrong, total, firmware.plan.bytes)
+    run = FirmwareRun(runtime.name, len(played.first), wrong, total, firmware.arena.bytes)
     return run if core is None else measured(run, firmware, core, played.counts[-1])
 
 

@@ -103,7 +103,7 @@ def _row(text: str, path: Path, field: str) -> Row:
         raise ConfigError("is nested too deep", where=path, field=field, cure=cure) from None
 
 
-def with_measured(costs: list[Cost], rows: list[Row], students: list[Deployed], path: Path) -> list[Cost]:
+def with_measured(costs: list[Cost], rows: list[Row], students: list[Deployed], path: Path | None) -> list[Cost]:
     """Estimates, replaced by what was measured on the same part; a part that is not known is added.
 
     Where a board has no counter its estimate stays, and a row beside it says that it ran.

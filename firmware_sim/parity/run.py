@@ -15,7 +15,7 @@ from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
-from onwrist.firmware_sim.watch.watch import Hop, Watch, Why
+from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.recording import Recording
@@ -86,13 +86,13 @@ class Run:
         """What went into the model, for whoever has to compute the same."""
         return Played(
             np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops]),
-            np.stack([h.window for h in self.hops]), [h.counts for h in self.hops],
+            np.stack(witnessed(self.hops, "window")), witnessed(self.hops, "counts"),
         )  # fmt: skip
 
     @cached_property
     def real(self) -> np.ndarray:
         """float32 (n, window): what the float front end made of the same counts."""
-        return np.stack([h.real for h in self.hops])
+        return np.stack(witnessed(self.hops, "real"))
 
 
 def run_watch_on(

@@ -25,7 +25,7 @@ from onwrist.firmware_sim.parity.rightness import (
 )
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
-from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, witnessed
 from onwrist.models.bench.subsets import text
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import methods
@@ -77,11 +77,11 @@ def survey(
     shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
     reference = reference_rate(recording, np.array([h.time_s for h in hops]), model.answers)
     others = baseline_rates(
-        methods(), [h.counts for h in hops], valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
+        methods(), witnessed(hops, "counts"), valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
     )
     reasons = count_reasons((h.why for h in hops), model.window, deployed.hop)
     said = model.answers.rates(answers)
-    real = TorchFloat(artifacts.student).run(np.stack([h.real for h in hops]))[0]
+    real = TorchFloat(artifacts.student).run(np.stack(witnessed(hops, "real")))[0]
     int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)
     gates = [
         *embedding_gates(int8, real, shown),

@@ -62,9 +62,9 @@ def card(r: Streamed) -> Card:
         if answer.kind != "value" and answer.name in found["says"]:
             facts.append((answer_title(answer), f"{says_text(found['says'][answer.name])} of the shown"))
     facts.append(("flash, RAM (stream)", f"{memory.step:,} B, {memory.ram:,} B"))
-    counted = [f for f in r.firmware if f.instructions]
+    counted = [f.instructions for f in r.firmware if f.instructions]
     if counted:
-        low, high = min(f.instructions for f in counted), max(f.instructions for f in counted)
+        low, high = min(counted), max(counted)
         facts.append(("instructions a hop", f"{low:,} to {high:,}" if low != high else f"{low:,}"))
     times = [1e3 * s for c in r.costs if c.seconds and c.seconds[1] is not None for s in c.seconds]
     if times:

@@ -192,7 +192,7 @@ int32_t board_main(void) {
 def _on_board(firmware: Firmware, core: Core, counts: np.ndarray) -> Mix:
     table = c_array("int32_t", "counts", np.asarray(counts, np.int32))
     elf = board_image({**firmware.files, "main.c": BOARD_MAIN % (table, len(counts), len(counts))}, core)
-    text = ELFFile(io.BytesIO(elf)).get_section_by_name(".text")
+    text: Any = ELFFile(io.BytesIO(elf)).get_section_by_name(".text")
     code, base = text.data(), text["sh_addr"]
     symbols: Any = ELFFile(io.BytesIO(elf)).get_section_by_name(".symtab")
     (mark,) = (s["st_value"] & ~1 for s in symbols.iter_symbols() if s.name == MARK)

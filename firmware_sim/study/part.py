@@ -192,10 +192,10 @@ def _play(job: Job, name: str, recording: Recording) -> tuple[pa.Table, dict[str
         flagged = columns[units[IRREGULAR]] > 0 if IRREGULAR in units else np.zeros(count, bool)
         columns["flagged"] = columns["shown"] & flagged
         empty = np.full(count, np.nan)
-        embedding, answers = real.take(count) if real else (None, None)
-        columns["cosine"] = nullable(_cosine(block.embedding, embedding) if real else empty)
+        taken = real.take(count) if real else None
+        columns["cosine"] = nullable(_cosine(block.embedding, taken[0]) if taken else empty)
         for i, (answer, column) in enumerate(units.items()):
-            columns[column + FLOAT] = nullable(kit.real_units(answer, answers[:, i]) if real else empty)
+            columns[column + FLOAT] = nullable(kit.real_units(answer, taken[1][:, i]) if taken else empty)
         rate, irregular = truth(intervals, block.time_s)
         columns["true_bpm"], columns["true_irregular"] = nullable(rate), nullable(irregular, pa.bool_())
         columns["movement_g"] = nullable(movement(recording, block.time_s, setting.hop_s))

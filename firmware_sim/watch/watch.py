@@ -12,13 +12,14 @@ import itertools
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Interval
 
+from onwrist.errors import ConfigError
 from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
@@ -143,6 +144,18 @@ class Hop:
         return not self.why
 
 
+def witnessed(hops: Iterable[Hop], name: Literal["window", "real", "counts"]) -> list[np.ndarray]:
+    """What a watch with a witness kept of each output.
+
+    Raises:
+        ConfigError: it had none.
+    """
+    found = [getattr(h, name) for h in hops]
+    if any(x is None for x in found):
+        raise ConfigError("a watch without a witness keeps none", field=name, cure="Make it with witness=True")
+    return found
+
+
 class Watch:
     """Runs a model on a sensor.
 
@@ -265,17 +278,18 @@ class Watch:
 
     def _bridge(self, first: int, value: int, arrived: float) -> Iterator[Hop]:
         """Samples are missing before number `first`, whose count is `value`."""
-        gap = 0 if self.expected is None else distance(first, self.expected)
-        if self.expected is not None and gap == 0:
+        expected = self.expected
+        gap = 0 if expected is None else distance(first, expected)
+        if expected is not None and gap == 0:
             return
         short = 0 < gap <= self.rules.bridge
-        if not short or self.config.gap == "reset":
+        if expected is None or not short or self.config.gap == "reset":
             if self.seen or self.counters.pending:
                 self.counters.resets += 1
             self._start_anew()
             return
         self.counters.bridged += gap
-        self.number = self.expected
+        self.number = expected
         held = self.config.gap == "hold"
         made_up = [self.last_count] * gap if held else bridge_line(self.last_count, value, gap)
         yield from self._advance(np.array(made_up, np.int32), False, arrived)

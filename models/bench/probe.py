@@ -46,9 +46,9 @@ class Result:
     mae: float | None
     people: int
     windows: int
-    predicted: np.ndarray = field(repr=False, default=None)
-    truth: np.ndarray = field(repr=False, default=None)
-    person: np.ndarray = field(repr=False, default=None)
+    predicted: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
+    truth: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
+    person: np.ndarray = field(repr=False, default_factory=lambda: np.zeros(0))
 
 
 @torch.no_grad()

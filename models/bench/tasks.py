@@ -43,6 +43,17 @@ class Windows:
     labels: dict[str, np.ndarray]
     student: np.ndarray | None = None
 
+    @property
+    def causal(self) -> np.ndarray:
+        """(n, window) what a student takes.
+
+        Raises:
+            ConfigError: the windows were made without a student's context.
+        """
+        if self.student is None:
+            raise ConfigError("windows without a student's past", field="context", cure="Load them with a context")
+        return self.student
+
 
 @dataclass(frozen=True)
 class Task:

@@ -8,6 +8,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -44,13 +45,14 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.exists():
         raise CheckpointError("no such file", where=path, cure="Check the path")
     metadata: dict[str, str] = {}
+    state: Any
     try:
         if path.suffix == ".safetensors":
             # Not mapped into memory: a file that is written over, or cut, while its tensors are in use is a bus error.
             data = path.read_bytes()
             state, metadata = load(data), weights_metadata(data)
         else:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
             state = loaded.get("state_dict", loaded.get("model", loaded)) if isinstance(loaded, dict) else None
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, Exception) as error:
         raise CheckpointError(
@@ -169,6 +171,8 @@ def made_by_user(text: str, what: str = "encoder", **arguments: int) -> nn.Modul
             if beside not in sys.path:
                 sys.path.insert(0, beside)
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{place} is no module")
             module = importlib.util.module_from_spec(spec)
             sys.modules.setdefault(module.__name__, module)
             spec.loader.exec_module(module)

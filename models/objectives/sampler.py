@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from onwrist.errors import ConfigError
+from onwrist.errors import ConfigError, RecordingError
 from onwrist.models.objectives.base import Batch
 from onwrist.models.objectives.rhythm import BINS, TARGETS, beat_map, targets
 from onwrist.signals.people.cohort import COMMON_DELAY_S, Track
 from onwrist.signals.people.split import challenge_number
-from onwrist.signals.pulse.beats import agreement
+from onwrist.signals.pulse.beats import Beats, agreement
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, min_max
 
 SAMPLES = int(WINDOW_S * TEACHER_RATE_HZ)
@@ -35,6 +35,17 @@ def split_tracks(tracks: list[Track]) -> tuple[list[Track], list[Track]]:
 def motion_of(tracks: list[Track]) -> list[np.ndarray]:
     """Wrist PPG of training people, as a store of real artefacts."""
     return [t.teacher for t in tracks if t.role == "train" and len(t.teacher) > 10 * SAMPLES]
+
+
+def beats_of(track: Track) -> Beats:
+    """A track's beats.
+
+    Raises:
+        RecordingError: it has none.
+    """
+    if track.beats is None:
+        raise RecordingError("has no ECG", where=track.name, cure="Leave it out: pretraining learns from both")
+    return track.beats
 
 
 class Sampler:
@@ -71,9 +82,10 @@ class Sampler:
             track, person[row] = self.tracks[at], at
             ppg[row], ecg[row] = self._waves(track, start, stretch)
             end = start + WINDOW_S * stretch
-            target[row] = targets(track.beats, start, end, stretch)
-            beats[row] = beat_map(track.beats, start, end, BINS)
-            weight[row] = agreement(track.beats, start, end)[0] >= RECONSTRUCT_RECALL
+            heart = beats_of(track)
+            target[row] = targets(heart, start, end, stretch)
+            beats[row] = beat_map(heart, start, end, BINS)
+            weight[row] = agreement(heart, start, end)[0] >= RECONSTRUCT_RECALL
             if disturb:
                 weight[row] *= self._disturb(rng, ppg[row], target[row])
         return Batch(*map(torch.from_numpy, (min_max(ppg), ecg, person, target, beats, weight)))
@@ -106,10 +118,13 @@ class Sampler:
         ppg = np.interp(t, grid[low:high], track.teacher[low:high])
         shift = 0.0
         if self.align:
-            shift = (track.beats.delay_s - COMMON_DELAY_S * stretch) * TEACHER_RATE_HZ
-        te = np.clip(t - shift, 0, len(track.ecg) - 1)
+            shift = (beats_of(track).delay_s - COMMON_DELAY_S * stretch) * TEACHER_RATE_HZ
+        heart = track.ecg
+        if heart is None:
+            raise RecordingError("has no ECG", where=track.name, cure="Leave it out: pretraining learns from both")
+        te = np.clip(t - shift, 0, len(heart) - 1)
         low = max(0, int(te[0]) - 1)
-        ecg = np.interp(te, grid[low : int(te[-1]) + 2], track.ecg[low : int(te[-1]) + 2])
+        ecg = np.interp(te, grid[low : int(te[-1]) + 2], heart[low : int(te[-1]) + 2])
         if not self.align:
             return ppg, min_max(ecg)
         ecg = ecg - np.median(ecg)

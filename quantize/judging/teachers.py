@@ -45,7 +45,7 @@ def compare(
         windows = load_windows(name, root, LADDER[size].context, progress)
         features: dict[str, np.ndarray] = {}
         for t in progress(teachers, "students"):
-            features[STUDENT.format(title(t))] = run_integers(students[t], windows.student).embedding
+            features[STUDENT.format(title(t))] = run_integers(students[t], windows.causal).embedding
         for t in progress(teachers, "teachers"):
             features[title(t)] = encode(encoders[t], windows.teacher, bf16=bf16)[1]
         for task in progress(tasks, f"probes {name}"):

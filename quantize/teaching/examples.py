@@ -218,7 +218,7 @@ def load_examples(path: Path) -> tuple[Examples, Standard]:
     missing = [f.name for f in fields(Examples) if f.name not in found]
     if missing:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
-    standard = Standard(**{f.name: found.get(f"standard.{f.name}") for f in fields(Standard)})
+    standard = Standard(**{f.name: v for f in fields(Standard) if (v := found.get(f"standard.{f.name}")) is not None})
     return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
 
 

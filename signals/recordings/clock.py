@@ -89,7 +89,7 @@ class Clock:
         if not good.any():
             return np.full(self.length, np.nan)
         y = np.interp(grid, self.at[good], x[good])
-        right = np.clip(np.searchsorted(self.at[good], grid, side="left"), 1, max(1, int(good.sum()) - 1))
+        right = np.clip(np.searchsorted(np.asarray(self.at[good]), grid), 1, max(1, int(good.sum()) - 1))
         step = np.diff(self.at[good], prepend=self.at[good][0])
         y[(step[right] if len(step) > 1 else np.zeros(1)) > self.gap_s] = np.nan
         return y

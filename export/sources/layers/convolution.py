@@ -17,9 +17,13 @@ def write_convolution(source: Source, name: str, op: Operator, inputs: list[Tens
     """CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED."""
     x, w, bias = (*inputs, None)[:3]
     c = convolution(source.network, op)
+    # The reader refused what has none.
+    assert c is not None
+    assert x is not None
+    assert w is not None
     low, high = clamp_of(op.settings["activation"], y)
     by_channel = (c.weights.reshape(-1, c.y[2]).T if c.depthwise else c.weights.reshape(c.y[2], -1)).astype(np.int64)
-    raw = np.zeros(c.y[2], np.int64) if bias is None else bias.data.astype(np.int64).ravel()
+    raw = np.zeros(c.y[2], np.int64) if bias is None else bias.constant.astype(np.int64).ravel()
     folded = raw - int(x.zero[0]) * by_channel.sum(1)
     if len(w.scale) == 1 and op.kind == "FULLY_CONNECTED":
         # TFLite multiplies the two scales of a fully connected layer in float32, of a convolution in float64.

@@ -51,7 +51,9 @@ def write_minimum(source: Source, name: str, op: Operator, inputs: list[Tensor],
 
 def _two(source: Source, op: Operator, inputs: list[Tensor]) -> tuple[Tensor, Tensor, int, str]:
     """(larger, smaller, values of the smaller, arguments of the call)."""
-    swap, period = repeats(*inputs)
+    found = repeats(*inputs)
+    assert found is not None  # the reader refused what does not repeat
+    swap, period = found
     order = (1, 0) if swap else (0, 1)
     places = ", ".join(source.at(i) for i in (*(op.inputs[k] for k in order), *op.outputs))
     return inputs[order[0]], inputs[order[1]], period, places

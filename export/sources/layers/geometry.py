@@ -64,14 +64,16 @@ def convolution(network: Network, op: Operator) -> Convolution | None:
     if op.kind == "FULLY_CONNECTED":
         outputs, inputs = w.shape
         rows = x.size // inputs
-        return Convolution((1, rows, inputs), (1, rows, outputs), (1, 1), (1, 1), (0, 0), w.data[:, None, None], False)
+        return Convolution(
+            (1, rows, inputs), (1, rows, outputs), (1, 1), (1, 1), (0, 0), w.constant[:, None, None], False
+        )
     k_h, k_w = w.shape[1:3]
     stride = s["strideH"], s["strideW"]
     dilation = s.get("dilationHFactor", 1), s.get("dilationWFactor", 1)
     ends = zip(x.shape[1:3], (k_h, k_w), stride, dilation, strict=True)
     pad_h, pad_w = (padding(s["padding"], *end) for end in ends)
     (_, x_h, x_w, inputs), (_, y_h, y_w, outputs) = x.shape, y.shape
-    weights = w.data
+    weights = w.constant
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
     if depthwise and inputs != outputs:
         # A depth multiplier: each output sees one input, as a dense convolution with zeros elsewhere does.

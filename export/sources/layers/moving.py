@@ -43,13 +43,15 @@ def write_concatenation(source: Source, name: str, op: Operator, inputs: list[Te
 
 def write_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
     """SLICE."""
-    first = inputs[1].data.ravel().tolist()
+    first = inputs[1].constant.ravel().tolist()
     _cut(source, name, op, inputs[0], [Span(b, n) for b, n in zip(first, y.shape, strict=True)])
 
 
 def write_strided_slice(source: Source, name: str, op: Operator, inputs: list[Tensor], y: Tensor) -> None:
     """STRIDED_SLICE."""
-    _cut(source, name, op, inputs[0], strided(inputs[0], inputs[1:], op.settings))
+    spans = strided(inputs[0], inputs[1:], op.settings)
+    assert spans is not None  # the reader refused what is none
+    _cut(source, name, op, inputs[0], spans)
 
 
 def _cut(source: Source, name: str, op: Operator, x: Tensor, spans: list[Span]) -> None:

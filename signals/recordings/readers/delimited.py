@@ -58,11 +58,14 @@ def read_delimited(path: Path, asked: Asked) -> Recording:
     choice = choose(dialect.names, dialect.units, dialect.rows, asked, dialect.named, notices, dialect.decimal)
     person, segment = _rows_of(source, dialect, choice, asked)
     gathered = Gathered(choice, dialect.names, dialect.units, asked)
-    extra = [c for c, value in ((choice.person, person), (choice.segment, segment)) if value is not None]
-    for chunk in _chunks(source, dialect, [*choice.columns, *extra], asked, {choice.person, choice.segment} - {None}):
-        for column, value in ((choice.person, person), (choice.segment, segment)):
-            if value is not None:
-                chunk = chunk[chunk[column].astype("string").str.strip() == value]
+    asked_for = [
+        (c, v) for c, v in ((choice.person, person), (choice.segment, segment)) if c is not None and v is not None
+    ]
+    wanted = [*choice.columns, *(c for c, _ in asked_for)]
+    words = {c for c in (choice.person, choice.segment) if c is not None}
+    for chunk in _chunks(source, dialect, wanted, asked, words):
+        for column, value in asked_for:
+            chunk = chunk[chunk[column].astype("string").str.strip() == value]
         if len(chunk):
             gathered.add(chunk, dialect.decimal)
     return gathered.recording(dialect.rate_hz, asked.subject or person or asked.stem, notices)
@@ -78,8 +81,7 @@ def _rows_of(source, dialect: Dialect, choice: Choice, asked: Asked) -> tuple[st
     for chunk in _chunks(source, dialect, list(found), asked, set(found)):
         for column, values in found.items():
             values |= set(chunk[column].dropna().astype(str).str.strip().unique()) - {""}
-    people = found.get(choice.person) or None
-    segments = found.get(choice.segment) or None
+    people, segments = (None if c is None else found[c] or None for c in (choice.person, choice.segment))
     if segments is not None and asked.segment is None and choice.time:
         # A session that goes on in the next row is one recording; the clock says if it is not.
         segments = None

@@ -71,14 +71,15 @@ def read_edf(path: Path, asked: Asked) -> Recording:
         units = [edf.getPhysicalDimension(i) for i in range(len(names))]
         wanted = need_ppg(names, asked.channel, asked.name, notices)
 
-        def take(at: int | None) -> Channel | None:
-            if at is None:
-                return None
+        def take(at: int) -> Channel:
             rate = float(edf.getSampleFrequency(at))
             x = edf.readSignal(at)
             samples, offset = single(x if onsets is None else _spread(x, rate, onsets, frame, asked))
             rate = asked.rate(rate, names[at]) if at == wanted else rate
             return Channel(samples, rate, names[at].strip(), units[at].strip(), offset=offset)
+
+        def beside(at: int | None) -> Channel | None:
+            return None if at is None else take(at)
 
         try:
             start = edf.getStartdatetime().replace(tzinfo=datetime.UTC).timestamp()
@@ -86,8 +87,8 @@ def read_edf(path: Path, asked: Asked) -> Recording:
             start = None
         person = asked.subject or edf.getPatientCode().strip() or asked.stem
         return Recording(
-            take(wanted), person, asked.name, start, ecg=take(find_ecg(names, units, wanted)),
-            resp=take(find_one(names, RESP_NAMES, wanted)), notices=tuple(notices),
+            take(wanted), person, asked.name, start, ecg=beside(find_ecg(names, units, wanted)),
+            resp=beside(find_one(names, RESP_NAMES, wanted)), notices=tuple(notices),
         )  # fmt: skip
 
 

@@ -45,7 +45,9 @@ def read_parquet(path: Path, asked: Asked) -> Recording:
         choice = choose(plain, [""] * len(plain), rows, asked, True, notices)
         person, segment = _rows_of(file, plain, choice, asked)
         gathered = Gathered(choice, plain, [""] * len(plain), asked)
-        keep = [(c, v) for c, v in ((choice.person, person), (choice.segment, segment)) if v is not None]
+        keep = [
+            (c, v) for c, v in ((choice.person, person), (choice.segment, segment)) if c is not None and v is not None
+        ]
         wanted = sorted({*choice.columns, *(c for c, _ in keep)})
         for batch in file.iter_batches(200_000, columns=[plain[c] for c in wanted]):
             frame = pyarrow.Table.from_batches([batch]).to_pandas(ignore_metadata=True)

@@ -254,11 +254,9 @@ class Gathered:
                 )  # fmt: skip
             rate_hz = self.asked.rate(told_rate)
         else:
-            rate_hz = self.asked.rate(clock.rate_hz, self.stamps.name)
+            rate_hz = self.asked.rate(clock.rate_hz, self.stamps.name if self.stamps else "")
 
-        def channel(i: int | None) -> Channel | None:
-            if i is None:
-                return None
+        def channel(i: int) -> Channel:
             x = joined(self.signals.pop(i))
             samples, offset = single(x if clock is None else clock.lay(x))
             base, unit = base_and_unit(self.names[i])
@@ -266,14 +264,17 @@ class Gathered:
                 samples, rate_hz, self.names[i].strip() or base, self.units[i] or unit or "file", offset=offset
             )
 
+        def beside(i: int | None) -> Channel | None:
+            return None if i is None else channel(i)
+
         c = self.choice
         return Recording(
             channel(c.ppg),
             person,
             self.asked.name,
             start,
-            ecg=channel(c.ecg),
-            resp=channel(c.resp),
+            ecg=beside(c.ecg),
+            resp=beside(c.resp),
             notices=tuple(notices),
         )
 

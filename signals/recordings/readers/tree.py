@@ -214,9 +214,7 @@ def _signal(
         notices.extend(clock.notices)
     rate = asked.rate(clock.rate_hz, names[times[0]]) if clock else asked.rate(told, "/".join(ppg.path))
 
-    def channel(leaf: Leaf | None, rate_hz: float) -> Channel | None:
-        if leaf is None:
-            return None
+    def channel(leaf: Leaf, rate_hz: float) -> Channel:
         x = leaf.vector()
         samples, offset = single(clock.lay(x) if clock is not None and len(x) == length else x)
         unit = str(leaf.attributes.get("units", leaf.attributes.get("unit", "")) or "file")
@@ -226,8 +224,8 @@ def _signal(
         if index is None:
             return None
         leaf = beside[index]
-        own = _rate(leaves, leaf, holder, of=leaf.name)
-        return channel(leaf, rate if leaf.long == (length,) else own) if leaf.long == (length,) or own else None
+        own = rate if leaf.long == (length,) else _rate(leaves, leaf, holder, of=leaf.name)
+        return channel(leaf, own) if own else None
 
     mine = beside.index(ppg)
     units = [str(leaf.attributes.get("units", "")) for leaf in beside]

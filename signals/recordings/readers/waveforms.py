@@ -43,12 +43,13 @@ def read_waveforms(path: Path, asked: Asked) -> Recording:
     per_frame = record.samps_per_frame or [1] * count
     notices: list[str] = []
 
-    def take(at: int | None) -> Channel | None:
-        if at is None:
-            return None
+    def take(at: int) -> Channel:
         samples, offset = single(np.asarray(record.e_p_signal[at]))
         return Channel(samples, asked.rate(record.fs * per_frame[at], "header") if at == wanted else record.fs * per_frame[at],
                        names[at].strip(" ,"), units[at], offset=offset)  # fmt: skip
+
+    def beside(at: int | None) -> Channel | None:
+        return None if at is None else take(at)
 
     if len(names) == 1 and not (record.sig_name or [None])[0] and asked.channel is None:
         wanted = 0
@@ -61,7 +62,7 @@ def read_waveforms(path: Path, asked: Asked) -> Recording:
         start = datetime.datetime.combine(record.base_date, record.base_time, datetime.UTC).timestamp()
     return Recording(
         take(wanted), asked.subject or record.record_name, asked.name, start,
-        ecg=take(find_ecg(names, units, wanted)), resp=take(find_one(names, RESP_NAMES, wanted)), notices=tuple(notices),
+        ecg=beside(find_ecg(names, units, wanted)), resp=beside(find_one(names, RESP_NAMES, wanted)), notices=tuple(notices),
     )  # fmt: skip
 
 
