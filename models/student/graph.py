@@ -248,7 +248,7 @@ class StudentGraph(Computed):
         if node.kind != CONVOLUTION or node.modules[1]:
             return False
         weight, bias = self._weights(node)
-        return bias is None and not weight.requires_grad and bool((weight >= 0).all())
+        return bias is None and weight is not None and not weight.requires_grad and bool(torch.all(weight >= 0))
 
     def positive(self, place: int) -> bool:
         """Whether a place gives nothing below 0."""

@@ -69,8 +69,9 @@ class Detail(nn.Module):
 
     def forward(self, frames: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (B, channels, frames) and embedding (B, 256) to log variability (B, 2), beat logits (B, samples)."""
-        asked = self.beats is not None and frames is not None
-        return self.variability(embedding), self.beats(frames).transpose(1, 2).flatten(1) if asked else None
+        if self.beats is None or frames is None:
+            return self.variability(embedding), None
+        return self.variability(embedding), self.beats(frames).transpose(1, 2).flatten(1)
 
     def loss(self, frames: Tensor | None, embedding: Tensor, detail: Tensor, beats: Tensor) -> Tensor:
         """Weighted loss against `Examples.detail` (B, 2) and `Examples.beats` (B, samples)."""
