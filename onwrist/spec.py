@@ -18,7 +18,7 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -165,11 +165,50 @@ class SensorPart(Part):
         return self
 
 
+Channels = Annotated[int, Field(ge=1, le=512)]
+Taps = Annotated[int, Field(ge=1, le=64)]
+
+
+class Shape(Part):
+    """A student's layers where they are not those of its size; what is left out is its size's."""
+
+    stem: Channels | None = None
+    """Channels at 25 Hz."""
+    stem_kernel: Taps | None = None
+    """Samples that the first layer sees."""
+    frames: Channels | None = None
+    """Channels of the strided layer."""
+    frame_kernel: Taps | None = None
+    """Samples that it sees."""
+    stride: Annotated[int, Field(ge=1, le=50)] | None = None
+    """Samples a frame; a hop is a whole number of frames, and so are 10 s."""
+    widths: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=8)] | None = None
+    """Channels of each block."""
+    kernel: Taps | None = None
+    """Frames that each block sees."""
+    dilations: Annotated[tuple[Annotated[int, Field(ge=1, le=32)], ...], Field(min_length=1, max_length=8)] | None = (
+        None
+    )
+    """Spacing of those frames, one for each block."""
+    head: Annotated[tuple[Channels, ...], Field(max_length=4)] | None = None
+    """Widths of the hidden layers before the answers; none: a linear read-out."""
+
+    @model_validator(mode="after")
+    def _whole_frames(self) -> Shape:
+        if self.stride is not None and 250 % self.stride:
+            raise ValueError(f"stride {self.stride}: 10 s are 250 samples, use 1, 2, 5, 10, 25 or 50")
+        if self.widths is not None and self.dilations is not None and len(self.widths) != len(self.dilations):
+            raise ValueError("widths and dilations: give one of each per block")
+        return self
+
+
 class StudentPart(Part):
     """What goes onto the watch."""
 
     size: Literal["watch", "band"] = "watch"
-    """Which of the two shapes."""
+    """Which of the two shapes, and whose budget is its own."""
+    shape: Shape | None = None
+    """Layers of one's own choice, or of `onwrist search`."""
     source: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")] | None = None
     """A network of one's own in place of the two: `file.py:function`, called with `embedding` and `answers`, the widths."""
     embedding: Annotated[int, Field(ge=8, le=256)] = 256
@@ -199,6 +238,8 @@ class StudentPart(Part):
     def _own_is_taught(self) -> StudentPart:
         if self.source and self.train is False:
             raise ValueError("a network of one's own has no shipped weights: leave train out")
+        if self.source and self.shape:
+            raise ValueError("shape and source: give one of them")
         return self
 
 
@@ -289,7 +330,8 @@ class Spec(Part):
         if self.student.train is not None:
             return self.student.train
         own = self.teacher != Teacher() or bool(self.data.recordings) or bool(self.answers)
-        return own or self.student.source is not None or self.student.embedding != StudentPart().embedding
+        other = self.student.source is not None or self.student.shape is not None
+        return own or other or self.student.embedding != StudentPart().embedding
 
     def resolved(self) -> str:
         """The whole spec as TOML, every value in the open."""
@@ -372,7 +414,7 @@ def _fields(place: tuple[Any, ...]) -> list[str]:
     for name in place:
         if isinstance(name, str):
             model = model.model_fields[name].annotation
-            model = get_args(model)[0] if get_origin(model) is tuple else model
+            model = get_args(model)[0] if get_args(model) else model
     return list(model.model_fields)
 
 

@@ -18,7 +18,7 @@ torch.set_num_threads(2)
 
 # Files whose tests emulate, train, start the command again and again, or play whole recordings.
 SLOW = (
-    "benchmark", "bundle", "bundle_fuzz", "cohort", "cohort_report", "compilers", "export", "firmware", "firmware_page", "models",
+    "benchmark", "bundle", "bundle_fuzz", "cohort", "cohort_report", "compilers", "digests", "export", "firmware", "firmware_page", "models",
     "objectives", "packages", "page", "readers_fuzz", "entrances_fuzz", "report", "rightness", "steps", "strangers", "stream", "verify",
     "watch", "watch_c", "wheel",
 )  # fmt: skip

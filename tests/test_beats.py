@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import sosfilt, sosfilt_zi
 
 from onwrist.errors import ConfigError
 from onwrist.export.sources.beats_rules import beats_config, room_for
@@ -26,13 +27,18 @@ from onwrist.firmware_sim.watch.golden import play_script
 from onwrist.firmware_sim.watch.script import ALL, Script
 from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.models.bench.probe import auroc
+from onwrist.models.bench.tasks import Task, Windows
 from onwrist.quantize.integers.training import load_integers
+from onwrist.quantize.judging.adds import beat_features, predictions
 from onwrist.signals.front_end.counts import convert, count_wave
-from onwrist.signals.front_end.fixed import FixedFrontEnd, design
+from onwrist.signals.front_end.fixed import IN_COUNTS, MAGNITUDE_BITS, FixedFrontEnd, design
+from onwrist.signals.front_end.floating import FrontEnd
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.baselines import counted_beats, over_windows
+from onwrist.signals.pulse.clean import min_max
 from onwrist.signals.pulse.heartbeats import rhythm_of, sure_stretches
-from onwrist.signals.pulse.onsets import UNITS_HZ
+from onwrist.signals.pulse.onsets import UNITS_HZ, BeatDetector, delay_of
 from onwrist.signals.pulse.stream import BeatStream, find_beats
 from onwrist.signals.recordings.readers import read_recording
 
@@ -136,6 +142,24 @@ def test_beats_come_late_by_less_than_a_second_and_never_early(recordings):
     assert late.min() > 0
     assert np.median(late) < 0.7
     assert late.max() < 2.5
+
+
+@pytest.mark.parametrize("name", ["bidmc_05", "t477l"])
+def test_the_float_front_end_gives_the_same_beats_to_a_ms(recordings, name):
+    wave, _ = count_wave(read_recording(recordings / f"{name}.npz"), 64, 16)
+    counts = convert(wave, 16)
+    fixed, real = FixedFrontEnd(64, 16), FrontEnd(64, IN_COUNTS)
+    real.history = np.full(real.phases.shape[1] - 1, float(counts[0]))
+    x = real._convert(counts.astype(float), real.phases.shape[1])
+    y = sosfilt(real.sos, x, zi=sosfilt_zi(real.sos) * x[0])[0] * 2.0**fixed.design.fraction
+    magnitude = real._running_magnitude(np.abs(y)) * 2.0**MAGNITUDE_BITS
+    detector = BeatDetector(delay_of(fixed.design))
+    found = [detector.push(round(a), round(m), False) for a, m in zip(y.tolist(), magnitude.tolist(), strict=True)]
+    floating = [b for b in found if b]
+    beats = find_beats(counts, 64, 16)
+    assert [b.found for b in beats] == [b.found for b in floating]
+    apart = [abs(a.time - b.time) / UNITS_HZ for a, b in zip(beats, floating, strict=True)]
+    assert max(apart) < 0.001
 
 
 def test_minutes_are_those_of_the_intervals():
@@ -351,3 +375,34 @@ def test_without_an_ecg_it_says_what_to_do(tmp_path):
 
 def test_a_report_is_empty_of_nobody():
     assert plain([])["conditions"] == {}
+
+
+# --- what the embedding adds ---
+
+
+def test_what_an_embedding_adds_is_found_where_it_adds_and_only_there():
+    """Ten people, a rhythm that intervals tell half of: noise adds nothing, the truth adds the rest."""
+    rng = np.random.default_rng(0)
+    person = np.repeat([f"p{i}" for i in range(10)], 40)
+    truth = rng.integers(0, 2, len(person)).astype(float)
+    few = {"few": np.column_stack([truth + 1.5 * rng.standard_normal(len(truth)) for _ in range(3)])}
+    windows = Windows(np.zeros((len(truth), 1)), person, person, np.zeros(len(truth), bool), {"AF": truth})
+    task = Task("AF", "ppg_arrhythmia", "AF", "auroc", "folds", 5)
+    noise, knows = rng.standard_normal((len(truth), 8)), truth[:, None] + 0.3 * rng.standard_normal((len(truth), 8))
+    gain = {}
+    for name, embedding in (("noise", noise), ("knows", knows)):
+        said = predictions(task, windows, few, embedding)
+        assert all(np.isfinite(p).all() for p in said.values())
+        gain[name] = auroc(truth, said["few and embedding"]) - auroc(truth, said["few"])
+    assert gain["knows"] > 0.03
+    assert abs(gain["noise"]) < 0.03
+
+
+def test_the_watch_s_beats_tell_even_from_uneven():
+    """Ten seconds at 100 Hz, as the bench has them."""
+    even = train(np.arange(0.4, 10, 0.8), 10, 100).astype(np.float32)
+    uneven = train(np.array([0.4, 1.0, 2.1, 2.7, 3.9, 4.4, 5.6, 6.1, 7.3, 7.9, 9.0]), 10, 100).astype(np.float32)
+    x = beat_features(min_max(np.stack([even, uneven])))
+    assert x[0, 0] == pytest.approx(75, abs=1)
+    assert x[0, 4] < 0.02 < 0.2 < x[1, 4]
+    assert not beat_features(np.zeros((1, 1000), np.float32)).any()

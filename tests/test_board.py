@@ -119,6 +119,13 @@ def test_from_the_page_to_the_wire_of_an_emulated_board_to_the_table(files, monk
     assert row.count("unknown") >= 5
 
 
+@pytest.mark.skipif(bool(absent()), reason=absent() or "QEMU is here")
+def test_the_program_says_its_line_by_semihosting(files):
+    started = '#include "board.h"\nint main(void);\nint32_t board_main(void) { return main(); }\n'
+    said = talk(board_image({**files, "started.c": started}, M55, defines=("ONWRIST_SELFTEST_BOARD_MAIN", *WHO)))
+    assert {k: json.loads(said)[k] for k in ("part", "mhz", "wrong")} == {"part": "STM32L4R5", "mhz": 120, "wrong": 0}
+
+
 def test_a_counter_of_ones_own_on_a_machine_without(files, tmp_path):
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -30,6 +30,7 @@ from onwrist.firmware_sim.runtimes.window import activation_bytes
 from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.quantize.integers.stream import whole_stream
 from onwrist.quantize.integers.training import load_integers
 from onwrist.resources import C_SOURCES
@@ -246,10 +247,8 @@ def faulty_run(recordings) -> tuple[Played, tuple[np.ndarray, np.ndarray]]:
     sensor = Sensor(read_recording(recordings / "v200s.npz"), SENSOR, faults)
     watch = Watch(MODELS["band"], NumpyStep(MODELS["band"], 25), WatchConfig(), witness=True)
     hops = list(watch.run(sensor))[:90]
-    played = Played(
-        np.stack([h.chunk for h in hops]), np.array([h.first for h in hops]), np.stack([h.window for h in hops]),
-        [h.counts for h in hops],
-    )  # fmt: skip
+    chunks, first = np.stack([h.chunk for h in hops]), np.array([h.first for h in hops])
+    played = Played(chunks, first, Windows(chunks, first, watch.model.window), [h.counts for h in hops])
     return played, (np.stack([h.embedding for h in hops]), np.stack([h.answers for h in hops]))
 
 

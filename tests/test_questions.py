@@ -1,6 +1,7 @@
 """Answers by name: what they are called wherever they are carried, and labels out of tables, files and beats."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -285,6 +286,21 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path, monkeypatch):
     # Half a file is no state: the training starts anew.
     (tmp_path / "killed.safetensors.course.pt").write_bytes(b"PK\x03\x04half")
     assert all(torch.equal(whole[name], value) for name, value in taught(out).items())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_ends_a_training_with_one_line_and_keeps_its_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(Keeper.__init__, "__defaults__", (0.0,))
+    whole = taught(tmp_path / "whole.safetensors")
+    out, state = tmp_path / "full.safetensors", tmp_path / "full.safetensors.course.pt"
+    taught(out, killed_at=5)
+    kept = state.read_bytes()
+    with monkeypatch.context() as m:
+        m.setattr("onwrist.writing._write", lambda path, data: Path("/dev/full").write_bytes(data))
+        with pytest.raises(ExportError, match="No space left"):
+            taught(out)
+    assert state.read_bytes() == kept
+    assert all(torch.equal(whole[name], value) for name, value in taught(out).items())  # room was made
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -24,6 +24,7 @@ from onwrist.firmware_sim.watch.faults import (
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.quantize.integers.training import load_integers
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd, front_end_parity
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, condition
@@ -151,6 +152,26 @@ def watch(artifacts, **more) -> Watch:
     return Watch(artifacts.model, NumpyStep(artifacts.model, hop), config, witness=True)
 
 
+def windows_of(hops, what, window=400):
+    chunks, first = np.stack([getattr(h, what) for h in hops]), np.array([h.first for h in hops])
+    return Windows(chunks, first, window)[:]
+
+
+@given(seed=st.integers(0, 2**32 - 1), hop=st.sampled_from([5, 25, 60, 250]), window=st.integers(1, 400))
+def test_windows_made_later_are_those_that_were_there(seed, hop, window):
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 40))
+    chunks, first = rng.integers(-128, 128, (n, hop)).astype(np.int8), rng.random(n) < 0.2
+    first[0] = True
+    now, rows = np.zeros(window, np.int8), []
+    for chunk, anew in zip(chunks, first, strict=True):
+        now = np.concatenate([np.zeros_like(now) if anew else now, chunk])[-window:]
+        rows.append(now)
+    windows = Windows(chunks, first, window)
+    assert len(windows) == n
+    np.testing.assert_array_equal(np.concatenate([windows[b] for b in windows.batches(7)]), np.stack(rows))
+
+
 @pytest.mark.parametrize("rate", WATCH_RATES_HZ)
 def test_windows_are_the_front_ends_output_at_every_hop(artifacts, rate):
     """The watch, fed in bursts, gives the model what the front end gives for the whole recording."""
@@ -159,13 +180,14 @@ def test_windows_are_the_front_ends_output_at_every_hop(artifacts, rate):
     hops = list(watch(artifacts, hop_s=2.0, sensor=config).run(sensor))
     whole, real = FixedFrontEnd(rate, config.bits).push(sensor.counts), condition(sensor.counts, rate, IN_COUNTS)
     assert len(hops) == len(whole) // 50
-    for k, hop in enumerate(hops):
+    windows, reals = windows_of(hops, "chunk"), windows_of(hops, "real")
+    for k, (hop, window, seen) in enumerate(zip(hops, windows, reals, strict=True)):
         end = 50 * (k + 1)
         before = max(0, 400 - end)
         np.testing.assert_array_equal(
-            hop.window, np.concatenate([np.zeros(before, np.int8), whole[end - 400 + before : end]])
+            window, np.concatenate([np.zeros(before, np.int8), whole[end - 400 + before : end]])
         )
-        np.testing.assert_allclose(hop.real[before:], real[end - 400 + before : end], atol=1e-5)
+        np.testing.assert_allclose(seen[before:], real[end - 400 + before : end], atol=1e-5)
         assert hop.valid == (end >= 400)
         assert hop.time_s == pytest.approx(end / 25, abs=0.3)
 
@@ -305,7 +327,7 @@ def test_any_faults_any_seed_the_books_balance_and_the_stream_is_the_window(kind
     assert w.counters.received == sensor.sent
     assert w.counters.hops == len(hops)
     if hops:
-        embedding, answers = model.run(np.stack([h.window for h in hops]))
+        embedding, answers = model.run(windows_of(hops, "chunk"))
         np.testing.assert_array_equal(np.stack([h.embedding for h in hops]), embedding)
         np.testing.assert_array_equal(np.stack([h.answers for h in hops]), answers)
 

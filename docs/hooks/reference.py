@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from onwrist.command import VERBS
 from onwrist.resources import C_SOURCES
 
-HEADERS = ("onwrist.h", "onwrist_watch.h", "onwrist_telemetry.h", "onwrist_kernels.h")
+HEADERS = ("onwrist.h", "onwrist_watch.h", "onwrist_telemetry.h", "onwrist_beats.h", "onwrist_kernels.h")
 
 
 def on_files(files, config):

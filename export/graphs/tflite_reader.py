@@ -170,7 +170,7 @@ def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
         _without_ends(network),
         lambda i: _graph(model.Subgraphs(i), buffers, codes)[0] if 0 < i < graphs else None,
     )
-    _order(network, read)
+    _order(network, read, {i for i, why in enumerate(strange) if why})
     problems: dict[int, str] = {}
     told = set()
     for place, op in enumerate(network.operators):
@@ -306,18 +306,18 @@ def _without_ends(network: Network) -> Network:
     return replace(network, operators=tuple(operators), inputs=tuple(inputs), outputs=tuple(outputs))
 
 
-def _order(network: Network, read: frozenset[int]) -> None:
+def _order(network: Network, read: frozenset[int], strange: set[int]) -> None:
     """Nothing is used before it is there, nothing is made twice.
 
     Args:
-        read: tensors of variables.
+        read: tensors of variables. strange: tensors that are refused for what they are; one may be a constant.
 
     Raises:
         _Damaged: it is otherwise.
     """
     there = set(network.inputs) | read | {i for i, t in enumerate(network.tensors) if t.data is not None}
     for op in network.operators:
-        if op.kind in OPERATORS and not there.issuperset(i for i in op.inputs if i >= 0):
+        if op.kind in OPERATORS and not there.issuperset(set(op.inputs) - strange - {-1}):
             raise _Damaged(f"{op.kind} uses a tensor that nothing has made")
         if there.intersection(op.outputs):
             raise _Damaged(f"{op.kind} writes to a tensor that is there already")

@@ -28,6 +28,7 @@ from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
     from onwrist.models.student.graph import AnyStudent
+    from onwrist.models.student.network import StudentConfig
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
 
@@ -38,6 +39,10 @@ EXAMPLES = "examples.npz"
 STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", "quantised.json"
 # What was noticed about the encoder, and how the student was taught, for its report (`onwrist.firmware_sim.parity.making`).
 EXAMINED, TAUGHT = "examined.json", "taught.json"
+
+
+# The past of an isolated window is its own 10 s mirrored (`quantize.teaching.distillation.isolate`): there is no more of it.
+MOST_CONTEXT = 249
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,15 @@ def training_stages(
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
     shape = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
+    if s.shape:
+        shape["shape"] = s.shape.model_dump()
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
         Stage(
             "embed", (*teacher, *own, *code), (examples, folder / EXAMINED),
             {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
-            lambda: _embed(spec, examples, progress, say),
+            lambda: embed(spec, examples, student_of(spec).context, progress, say),
         ),
         Stage(
             "distil", (examples, *code), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
@@ -160,6 +167,26 @@ def material_of(spec: Spec):
     return Material(tuple(items), data.sets)
 
 
+def shape_of(spec: Spec) -> StudentConfig:
+    """The layers of a spec's student, and what it answers.
+
+    Raises:
+        ConfigError: they see more of the past than 10 s.
+    """
+
+    from onwrist.models.student.network import LADDER
+
+    s = spec.student
+    own = s.shape.model_dump(exclude_none=True) if s.shape else {}
+    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, **own)
+    if shape.context > MOST_CONTEXT:
+        raise ConfigError(
+            f"sees {shape.context} samples before its 10 s, more than {MOST_CONTEXT}", field="student.shape",
+            cure="Use a smaller kernel or smaller dilations",
+        )  # fmt: skip
+    return shape
+
+
 def questions_of(spec: Spec) -> Questions:
     """What the spec's student is asked; every table of labels is read, so that what is wrong with one is said at once.
 
@@ -191,7 +218,7 @@ def questions_of(spec: Spec) -> Questions:
 
 
 def student_of(spec: Spec) -> AnyStudent:
-    """The spec's student before it is taught: one of the two shapes, or the user's own.
+    """The spec's student before it is taught: of the shape that it says, or the user's own.
 
     Raises:
         CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
@@ -200,12 +227,12 @@ def student_of(spec: Spec) -> AnyStudent:
     import torch
 
     from onwrist.models.student.graph import JUDGED_SAMPLES, make_student
-    from onwrist.models.student.network import LADDER, Student
+    from onwrist.models.student.network import Student
 
     s, answers = spec.student, questions_of(spec).answers
     torch.manual_seed(s.seed)
     if s.source is None:
-        return Student(replace(LADDER[s.size], embedding=s.embedding, answers=answers))
+        return Student(shape_of(spec))
     student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT)
     inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
     names = [o.name for o in student.outputs]
@@ -227,7 +254,8 @@ def student_of(spec: Spec) -> AnyStudent:
     return student
 
 
-def _embed(spec: Spec, out: Path, progress, say) -> None:
+def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
+    """Write a spec's examples, windows with so many samples before their 10 s, and what was noticed about its teacher beside them."""
     import json
 
     import numpy as np

@@ -33,6 +33,8 @@ DELAYS_S, DELAY_BIN_S = (-0.3, 1.2), 0.02
 GOAL_INTERVAL_MS, GOAL_RMSSD_MS = 10.0, 5.0
 # The watch's filters settle for two seconds; nobody is judged by the first three.
 WARM_S = 3.0
+# What others find is cleaned as is usual before RMSSD: of a minute, intervals this near its median.
+CLEAN_SHARE = 0.2
 # Intervals within this of the ECG's are right.
 RIGHT_S = 0.05
 
@@ -42,7 +44,8 @@ class Scored:
     """One detector on one recording under one condition.
 
     Attributes:
-        hits, extra, missed: beats. timing, intervals: absolute errors, s. withheld, all: intervals not trusted, and all.
+        hits, extra, missed: beats. timing, intervals: absolute errors, s; of intervals that are trusted, `given` of all. withheld, all:
+            intervals not trusted, and all.
         rmssd: absolute errors over whole minutes, s. minutes: that could have been shown.
         bare: RMSSD of a minute before `JITTER` is taken off, and the ECG's, s; of the watch.
     """
@@ -52,6 +55,7 @@ class Scored:
     missed: int = 0
     timing: list[float] = field(default_factory=list)
     intervals: list[float] = field(default_factory=list)
+    given: list[float] = field(default_factory=list)
     withheld: int = 0
     all: int = 0
     rmssd: list[float] = field(default_factory=list)
@@ -188,8 +192,10 @@ def _score(found: Found, stretch: Stretch, delay: float, into: Scored) -> dict[i
         follows = here is not None and before is not None and here == before + 1
         error = abs(given - (due[here] - due[before])) if follows else np.inf
         right[int(first + k)] = bool(error < RIGHT_S)
-        if follows and found.trusted[first + k]:
-            into.intervals.append(float(error))
+        if follows:
+            into.given.append(float(error))
+            if found.trusted[first + k]:
+                into.intervals.append(float(error))
     return right
 
 
@@ -213,14 +219,22 @@ def _score_minutes(
             continue
         place.minutes += 1
         inside = (found.times >= start + delay) & (found.times < start + 60 + delay)
-        said = _rmssd(found.intervals[inside][1:])
-        if figures is not None:
+        if figures is None:
+            said = _rmssd(_cleaned(found.intervals[inside][1:]))
+        else:
             minute = figures.get(int(start / 60))
             said = minute.rmssd / 1e4 if minute else None
             if minute:
                 place.bare.append((float(np.sqrt(minute.bare)) / 1e4, truth))
         if said is not None:
             place.rmssd.append(abs(said - truth))
+
+
+def _cleaned(intervals: np.ndarray) -> np.ndarray:
+    """With NaN for what is far from the median."""
+    median = np.nanmedian(intervals) if np.isfinite(intervals).any() else np.nan
+    near = np.abs(intervals / median - 1) <= CLEAN_SHARE
+    return np.where(near, intervals, np.nan)
 
 
 def _rmssd(intervals: np.ndarray) -> float | None:

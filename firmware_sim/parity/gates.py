@@ -22,6 +22,7 @@ from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
 from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.models.bench.subsets import text
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.judging.evaluate import (
@@ -148,22 +149,26 @@ class Played:
 
     Attributes:
         chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
-        windows: int8 (n, window), the window that ends with each hop.
+        windows: int8, the window that ends with each hop.
         counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
     """
 
     chunks: np.ndarray
     first: np.ndarray
-    windows: np.ndarray
+    windows: Windows
     counts: list[np.ndarray] = field(default_factory=list)
+
+
+def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, so many at a time."""
+    parts = [runtime.run(windows[rows]) for rows in progress(windows.batches(BATCH), runtime.name)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
     """int8 embedding (n, 256) and answers (n, 3) of a runtime over a run: hop by hop, or from whole windows."""
     if isinstance(runtime, Runtime):
-        batches = progress(range(0, len(played.windows), BATCH), runtime.name)
-        parts = [runtime.run(played.windows[i : i + BATCH]) for i in batches]
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        return run_windows(runtime, played.windows, progress)
     runtime.reset()
     rows = []
     hops = zip(played.chunks, played.first, strict=True)

@@ -20,6 +20,7 @@ from onwrist.firmware_sim.runtimes.compiler import CORES, M55
 from onwrist.firmware_sim.runtimes.instructions import BRANCH, DIVIDE, LOAD, MAC, MOVES, MULTIPLY, STORE, V_MAC
 from onwrist.firmware_sim.runtimes.mix import Cache, Mix, mix_of_hop
 from onwrist.firmware_sim.runtimes.qemu import absent
+from onwrist.firmware_sim.watch.watch import WatchConfig
 
 SECONDS_PER_DAY = 86_400
 # A cell of a small watch: 200 mAh at 3.7 V.
@@ -132,11 +133,16 @@ class Cost:
 
 def count_mixes(deployed: Deployed) -> dict[str, Mix]:
     """The instructions of a hop by core, of every core that can be emulated here."""
-    sensor, hop_s = deployed.config.sensor, deployed.config.hop_s
-    t = np.arange(round(sensor.rate_hz * hop_s)) / sensor.rate_hz
-    counts = (1 << (sensor.bits - 1)) + np.rint(PULSE_COUNTS * np.sin(2 * np.pi * PULSE_HZ * t)).astype(np.int32)
+    counts = hop_of_counts(deployed.config)
     cores = (*CORES, *(() if absent() else (M55,)))
     return {core.name: mix_of_hop(deployed.firmware, core, counts) for core in cores}
+
+
+def hop_of_counts(config: WatchConfig) -> np.ndarray:
+    """int32 counts of one hop, a slow pulse at mid-range."""
+    t = np.arange(round(config.sensor.rate_hz * config.hop_s)) / config.sensor.rate_hz
+    pulse = np.rint(PULSE_COUNTS * np.sin(2 * np.pi * PULSE_HZ * t)).astype(np.int32)
+    return (1 << (config.sensor.bits - 1)) + pulse
 
 
 def cost(part: Part, deployed: Deployed, mixes: Mapping[str, Mix]) -> Cost:

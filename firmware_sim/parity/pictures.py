@@ -31,6 +31,8 @@ from onwrist.models.student.work import work as student_work
 from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 from onwrist.quantize.judging.evaluate import said_of
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.pulse.onset_rules import TRUSTED
+from onwrist.signals.pulse.onsets import UNITS_HZ
 
 __all__ = ("AMBER", "BLUE", "GREY", "INK", "_uri", "plt")  # the study's own pictures are drawn with these
 WAVE_S, TIMELINE_S = 60.0, 120.0
@@ -69,6 +71,46 @@ def overview(result: Streamed) -> str:
         bottom.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     _shade_invalid(result, (top, bottom))
     return svg(figure, f"{result.size}: what it says over the whole recording, the heart rate with its reference")
+
+
+def tachogram(result: Streamed) -> str:
+    """Beat by beat over the recording: intervals that are trusted, and those that are not."""
+    t, ms, trusted = beat_series(result)
+    figure, axis = plt.subplots(figsize=(HALF, 2.9))
+    axis.plot(t[~trusted] / 60, ms[~trusted], ".", color=GREY, ms=2, label="withheld", rasterized=True)
+    axis.plot(t[trusted] / 60, ms[trusted], ".", color=BLUE, ms=2, label="trusted", rasterized=True)
+    axis.set_xlabel("minutes")
+    axis.set_ylabel("interval, ms")
+    axis.set_title("Beat to beat")
+    axis.legend(loc="upper right", ncols=2, markerscale=4)
+    return svg(
+        figure, f"intervals between {len(ms)} pulses over the recording, {np.count_nonzero(trusted)} of them trusted"
+    )
+
+
+def poincare(result: Streamed) -> str:
+    """Each trusted interval against the one before it, of pulses that follow each other."""
+    _, ms, trusted = beat_series(result)
+    follow = trusted[1:] & trusted[:-1]
+    before, after = ms[:-1][follow], ms[1:][follow]
+    figure, axis = plt.subplots(figsize=(HALF, 2.9))
+    axis.plot(before, after, ".", color=BLUE, ms=2, alpha=0.6, rasterized=True)
+    if len(before):
+        ends = float(min(before.min(), after.min())), float(max(before.max(), after.max()))
+        axis.plot(ends, ends, color=GREY, lw=0.8)
+    axis.set_aspect("equal", adjustable="datalim")
+    axis.set_xlabel("interval, ms")
+    axis.set_ylabel("the next, ms")
+    axis.set_title("Poincaré plot")
+    return svg(figure, f"{len(before)} intervals, each against the one before it")
+
+
+def beat_series(result: Streamed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(time of the output, s; interval, ms, NaN where there is none; trusted) of every beat, (n,) each."""
+    found = [(h.time_s, b.interval, b.confidence) for h in result.run.hops for b in h.beats]
+    t, interval, confidence = np.array(found, float).reshape(-1, 3).T
+    given = interval > 0
+    return t, np.where(given, interval * 1e3 / UNITS_HZ, np.nan), given & (confidence >= TRUSTED)
 
 
 def risk_coverage(result: Streamed, found: list[dict]) -> str:

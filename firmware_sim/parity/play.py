@@ -18,6 +18,7 @@ from onwrist.firmware_sim.parity.gates import (
     embedding_gates,
     front_end_gates,
     own_budget_gates,
+    run_windows,
 )
 from onwrist.firmware_sim.parity.parts import PARTS, cost, count_mixes
 from onwrist.firmware_sim.parity.reasons import REASONS
@@ -89,19 +90,19 @@ def upright(recording: Recording) -> tuple[Recording, bool]:
 
 def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     """The float student behind the float front end, and the two halves of the way swapped one by one."""
-    embedding, answers = TorchFloat(deployed.artifacts.student).run(run.real)
-    fresh = run.played.chunks.ravel(), run.real[:, -deployed.hop :].ravel()
+    embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real)
+    fresh = run.played.chunks.ravel(), run.real.chunks.ravel()
     return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh))
 
 
 def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:
     """int8 (n, width + answers): the same INT8 student behind the float front end, computed where its input differs."""
     out = np.concatenate([run.embedding, run.answers], axis=1)
-    other = model.quantise_input(run.real)
-    rows = np.flatnonzero((other != run.played.windows).any(axis=1))
-    for i in range(0, len(rows), BATCH):
-        part = rows[i : i + BATCH]
-        out[part] = np.concatenate(model.run(other[part]), axis=1)
+    for rows in run.real.batches(BATCH):
+        other = model.quantise_input(run.real[rows])
+        differs = np.flatnonzero((other != run.played.windows[rows]).any(axis=1))
+        if len(differs):
+            out[rows][differs] = np.concatenate(model.run(other[differs]), axis=1)
     return out
 
 

@@ -16,8 +16,10 @@ from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
+from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
@@ -31,7 +33,7 @@ class Run:
     Attributes:
         recording: what was played, pulses up. faults: what went wrong.
         sensor, watch: as they stood at the end. script: what happened to the ring, where it was logged.
-        hops: every output, with its int8 and float windows.
+        hops: every output, with what went into the model and the float front end's.
     """
 
     recording: Recording
@@ -40,6 +42,11 @@ class Run:
     watch: Watch
     script: Script
     hops: list[Hop]
+
+    @cached_property
+    def beats(self) -> list[Beat]:
+        """Of all outputs, in order; times are of the watch's last start, and begin anew with each."""
+        return [b for h in self.hops for b in h.beats]
 
     @property
     def name(self) -> str:
@@ -84,15 +91,14 @@ class Run:
     @cached_property
     def played(self) -> Played:
         """What went into the model, for whoever has to compute the same."""
-        return Played(
-            np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops]),
-            np.stack(witnessed(self.hops, "window")), witnessed(self.hops, "counts"),
-        )  # fmt: skip
+        chunks, first = np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops])
+        windows = Windows(chunks, first, self.watch.model.window)
+        return Played(chunks, first, windows, witnessed(self.hops, "counts"))
 
     @cached_property
-    def real(self) -> np.ndarray:
-        """float32 (n, window): what the float front end made of the same counts."""
-        return np.stack(witnessed(self.hops, "real"))
+    def real(self) -> Windows:
+        """float32 windows: what the float front end made of the same counts."""
+        return Windows(np.stack(witnessed(self.hops, "real")), self.played.first, self.watch.model.window)
 
 
 def run_watch_on(
@@ -113,7 +119,7 @@ def run_watch_on(
     """
     config = deployed.config
     sensor = Sensor(recording, config.sensor, faults)
-    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True), Script()
+    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True), Script()
     if logged:
         watch.ring = LoggedRing(watch.ring.capacity, script)
     total = int(sensor.seconds / config.hop_s)

@@ -9,7 +9,7 @@ import numpy as np
 
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
-from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, verdict
+from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, run_windows, verdict
 from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, count_reasons
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import (
@@ -26,6 +26,7 @@ from onwrist.firmware_sim.parity.rightness import (
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, witnessed
+from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.models.bench.subsets import text
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import methods
@@ -81,7 +82,8 @@ def survey(
     )
     reasons = count_reasons((h.why for h in hops), model.window, deployed.hop)
     said = model.answers.rates(answers)
-    real = TorchFloat(artifacts.student).run(np.stack(witnessed(hops, "real")))[0]
+    seen = Windows(np.stack(witnessed(hops, "real")), np.array([h.first for h in hops]), model.window)
+    real = run_windows(TorchFloat(artifacts.student), seen)[0]
     int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)
     gates = [
         *embedding_gates(int8, real, shown),

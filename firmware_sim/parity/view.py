@@ -9,6 +9,7 @@ from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import methods, summary
 from onwrist.firmware_sim.parity.wording import answer_title, says_text, share_text
 from onwrist.pages.blocks import Block, Card, Folded, Heading, Note, Pictures, Section
+from onwrist.signals.pulse.onset_rules import TRUSTED
 
 WORDS = {"PASS": "holds every gate", "WARN": "holds, with a warning", "FAIL": "fails"}
 GROUPS = {
@@ -99,6 +100,7 @@ def sections(
             Pictures(tuple(map(pictures.similarity, results)), "pair"),
             Folded("Front end: fixed point against float", (tables.front_end(results),)),
         )),
+        *_beats(results),
         Section("exact", "Runtime against runtime, stream against window", tuple(_exact(results))),
         Section("fits", "Memory, work and time", tuple(_fits(results))),
         Section("samples", "Where every sample and every output went", (
@@ -117,6 +119,21 @@ def sections(
 def stills(results: list[Streamed]) -> Pictures:
     """The whole recording and two minutes of it, for paper and for a page without JavaScript."""
     return Pictures((*map(pictures.overview, results), pictures.wave(results[0])))
+
+
+def _beats(results: list[Streamed]) -> list[Section]:
+    """Of the first student's watch: beats are of the front end, and the same for all."""
+    first = results[0]
+    if not any(b.interval for b in first.run.beats):
+        return []
+    known = sum(b.confidence >= TRUSTED for b in first.run.beats)
+    return [Section("beats", "Beat to beat", (
+        Pictures((pictures.tachogram(first), pictures.poincare(first)), "pair"),
+        Note(
+            f"{len(first.run.beats):,} pulses, the intervals of {known:,} trusted ({TRUSTED} % or surer). How right they are is judged "
+            "by an ECG: onwrist beats."
+        ),
+    ))]  # fmt: skip
 
 
 def _right(results: list[Streamed]) -> list[Block]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onwrist.export.sources.files import Firmware
+from onwrist.export.sources.firmware import with_beats
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.parity.run import Run
@@ -24,8 +25,8 @@ class WatchRun:
 
     Attributes:
         name: of the machine. hops: outputs of the simulated watch; extra: that one of the two has alone.
-        bytes: of embedding and answers, `wrong` of them differ. flags: outputs whose reasons, start or sequence number
-            differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`, front end and ring included.
+        bytes: of embedding and answers, `wrong` of them differ. flags: outputs whose reasons, start, sequence number or
+            beats differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`, front end and ring included.
     """
 
     name: str
@@ -67,11 +68,24 @@ def compare_watches(
             wrong += int(np.count_nonzero(ours[:n] != np.stack(theirs)))
         facts = np.array([(int(h.why), h.sequence, h.first) for h in hops[:n]], np.int64)
         ours = np.stack([found.reasons, found.sequence, found.first], axis=1)[:n]
-        flags = int(np.count_nonzero((ours != facts).any(axis=1)))
+        different_facts = (ours != facts).any(axis=1)
+        if watch.pulse:
+            different_facts |= _beats_differ(found, hops[:n])
+        flags = int(np.count_nonzero(different_facts))
     expected = counters_of(watch)
     different = tuple(n for n in BOOKS if books[n] != expected[n])
     total = sum(h.embedding.size + h.answers.size for h in hops)
     return WatchRun(name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, ram)
+
+
+def _beats_differ(found: WatchOutputs, hops: list[Hop]) -> np.ndarray:
+    """(n,) bool, outputs whose beats are not the simulated watch's."""
+    ends = np.cumsum(found.beat_count)
+    differ = []
+    for end, count, hop in zip(ends, found.beat_count, hops, strict=False):
+        expected = [[b.time, b.found, b.interval, b.confidence] for b in hop.beats]
+        differ.append(found.beats[end - count : end].tolist() != expected)
+    return np.array(differ, bool)
 
 
 def counters_of(watch: Watch) -> dict[str, int]:
@@ -83,8 +97,9 @@ def counters_of(watch: Watch) -> dict[str, int]:
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
     """The exported watch of a student on this host and on every emulated core, put through a logged run."""
+    firmware = with_beats(deployed.firmware, deployed.front_end)
     return [
-        run_watch(WatchInC(deployed.firmware, core, gap=deployed.config.gap), run.script, run.hops, run.watch)
+        run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, run.hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
     ]
 

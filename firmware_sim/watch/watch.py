@@ -115,8 +115,8 @@ class Hop:
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
         beats: found during the hop, oldest first; of a watch that has beats.
-        window, real: the int8 window and the float front end's. counts: what went into the front end since the hop
-            before. With `witness` only.
+        real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
+            `witness` only.
     """
 
     time_s: float
@@ -129,7 +129,6 @@ class Hop:
     sequence: int
     latency_s: float
     beats: tuple[Beat, ...] = ()
-    window: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -144,7 +143,7 @@ class Hop:
         return not self.why
 
 
-def witnessed(hops: Iterable[Hop], name: Literal["window", "real", "counts"]) -> list[np.ndarray]:
+def witnessed(hops: Iterable[Hop], name: Literal["real", "counts"]) -> list[np.ndarray]:
     """What a watch with a witness kept of each output.
 
     Raises:
@@ -163,7 +162,7 @@ class Watch:
         model: integers (window length, scales).
         runtime: what computes them, hop by hop.
         config: hop, sensor, gap policy, service time.
-        witness: also run the float front end and keep windows, for parity; costs time and memory.
+        witness: also run the float front end and keep what went in, for parity; costs time and memory.
         beats: also find beats, as a firmware with `onwrist_beats.h` does.
     """
 
@@ -208,8 +207,6 @@ class Watch:
         if self.witness:
             self.witness.reset()
             self.fed: list[np.ndarray] = []
-            self.window = np.zeros(self.model.window, np.int8)
-            self.real = np.zeros(self.model.window, np.float32)
 
     def run(self, sensor: Sensor) -> Iterator[Hop]:
         """Play the whole sensor; yields an output per hop."""
@@ -337,9 +334,7 @@ class Watch:
         counters.pending = 0
         if self.witness:
             real, self.real_chunk = self.real_chunk, np.zeros(0, np.float32)
-            self.window = np.concatenate([self.window, chunk])[self.hop :]
-            self.real = np.concatenate([self.real, real])[self.hop :]
-            hop.window, hop.real, hop.counts = self.window, self.real, np.concatenate(self.fed)
+            hop.real, hop.counts = real, np.concatenate(self.fed)
             self.fed = []
         return hop
 

@@ -17,7 +17,7 @@ import numpy as np
 from onwrist.models.bench.tasks import RHYTHMS, load_windows
 from onwrist.models.student.network import ANSWERS, HEART_RATE_CENTRE, HEART_RATE_SPAN
 from onwrist.signals.people.cohort import Progress, cut, data_root, prepare, silent
-from onwrist.signals.people.split import group_of, role
+from onwrist.signals.people.split import in_half, role
 from onwrist.signals.pulse.beats import DEVICE_COVER, RHYTHM_RECALL, agreement, detect_r_peaks, intervals, upslopes
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps
 from onwrist.signals.recordings.readers import read_recording
@@ -176,14 +176,8 @@ def _movement(acc: Channel | None, start_s: float) -> str:
 
 
 def half_of(judged: Judged, half: str) -> Judged:
-    """The windows of every other person in the order of their names: 'even' (to choose on), 'odd' (to report on), 'all'.
-
-    Records that may be one patient's (neighbouring numbers) go to the same half.
-    """
-    if half == "all":
-        return judged
-    group = np.array([group_of(p) for p in judged.person])
-    kept = np.isin(group, np.unique(group)[half == "odd" :: 2])
+    """The windows of one half of the people, see `in_half`."""
+    kept = in_half(judged.person, half)
     return Judged(*(getattr(judged, f.name)[kept] for f in fields(Judged)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from onwrist.quantize.teaching.examples import read_material
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
+from onwrist.signals.people.split import in_half
 
 BATCH = 256
 # Sets that are held out whole or in part from everything that ships.
@@ -100,6 +101,14 @@ def evaluation_of(cohort: Cohort, context: int, name: str, questions: Questions 
     """A labelled cohort as an evaluation."""
     x, labels = cohort.student_windows(context), label_windows(cohort, questions)
     return Evaluation(name, x, labels, cohort.people, questions.answers)
+
+
+def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
+    """One half of the people, see `signals.people.split.in_half`; of their windows at most `most`, taken evenly."""
+    rows = np.flatnonzero(in_half(data.person, half))
+    rows = rows[:: 1 if most is None else max(1, -(-len(rows) // most))]
+    name = data.name if half == "all" else f"{data.name}, every other person ({half})"
+    return replace(data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows])
 
 
 def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ student.safetensors.curve.jsonl     the losses of every step
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from onwrist.errors import ExportError
 from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.integers.arithmetic import read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quantise
@@ -25,6 +26,7 @@ from onwrist.quantize.teaching.distillation import Detail, train
 from onwrist.quantize.teaching.examples import Examples
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 from onwrist.signals.people.cohort import Progress, silent
+from onwrist.writing import write_whole
 
 # A state of a student is a megabyte: twice a minute costs nothing beside the steps.
 SAVE_EVERY_S = 30.0
@@ -60,7 +62,6 @@ class Keeper:
         """The step to go on from: 0, or that of a kept state of the same training. Another training's is no help."""
         if self.state is None or self.curve is None:
             return 0
-        self.state.parent.mkdir(parents=True, exist_ok=True)
         step = 0
         if self.state.exists():
             try:
@@ -72,7 +73,7 @@ class Keeper:
             except Exception:  # half a file, or of another release: the training starts anew, as without one
                 step = 0
         kept = self.curve.read_text().splitlines()[:step] if step and self.curve.exists() else []
-        self.curve.write_text("".join(f"{line}\n" for line in kept))
+        write_whole(self.curve, "".join(f"{line}\n" for line in kept).encode())
         return step
 
     def after(self, step: int, losses: dict[str, float]) -> None:
@@ -82,12 +83,10 @@ class Keeper:
         self.lines.append(json.dumps({"step": step, **losses}))
         if time.monotonic() - self.saved >= self.every_s:
             self._write_curve()
-            part = self.state.with_suffix(".part")
-            torch.save(
-                {"identity": self.identity, "step": step + 1, **{n: p.state_dict() for n, p in self.parts.items()}},
-                part,
-            )
-            os.replace(part, self.state)
+            parts = {n: p.state_dict() for n, p in self.parts.items()}
+            kept = io.BytesIO()
+            torch.save({"identity": self.identity, "step": step + 1, **parts}, kept)
+            write_whole(self.state, kept.getvalue())
             self.saved = time.monotonic()
 
     def end(self) -> None:
@@ -98,8 +97,12 @@ class Keeper:
 
     def _write_curve(self) -> None:
         assert self.curve is not None
-        with self.curve.open("a") as file:
-            file.writelines(f"{line}\n" for line in self.lines)
+        try:
+            with self.curve.open("a") as file:
+                file.writelines(f"{line}\n" for line in self.lines)
+        except OSError as error:
+            cure = "Make room and start it again: it goes on from what is kept"
+            raise ExportError(f"cannot be written ({error.strerror})", where=self.curve, cure=cure) from error
         self.lines = []
 
 

@@ -66,6 +66,15 @@ def group_of(record: str) -> str:
     return person_of(record) if number is None else f"challenge-{number // BLOCK}"
 
 
+def in_half(people: Sequence[str] | np.ndarray, half: str) -> np.ndarray:
+    """(n,) bool, the windows of every other person in the order of their names: 'even' (to choose on), 'odd' (to report
+    on), 'all'. Records that may be one patient's (neighbouring numbers) go to the same half."""
+    if half == "all":
+        return np.ones(len(people), bool)
+    group = np.array([group_of(p) for p in people])
+    return np.isin(group, np.unique(group)[half == "odd" :: 2])
+
+
 def check_disjoint(train: Iterable[str], test: Iterable[str]) -> None:
     """Raise `SplitError` if a person, or a possible neighbour, is on both sides, or a side is empty."""
     train, test = set(train), set(test)
