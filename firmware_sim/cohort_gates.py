@@ -33,7 +33,7 @@ def main(config: CohortGatesConfig) -> int:
 
     artifacts = load_artifacts(config.size)
     if config.store:
-        found = cohort_comparison(artifacts, evaluation(artifacts.student.config.context, progress=bar))
+        found = cohort_comparison(artifacts, evaluation(artifacts.student.context, progress=bar))
         stored = {"digest": artifacts.model.digest(), "date": datetime.date.today().isoformat(), "result": found}
         stored_path(config.size).write_text(json.dumps(stored, indent=1) + "\n")
         say(f"stored: {stored_path(config.size).name}")

@@ -63,7 +63,7 @@ def main(config: SensitivityConfig) -> None:
                 "its student is not there yet", where=file, cure=f"Run onwrist deploy {config.spec} first"
             )
     parent, _ = load_student(student)
-    context = parent.config.context
+    context = parent.context
     people = held_out(spec, context, bar) if config.spec else evaluation(context, config.data, bar)
     data = part_of(people, config.half, config.most_windows)
     if not len(data.x):

@@ -209,6 +209,8 @@ class StudentPart(Part):
     """Which of the two shapes, and whose budget is its own."""
     shape: Shape | None = None
     """Layers of one's own choice, or of `onwrist search`."""
+    source: Annotated[str, Field(pattern=r"^.+\.py:[A-Za-z_]\w*$")] | None = None
+    """A network of one's own in place of the two: `file.py:function`, called with `embedding` and `answers`, the widths."""
     embedding: Annotated[int, Field(ge=8, le=256)] = 256
     """Width of its embedding."""
     train: bool | None = None
@@ -231,6 +233,14 @@ class StudentPart(Part):
     """Multiply-accumulates of a hop."""
     instructions_per_hop: Annotated[int, Field(gt=0)] | None = None
     """Of the exported C on an emulated Cortex-M4F, front end included."""
+
+    @model_validator(mode="after")
+    def _own_is_taught(self) -> StudentPart:
+        if self.source and self.train is False:
+            raise ValueError("a network of one's own has no shipped weights: leave train out")
+        if self.source and self.shape:
+            raise ValueError("shape and source: give one of them")
+        return self
 
 
 class Gates(Part):
@@ -320,7 +330,8 @@ class Spec(Part):
         if self.student.train is not None:
             return self.student.train
         own = self.teacher != Teacher() or bool(self.data.recordings) or bool(self.answers)
-        return own or self.student.embedding != StudentPart().embedding or self.student.shape is not None
+        other = self.student.source is not None or self.student.shape is not None
+        return own or other or self.student.embedding != StudentPart().embedding
 
     def resolved(self) -> str:
         """The whole spec as TOML, every value in the open."""
@@ -359,6 +370,9 @@ def read_spec(path: Path) -> Spec:
 def _at_home(spec: Spec, folder: Path) -> Spec:
     globs = tuple(g if "://" in g or Path(g).is_absolute() else str(folder / g) for g in spec.data.recordings)
     source, recording, people = spec.teacher.source, spec.stream.recording, spec.study.people
+    student = spec.student.source
+    if student and (folder / student.rpartition(":")[0]).is_file():
+        student = str(folder / student)
     if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).exists()):
         source = str(folder / source)
     if (folder / recording).exists():
@@ -375,6 +389,7 @@ def _at_home(spec: Spec, folder: Path) -> Spec:
             "answers": answers,
             "data": spec.data.model_copy(update={"recordings": globs, "people": persons}),
             "teacher": spec.teacher.model_copy(update={"source": source}),
+            "student": spec.student.model_copy(update={"source": student}),
             "stream": spec.stream.model_copy(update={"recording": recording}),
             "study": spec.study.model_copy(update={"people": people}),
         }

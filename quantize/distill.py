@@ -102,7 +102,7 @@ def _distil(config: DistillConfig) -> None:
         if config.examples:
             save_examples(config.examples, examples, standard)
     course = Course(config.steps, config.batch, config.lr, config.seed, config.weight_decay, config.bf16)
-    detail = Detail(shape)
+    detail = Detail(student)
     distil(student, examples, course, detail=detail, out=config.path, device=device, progress=bar, say=say)
     if config.start and config.mean:
         meet_half_way(student, config.start)

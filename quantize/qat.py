@@ -78,14 +78,14 @@ def _quantise(config: QATConfig) -> None:
     else:
         examples, _ = build(
             None,
-            parent.config.context,
+            parent.context,
             versions=1,
             hop_s=config.every_s,
             seed=config.seed + 1,
             root=config.data,
             progress=bar,
         )
-    data = evaluation(parent.config.context, config.data, bar)
+    data = evaluation(parent.context, config.data, bar)
     course = Course(config.steps, config.batch, config.lr, config.seed)
     student, found = quantised(parent, examples, course, data, progress=bar, say=say)
     recipe = {"steps": config.steps, "batch": config.batch, "lr": config.lr, "seed": config.seed}

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from onwrist.export.graphs.tflite_writer import _Builder, _Graph
+from onwrist.export.graphs.tflite_graph import Graph, _Builder
 
 INT8, INT32, RESOURCE = schema.TensorType.INT8, schema.TensorType.INT32, schema.TensorType.RESOURCE
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
@@ -15,7 +15,7 @@ class Net:
     """A network in the making; every layer's output is its next layer's input."""
 
     def __init__(self, shape: tuple[int, ...], seed: int = 0):
-        self.graph, self.rng = _Graph(), np.random.default_rng(seed)
+        self.graph, self.rng = Graph(), np.random.default_rng(seed)
         self.shapes, self.scales = {}, {}
         self.at = self.tensor((1, *shape), np.float32(0.047), int(self.rng.integers(-20, 20)))
         self.input = self.at
@@ -213,7 +213,7 @@ class Net:
 
     def bytes_once(self, starts: dict) -> bytes:
         """With a second graph, called once, that assigns the first values: name of a variable -> int8."""
-        once, graph = _Graph(), self.graph
+        once, graph = Graph(), self.graph
         # The second graph's constants are in the file's buffers.
         once.buffers, once.codes = graph.buffers, graph.codes
         net = Net.__new__(Net)

@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.onnx_writer import convolutions
-from onwrist.export.graphs.tflite_writer import check_integer_only, output_names, read_integers_back, write_tflite
+from onwrist.export.graphs.tflite_writer import check_integer_only, read_integers_back, write_tflite
 from onwrist.export.handoff.files import student_onnx, student_tflite
 from onwrist.firmware_sim.parity.gates import EXACT
 from onwrist.firmware_sim.parity.memory import planned_activations
@@ -35,7 +35,7 @@ def test_every_integer_and_scale_of_the_tflite_is_the_models(artifacts):
         bias, bias_scale, _ = found[f"{layer.name}/bias"]
         np.testing.assert_array_equal(bias, layer.bias)
         np.testing.assert_array_equal(bias_scale, np.float32(layer.input_scale) * layer.weight_scale)
-    names = output_names(artifacts.model)
+    names = {artifacts.model.nodes[o.place].name: o.name for o in artifacts.model.outputs}
     assert set(names.values()) == {"embedding", "answers"}
     for layer in artifacts.model.layers:
         _, scale, zero = found[names.get(layer.name, layer.name)]

@@ -25,7 +25,8 @@ from onwrist.firmware_sim.shapes.study import (
     refused,
 )
 from onwrist.firmware_sim.watch.watch import WatchConfig
-from onwrist.models.student.network import LADDER, work
+from onwrist.models.student.network import LADDER, Student
+from onwrist.models.student.work import work
 from onwrist.quantize.teaching.examples import Examples, Standard, save_examples
 from onwrist.quantize.teaching.trial import Judged, split
 from onwrist.resources import SHIPPED
@@ -37,13 +38,13 @@ HOP = 25
 
 def costs(config, budget=Budget()) -> Costs:
     """Without a compiler: bytes and work by the layers alone."""
-    macs = round(work(config).of_hop(1.0))
+    macs = round(work(Student(config)).of_hop(1.0))
     return Costs(macs // 3, macs // 10, macs, 2 * macs, macs < 120_000)
 
 
 def learnt(config, give_up) -> Judged | None:
     """A student whose error falls with its work, and with a sharp eye for the stem's kernel."""
-    error = 1 / work(config).streamed ** 0.5 + 1e-4 * abs(config.stem_kernel - 7)
+    error = 1 / work(Student(config)).streamed ** 0.5 + 1e-4 * abs(config.stem_kernel - 7)
     return None if give_up(2 * error) else Judged(error, 0.9, {"heart_rate": 3.0})
 
 
@@ -107,7 +108,7 @@ def test_costs_before_training_are_those_of_the_shipped_student():
     assert (found.flash, found.ram, found.macs, found.small) == (
         47_888,
         12_685,
-        round(work(LADDER["band"]).of_hop(1.0)),
+        round(work(Student(LADDER["band"])).of_hop(1.0)),
         True,
     )
     assert found.instructions == pytest.approx(199_834, rel=5e-3)

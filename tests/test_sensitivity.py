@@ -1,6 +1,7 @@
 """Where INT8 hurts: the switches do what they say, a planted fault is found, and the command leaves picture and numbers."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -36,11 +37,15 @@ def test_one_tensor_alone_is_that_tensor_rounded_by_hand(quantised, data):
     """The witness: a plain float student with the same weights, one of them rounded."""
     x = torch.from_numpy(data.x)
     every = quantisers(quantised, x[:1])
-    plain = Student(quantised.config).eval()
+    plain = Student(LADDER["band"]).eval()
     for layer in plain.features:
         layer[0].bias = torch.nn.Parameter(torch.zeros(layer[0].out_channels))
         layer[1] = torch.nn.Identity()
-    weights = {n: p for n, p in quantised.state_dict().items() if n.endswith((".weight", ".bias"))}
+    weights = {
+        re.sub(r"(features\.\d+)", r"\1.0", n.removeprefix("layers.").replace("/", ".")): p
+        for n, p in quantised.state_dict().items()
+        if n.endswith((".weight", ".bias"))
+    }
     plain.load_state_dict(weights)
     (one,) = [q for q in every if (q.layer, q.kind) == ("features.1", WEIGHTS)]
     with only(every, []):
@@ -60,7 +65,7 @@ def test_every_tensor_on_is_the_student_and_it_is_left_as_it_was(quantised, data
     every = quantisers(quantised, torch.from_numpy(data.x[:1]))
     with only(every, every):
         all_on = run_torch(quantised, data.x)
-    step = quantised.embedded.act_quant.scale().item()
+    step = quantised.range_of(quantised.outputs[0].place).act_quant.scale().item()
     assert (
         np.abs(all_on.embedding - before.embedding).max() <= 2 * step + 1e-6
     )  # the biases' 32 bits are no more than this
@@ -74,7 +79,7 @@ def test_a_planted_fault_is_named(parent, data):
     """One weight far beyond the others takes the scale of its tensor: that tensor has to be what hurts."""
     model = calibrated(parent, data.x)
     with torch.no_grad():
-        model.head[0].weight[0, 0, 0] = 60 * model.head[0].weight.abs().max()
+        model.layers["head/0"].weight[0, 0, 0] = 60 * model.layers["head/0"].weight.abs().max()
     found = sensitivity(parent, model, data)
     moved = {n.name: n.weights.alone.answers["heart_rate"].moved for n in found.layers if n.weights}
     assert max(moved, key=moved.get) == "head.0"

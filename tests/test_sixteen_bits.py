@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
-from onwrist.export.graphs.tflite_writer import _Graph
+from onwrist.export.graphs.tflite_graph import Graph
 from onwrist.export.sources.c_writer import write_c
 from onwrist.firmware_sim.runtimes.window import litert_interpreter
 from onwrist.quantize.integers.arithmetic import quantised_multiplier, requantise
@@ -22,7 +22,7 @@ WIDE_OUT, NARROW_OUT = np.float32(6.5 / 32768), np.float32(9 / 256)
 def layer(depthwise: bool, bias_kind: type, *, alone: bool = False):
     """(file, x -> sums): int8 to int16, a convolution, int16 to int8; `alone` is the convolution with int16 at both ends."""
     rng = np.random.default_rng(5)
-    graph = _Graph()
+    graph = Graph()
     shape = (1, 1, KERNEL, OUT) if depthwise else (OUT, 1, KERNEL, IN)
     scale = rng.uniform(0.5, 1.5, OUT).astype(np.float32) / np.float32(64 * (KERNEL * (1 if depthwise else IN)) ** 0.5)
     weight, bias = rng.integers(-127, 128, shape).astype(np.int8), rng.integers(-20000, 20000, OUT) * 256
@@ -59,7 +59,7 @@ def layer(depthwise: bool, bias_kind: type, *, alone: bool = False):
     return graph.pack("sixteen", [first], [last]), sums, np.array(pairs).T
 
 
-def quantise(graph: _Graph, source: int, to: int) -> None:
+def quantise(graph: Graph, source: int, to: int) -> None:
     graph.append(graph.code(CODE.QUANTIZE, 2), [source], to, schema.QuantizeOptionsT(), OPTIONS.QuantizeOptions)
 
 

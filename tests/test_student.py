@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from scipy.signal import periodogram
 
 from onwrist.errors import CheckpointError, ConfigError
-from onwrist.models.student.network import HEART_RATE_SPAN, LADDER, Student, StudentConfig, fold, layers_of, work
+from onwrist.models.student.graph import graph_of
+from onwrist.models.student.network import HEART_RATE_SPAN, LADDER, Student, StudentConfig, layers_of
+from onwrist.models.student.work import work
 from onwrist.quantize.integers.arithmetic import quantised_multiplier, read_integers, requantise
-from onwrist.quantize.integers.fake_quant import quantise
+from onwrist.quantize.integers.fake_quant import equalise, float_values, quant_student, quantise
 from onwrist.quantize.integers.training import load_quantised, save_quantised, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, Outputs, compare, cosine
 from onwrist.quantize.teaching.augment import FAST_BPM, Motion, disturb, play, replay, watch_version
@@ -68,12 +70,27 @@ def test_the_future_does_not_reach_the_past(student):
     assert (a[..., untouched:] - b[..., untouched:]).abs().max() > 1e-3
 
 
-def test_folding_changes_nothing_and_leaves_only_convolutions(student):
+def test_folding_and_equalising_change_nothing(student):
     x = torch.randn(4, student.config.window)
-    folded = fold(student)
-    torch.testing.assert_close(folded(x)[0], student(x)[0], atol=1e-5, rtol=1e-4)
-    kinds = {type(m).__name__ for m in folded.modules() if not list(m.children())}
-    assert kinds == {"Conv1d", "ReLU", "Identity"}
+    folded, graph = quant_student(student), graph_of(student)
+    wanted = _float_values(graph, x)
+    for equal in (False, True):
+        if equal:
+            equalise(folded, [(x,)])
+        found = _float_values(folded, x)
+        for o in graph.outputs:
+            torch.testing.assert_close(found[o.place], wanted[o.place], atol=1e-4, rtol=1e-3)
+    firsts = folded.convolution(0).weight.abs().amax((1, 2)), graph.folded(0)[0].abs().amax((1, 2))
+    assert (firsts[0] - firsts[1]).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def _float_values(graph, x):
+    """Place -> values of what a graph's layers hold, without a quantiser."""
+    if hasattr(graph, "module"):
+        rows = graph.rows([x])
+        return graph.values(graph.timing.window_of([x.shape[-1]]), rows)
+    return {i: y for i, y in float_values(graph, (x,)).items()}
 
 
 def test_work_is_counted_right(student):
@@ -86,10 +103,10 @@ def test_work_is_counted_right(student):
     student(torch.zeros(1, student.config.window))
     for hook in hooks:
         hook.remove()
-    counted = work(student.config, hop_s=1.0)
+    counted = work(student, hop_s=1.0)
     assert counted.windowed == 10 * sum(total)
     assert counted.streamed < counted.windowed / 5
-    assert work(student.config, hop_s=2.0).windowed * 2 == counted.windowed
+    assert work(student, hop_s=2.0).windowed * 2 == counted.windowed
 
 
 def test_a_student_file_carries_its_shape(tmp_path, student):

@@ -44,9 +44,9 @@ def rebuilt(model: IntegerModel):
     def student(x):
         x = quantised(x, model.input_scale, 0)
         made = []
-        for layer, source in zip(model.layers, model.sources, strict=True):
+        for layer, (source,) in zip(model.layers, model.sources, strict=True):
             made.append(convolved(x if source < 0 else made[source], layer))
-        return {"embedding": made[len(model.trunk)], "answers": made[-1]}
+        return {o.name: made[o.place] for o in model.outputs}
 
     return student
 
@@ -71,11 +71,10 @@ def test_its_converter_arrives_at_the_same_integers(artifacts, converted):
     found = read_integers_back(converted)
     layers = [o for o in graph.operators if len(o.inputs) == 3]
     assert len(layers) == len(artifacts.model.layers)
+    trunk = artifacts.model.output("embedding").place
     # The branches behind the pool come in an order of its own; no two have as many weights.
-    behind = {found[graph.tensors[o.inputs[1]].name.decode()][0].size: o for o in layers[len(artifacts.model.trunk) :]}
-    layers[len(artifacts.model.trunk) :] = [
-        behind[b.weight.size] for b in artifacts.model.layers[len(artifacts.model.trunk) :]
-    ]
+    behind = {found[graph.tensors[o.inputs[1]].name.decode()][0].size: o for o in layers[trunk:]}
+    layers[trunk:] = [behind[b.weight.size] for b in artifacts.model.layers[trunk:]]
     for layer, operator in zip(artifacts.model.layers, layers, strict=True):
         x, weight, bias, y = (found[graph.tensors[i].name.decode()] for i in (*operator.inputs, *operator.outputs))
         taps_first = operator.builtinOptionsType == schema.BuiltinOptions.DepthwiseConv2DOptions

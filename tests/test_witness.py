@@ -49,9 +49,10 @@ class Witness(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x = self._requantise(x, float(self.model.input_scale), 0)
         made: list[torch.Tensor] = []
-        for i, (layer, source) in enumerate(zip(self.model.layers, self.model.sources, strict=True)):
+        for i, (layer, (source,)) in enumerate(zip(self.model.layers, self.model.sources, strict=True)):
             made.append(self._layer(i, layer, x if source < 0 else made[source]))
-        return made[len(self.model.trunk)], made[-1]
+        embedding, answers = (made[o.place] for o in self.model.outputs)
+        return embedding, answers
 
 
 @pytest.fixture(scope="module")

@@ -13,21 +13,25 @@ import onnx
 from onwrist.errors import ExportError
 
 if TYPE_CHECKING:
-    from onwrist.quantize.integers.fake_quant import QuantStudent
+    from onwrist.quantize.integers.fake_quant import QuantGraph
 
 # QuantizeLinear with per-channel axes needs 13; the newer torch exporter fails on a quantised bias.
 OPSET = 13
-INPUT_NAME, OUTPUT_NAMES = "ppg", ["embedding", "answers"]
 
 
-def write_onnx(student: QuantStudent) -> bytes:
-    """float32 (1, window) in, embedding (1, 256) and answers (1, 3) out, Q/DQ around every operation."""
+def write_onnx(student: QuantGraph) -> bytes:
+    """float32 (1, window), or (1, channels, n) of an input with several, in; every output, (1, C) or (1, C, frames), out; Q/DQ
+    around every operation."""
     import warnings
 
     import torch
 
     student.eval()
-    example = torch.zeros(1, student.config.window)
+    samples = student.timing.samples(student.window)
+    example = tuple(
+        torch.zeros(1, n) if i.channels == 1 else torch.zeros(1, i.channels, n)
+        for i, n in zip(student.inputs, samples, strict=True)
+    )
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # torch announces its newer exporter, Brevitas its optional kernels; neither is news to the caller.
         warnings.simplefilter("ignore")
@@ -36,7 +40,7 @@ def write_onnx(student: QuantStudent) -> bytes:
         path = Path(folder) / "student.onnx"
         export_onnx_qcdq(
             student, args=example, export_path=str(path), dynamo=False, opset_version=OPSET,
-            input_names=[INPUT_NAME], output_names=OUTPUT_NAMES,
+            input_names=[i.name for i in student.inputs], output_names=[o.name for o in student.outputs],
         )  # fmt: skip
         return path.read_bytes()
 

@@ -1,288 +1,142 @@
 """An `IntegerModel` as a TFLite flatbuffer: its own integers and scales, byte for byte, through no converter.
 
 Converters re-derive scales, and come out float or off by an ulp; writing the file directly leaves nothing to
-derive. The graph is CONV_2D and DEPTHWISE_CONV_2D only, NHWC with height 1 and time as width.
+derive. Tensors are NHWC with height 1 and time as width. Window and step are written by the same lines: a step has
+state, and where a branch needs fewer frames than there are, the oldest are cut off.
 """
 
 from __future__ import annotations
 
-import json
-
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
-from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.quantize.integers.arithmetic import IntegerLayer, IntegerModel
+from onwrist.export.graphs.tflite_graph import ANSWERS_METADATA, Graph  # noqa: F401 (where a file says its answers)
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Schedule
+from onwrist.quantize.integers.arithmetic import IntegerModel, only, renamed
+from onwrist.quantize.integers.operators import IntegerAdd, IntegerConcat, IntegerLayer
 
-FILE_IDENTIFIER = b"TFL3"
-SCHEMA_VERSION = 3
-# TFLite's own files align buffers to 16 bytes; kernels that load vectors may count on it.
-BUFFER_ALIGNMENT = 16
-# Versions from which the kernels take int8 (tensorflow/lite/tools/versioning/op_version.cc).
-CONV_VERSION, DEPTHWISE_VERSION, CONCATENATION_VERSION, SLICE_VERSION = 3, 3, 2, 2
-# Operators beyond it have no code in the field that old readers look at.
-LAST_OLD_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
-INPUT_NAME, EMBEDDING_NAME, ANSWERS_NAME = "ppg", "embedding", "answers"
 STATE, NEXT_STATE = "state", "next"
-# Entry of a file's metadata that says what its answers mean; a file without it has the shipped ones.
-ANSWERS_METADATA = "onwrist.answers"
 
 
-class _Buffer(schema.BufferT):
-    """Buffer whose data starts on a 16-byte boundary, as the schema's `force_align` asks for."""
-
-    def Pack(self, builder):  # noqa: N802 (generated interface)
-        at = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), BUFFER_ALIGNMENT)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data.tobytes()
-            at = builder.EndVector()
-        schema.BufferStart(builder)
-        if at is not None:
-            schema.BufferAddData(builder, at)
-        return schema.BufferEnd(builder)
-
-
-class _Builder(flatbuffers.Builder):
-    """Builder that stores equal vectors of numbers once: per-channel zero points alone are 8 bytes of nothing each.
-
-    Equal strings too: the empty names of inner tensors are 8 bytes each.
-    """
-
-    def __init__(self, size: int):
-        super().__init__(size)
-        self.known: dict[bytes, int] = {}
-
-    def CreateString(self, s, *more, **options):  # noqa: N802 (overridden interface)
-        key = b"string " + (s.encode() if isinstance(s, str) else bytes(s))
-        if key not in self.known:
-            self.known[key] = super().CreateString(s, *more, **options)
-        return self.known[key]
-
-    def CreateNumpyVector(self, x):  # noqa: N802 (overridden interface)
-        key = x.dtype.str.encode() + x.tobytes()
-        if key not in self.known:
-            self.known[key] = super().CreateNumpyVector(x)
-        return self.known[key]
-
-
-class _Shared:
-    """Mixin: a table that is stored once however many objects point to it; `key` tells which are equal."""
-
-    key: bytes
-
-    def Pack(self, builder):  # noqa: N802 (generated interface)
-        if self.key not in builder.known:
-            builder.known[self.key] = super().Pack(builder)
-        return builder.known[self.key]
-
-
-class _Quantisation(_Shared, schema.QuantizationParametersT):
-    pass
-
-
-def _shared_options(kind: type, **fields: int):
-    """Options of an operator, stored once for all operators with the same."""
-    options = type(f"_{kind.__name__}", (_Shared, kind), {})()
-    for name, value in fields.items():
-        setattr(options, name, value)
-    options.key = repr((kind.__name__, sorted(fields.items()))).encode()
-    return options
-
-
-class _Graph:
-    """Subgraph in the making.
+class _Writing:
+    """One run of a model, operator by operator.
 
     Args:
-        named: give inner tensors a name; without, 1 % less flash.
+        stepped: with state.
     """
 
-    def __init__(self, named: bool = True) -> None:
-        self.named = named
-        self.indices: dict[bytes, int] = {}
-        self.buffers = [schema.BufferT()]
-        self.tensors: list[schema.TensorT] = []
-        self.operators: list[schema.OperatorT] = []
-        self.codes: list[schema.OperatorCodeT] = []
+    def __init__(self, model: IntegerModel, schedule: Schedule, stepped: bool):
+        self.model, self.schedule, self.stepped = model, schedule, stepped
+        self.graph = Graph(named=not stepped)
+        self.names: dict[int, str] = {}
+        for output in model.outputs:
+            if schedule.frames[output.place] == 1 or not output.per_hop:
+                self.names.setdefault(output.place, output.name)
+        self.tensors: dict[int, int] = {}
+        self.lines: dict[int, int] = {}
+        self.cuts: dict[tuple[int, int], int] = {}
+        self.inputs: list[int] = []
+        self.kept: list[int] = []
 
-    def tensor(self, name, shape, kind, scale, zero, dimension=0, data=None) -> int:
-        quantisation = _Quantisation()
-        quantisation.scale = np.atleast_1d(np.asarray(scale, np.float32))
-        quantisation.zeroPoint = np.broadcast_to(np.int64(zero), len(quantisation.scale))
-        quantisation.quantizedDimension = dimension
-        quantisation.key = quantisation.scale.tobytes() + quantisation.zeroPoint.tobytes() + bytes([dimension])
-        tensor = schema.TensorT()
-        tensor.name, tensor.shape, tensor.type = (
-            name.encode() if self.named or "/" not in name else b"",
-            np.array(shape, np.int32),
-            kind,
-        )
-        tensor.quantization = quantisation
-        tensor.buffer = 0
-        if data is not None:
-            buffer = _Buffer()
-            buffer.data = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
-            tensor.buffer = len(self.buffers)
-            self.buffers.append(buffer)
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
+    def write(self, name: str) -> bytes:
+        """The finished file."""
+        model, graph = self.model, self.graph
+        for k, each in enumerate(model.inputs):
+            self.tensors[-1 - k] = graph.int8(each.name, self.schedule.frames[-1 - k], each.channels, (each.scale, 0))
+            self.inputs.append(self.tensors[-1 - k])
+        for i in range(len(model.nodes)):
+            self.tensors[i] = self._node(i, [self._read(edge) for edge in self.schedule.edges[i]])
+        outputs = [self._output(k) for k in range(len(model.outputs))]
+        answers = {"answers": model.answers} if any(o.name == ANSWERS_OUTPUT for o in model.outputs) else {}
+        return graph.pack(name, self.inputs, [*outputs, *self.kept], **answers)
 
-    def code(self, operator: int, version: int) -> int:
-        for i, code in enumerate(self.codes):
-            if code.builtinCode == operator:
-                return i
-        code = schema.OperatorCodeT()
-        code.builtinCode, code.deprecatedBuiltinCode = operator, min(operator, LAST_OLD_CODE)
-        code.version = version
-        self.codes.append(code)
-        return len(self.codes) - 1
+    def _node(self, i: int, given: list[int]) -> int:
+        node, frames, stride = self.model.nodes[i], self.schedule.frames[i], self.schedule.edges[i][0].stride
+        name = self.names.get(i, f"{node.name}/out" if self.stepped else node.name)
+        if isinstance(node, IntegerLayer):
+            return self.graph.convolve(node, given[0], stride, frames, name)
+        output = self.graph.int8(name, frames, node.channels, self.model.grid(i))
+        if isinstance(node, IntegerAdd):
+            return self.graph.add(node, given, output)
+        if isinstance(node, IntegerConcat):
+            return self.graph.join(given, 3, output)
+        return self.graph.pool(node, given[0], stride, output)
 
-    def convolve(self, layer: IntegerLayer, source: int, length: int, output_name: str) -> tuple[int, int]:
-        """Append a layer; returns (output tensor, its length)."""
-        outputs, _, kernel = layer.weight.shape
-        if layer.depthwise:
-            shape, dimension = (1, 1, kernel, outputs), 3
-            data = layer.weight[:, 0, :].T
-            options_type, kind = schema.DepthwiseConv2DOptionsT, schema.BuiltinOptions.DepthwiseConv2DOptions
-            more = {"depthMultiplier": 1}
-            code = self.code(schema.BuiltinOperator.DEPTHWISE_CONV_2D, DEPTHWISE_VERSION)
-        else:
-            shape, dimension = (outputs, 1, kernel, layer.weight.shape[1]), 0
-            data = layer.weight.transpose(0, 2, 1)
-            options_type, kind, more = schema.Conv2DOptionsT, schema.BuiltinOptions.Conv2DOptions, {}
-            code = self.code(schema.BuiltinOperator.CONV_2D, CONV_VERSION)
-        int8, int32 = schema.TensorType.INT8, schema.TensorType.INT32
-        weight = self.tensor(f"{layer.name}/weight", shape, int8, layer.weight_scale, 0, dimension, data)
-        bias_scale = np.float32(layer.input_scale) * layer.weight_scale
-        bias = self.tensor(f"{layer.name}/bias", (outputs,), int32, bias_scale, 0, 0, layer.bias)
-        length = (length - layer.reach - 1) // layer.stride + 1
-        output = self.tensor(output_name, (1, 1, length, outputs), int8, layer.output_scale, layer.output_zero)
-        relu, none = schema.ActivationFunctionType.RELU, schema.ActivationFunctionType.NONE
-        options = _shared_options(
-            options_type, padding=schema.Padding.VALID, strideW=layer.stride, strideH=1,
-            dilationWFactor=layer.dilation, dilationHFactor=1,
-            fusedActivationFunction=relu if layer.relu else none, **more,
-        )  # fmt: skip
-        return self.append(code, [source, weight, bias], output, options, kind), length
+    def _read(self, edge: Edge) -> int:
+        """The newest frames of a place, of which some may be from before."""
+        place, fresh, context = edge.source, self.schedule.frames[edge.source], self.schedule.context[edge.source]
+        if context and place not in self.lines:
+            self._hold(place, fresh, context)
+        if edge.frames == fresh:
+            return self.tensors[place]
+        if edge.frames == fresh + context:
+            return self.lines[place]
+        if edge.frames < fresh:
+            return self._cut(self.tensors[place], place, fresh, edge.frames)
+        return self._cut(self.lines[place], place, fresh + context, edge.frames)
 
-    def pack(self, name: str, inputs: list[int], outputs: list[int], answers: Answers = SHIPPED_ANSWERS) -> bytes:
-        """The finished file; it carries the meaning of answers that are not the shipped ones."""
-        subgraph = schema.SubGraphT()
-        subgraph.name = name.encode()
-        subgraph.tensors, subgraph.operators = self.tensors, self.operators
-        subgraph.inputs, subgraph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
-        whole = schema.ModelT()
-        whole.version, whole.description = SCHEMA_VERSION, f"onwrist {name}".encode()
-        whole.subgraphs, whole.buffers, whole.operatorCodes = [subgraph], self.buffers, self.codes
-        if answers != SHIPPED_ANSWERS:
-            entry, buffer = schema.MetadataT(), _Buffer()
-            text = json.dumps(answers.plain, separators=(",", ":"))
-            buffer.data = np.frombuffer(text.encode(), np.uint8)
-            entry.name, entry.buffer = ANSWERS_METADATA.encode(), len(self.buffers)
-            self.buffers.append(buffer)
-            whole.metadata = [entry]
-        builder = _Builder(1 << 16)
-        builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
-        return bytes(builder.Output())
+    def _hold(self, place: int, fresh: int, context: int) -> None:
+        channels, grid, label = self.model.width(place), self.model.grid(place), self._label(place)
+        held = self.graph.int8(f"{STATE}{len(self.kept)}", context, channels, grid)
+        self.inputs.append(held)
+        line = self.graph.int8(f"{label}/line", context + fresh, channels, grid)
+        self.lines[place] = self.graph.join([held, self.tensors[place]], 2, line)
+        kept = self.graph.int8(f"{NEXT_STATE}{len(self.kept)}", context, channels, grid)
+        self.kept.append(self.graph.newest(line, fresh, kept))
 
-    def index(self, values: list[int]) -> int:
-        """A constant int32 vector, as slices take them; equal ones are stored once."""
-        key = np.array(values, np.int32).tobytes()
-        if key not in self.indices:
-            tensor = schema.TensorT()
-            tensor.name, tensor.shape, tensor.type = b"", np.array([len(values)], np.int32), schema.TensorType.INT32
-            buffer = _Buffer()
-            buffer.data = np.frombuffer(key, np.uint8)
-            tensor.buffer = len(self.buffers)
-            self.buffers.append(buffer)
-            self.tensors.append(tensor)
-            self.indices[key] = len(self.tensors) - 1
-        return self.indices[key]
+    def _cut(self, tensor: int, place: int, length: int, frames: int, name: str = "") -> int:
+        if name or (tensor, frames) not in self.cuts:
+            name = name or f"{self._label(place)}/newest{frames}"
+            output = self.graph.int8(name, frames, self.model.width(place), self.model.grid(place))
+            self.cuts[tensor, frames] = self.graph.newest(tensor, length - frames, output)
+        return self.cuts[tensor, frames]
 
-    def append(self, code: int, inputs: list[int], output: int, options, kind: int) -> int:
-        """An operator with one output."""
-        operator = schema.OperatorT()
-        operator.opcodeIndex = code
-        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        operator.builtinOptions, operator.builtinOptionsType = options, kind
-        self.operators.append(operator)
-        return output
+    def _output(self, k: int) -> int:
+        output = self.model.outputs[k]
+        length = self.schedule.frames[output.place]
+        if self.names.get(output.place) == output.name:
+            return self.tensors[output.place]
+        frames = 1 if output.per_hop else length
+        return self._cut(self.tensors[output.place], output.place, length, frames, output.name)
 
-    def join(self, held: int, fresh: int, context: int, length: int, like: IntegerLayer) -> int:
-        """Left context and new frames, one behind the other in time."""
-        channels = like.channels
-        shape = (1, 1, context + length, channels)
-        line = self.tensor(f"{like.name}/line", shape, schema.TensorType.INT8, like.input_scale, like.input_zero)
-        options = _shared_options(schema.ConcatenationOptionsT, axis=2)
-        code = self.code(schema.BuiltinOperator.CONCATENATION, CONCATENATION_VERSION)
-        return self.append(code, [held, fresh], line, options, schema.BuiltinOptions.ConcatenationOptions)
-
-    def keep(self, line: int, context: int, length: int, like: IntegerLayer, name: str) -> int:
-        """The last `context` frames: the layer's next state."""
-        channels = like.channels
-        shape = [1, 1, context, channels]
-        state = self.tensor(name, shape, schema.TensorType.INT8, like.input_scale, like.input_zero)
-        begin, size = self.index([0, 0, length, 0]), self.index([1, 1, -1, -1])
-        code = self.code(schema.BuiltinOperator.SLICE, SLICE_VERSION)
-        options = _shared_options(schema.SliceOptionsT)
-        return self.append(code, [line, begin, size], state, options, schema.BuiltinOptions.SliceOptions)
+    def _label(self, place: int) -> str:
+        return self.model.nodes[place].name if place >= 0 else self.model.inputs[-1 - place].name
 
 
-def write_tflite(model: IntegerModel, *, answers: bool = True) -> bytes:
-    """The model as a `.tflite` file: int8 (1, 1, window, 1) in; embedding (1, 1, 1, 256) and answers (1, 1, 1, 3) out.
+def write_tflite(model: IntegerModel, *, answers: bool = True, window: int | None = None) -> bytes:
+    """The model as a `.tflite` file: int8 (1, 1, n, channels) of each input in; embedding (1, 1, 1, C), answers (1, 1, 1, C)
+    and other outputs (1, 1, frames, C) out.
 
     Args:
-        answers: False leaves the head out, for tools that know no second output.
+        answers: False leaves all but the embedding out, for tools that know no second output.
+        window: samples of the first input, if more than one output sees: for more frames of outputs at frame rate.
+
+    Raises:
+        ConfigError: a shorter window.
     """
-    graph = _Graph()
-    source = graph.tensor(INPUT_NAME, (1, 1, model.window, 1), schema.TensorType.INT8, model.input_scale, 0)
-    whole = model.layers if answers else (*model.trunk, model.embed)
-    produced: list[tuple[int, int]] = []
-    for layer, feeder in zip(whole, model.sources, strict=False):
-        at, length = (source, model.window) if feeder < 0 else produced[feeder]
-        produced.append(graph.convolve(layer, at, length, output_names(model).get(layer.name, layer.name)))
-    outputs = [produced[len(model.trunk)][0], *([produced[-1][0]] if answers else [])]
-    return graph.pack(model.name, [source], outputs, model.answers if answers else SHIPPED_ANSWERS)
-
-
-def output_names(model: IntegerModel) -> dict[str, str]:
-    """Layer -> name of its output, of the two layers whose outputs leave the graph."""
-    return {model.embed.name: EMBEDDING_NAME, model.head[-1].name: ANSWERS_NAME}
+    # By their labels: from a step, which knows no names, the same file can be written.
+    model = renamed(model, model.labels.__getitem__)
+    model = model if answers else only(model, EMBEDDING_OUTPUT)
+    schedule = model.timing.window_of(model.timing.samples(window or model.window))
+    return _Writing(model, schedule, stepped=False).write(model.name)
 
 
 def write_tflite_step(model: IntegerModel, hop: int) -> bytes:
     """One hop of the model as a `.tflite` file with its state in the open.
 
-    In: `ppg` int8 (1, 1, hop, 1), then `state0`, `state1`, ... int8 (1, 1, context, channels), one for each layer that
-    keeps frames. Out: embedding (1, 1, 1, 256), answers (1, 1, 1, 3), then `next0`, `next1`, ... in the same order, to
-    be handed in with the next hop. The first state is `IntegerModel.start`.
+    In: each input int8 (1, 1, samples of a hop, channels), then `state0`, `state1`, ... int8 (1, 1, context, channels), one
+    for each tensor of which frames are kept. Out: the outputs, (1, 1, frames a hop, C), embedding and answers first, then
+    `next0`, `next1`, ... in the same order, to be handed in with the next hop. The first state is
+    `IntegerModel.first_state`.
 
     Raises:
         ConfigError: not a hop of this model.
     """
-    strided = model.at_hop(hop)
-    graph = _Graph(named=False)
-    source = graph.tensor(INPUT_NAME, (1, 1, hop, 1), schema.TensorType.INT8, model.input_scale, 0)
-    inputs = [source]
-    produced: list[tuple[int, int]] = []
-    kept: list[int] = []
-    for layer, feeder in zip(strided.layers, strided.sources, strict=True):
-        at, length = (source, hop) if feeder < 0 else produced[feeder]
-        if layer.context:
-            shape = (1, 1, layer.context, layer.channels)
-            name_in, name_out = (f"{n}{len(kept)}" for n in (STATE, NEXT_STATE))
-            held = graph.tensor(name_in, shape, schema.TensorType.INT8, layer.input_scale, layer.input_zero)
-            inputs.append(held)
-            at = graph.join(held, at, layer.context, length, layer)
-            kept.append(graph.keep(at, layer.context, length, layer, name_out))
-            length += layer.context
-        name = output_names(model).get(layer.name, f"{layer.name}/out")
-        produced.append(graph.convolve(layer, at, length, name))
-    outputs = [produced[len(model.trunk)][0], produced[-1][0], *kept]
-    return graph.pack(f"{model.name} step", inputs, outputs, model.answers)
+    several = [o.name for o in model.outputs if not o.per_hop]
+    # A hop of one frame would not show which outputs have a frame rate.
+    name = f"{model.name} step" + (f", {' '.join(several)} at frame rate" if several else "")
+    return _Writing(model, model.timing.step(hop), stepped=True).write(name)
 
 
 def read_integers_back(data: bytes) -> dict[str, tuple[np.ndarray | None, np.ndarray, np.ndarray]]:

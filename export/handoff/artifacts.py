@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
+from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
-    from onwrist.quantize.integers.fake_quant import QuantStudent
+    from onwrist.models.student.graph import AnyStudent
+    from onwrist.quantize.integers.fake_quant import QuantGraph
 
 SIZES = ("watch", "band")
 # Which way the counts go that the students are trained on; see `count_wave`.
@@ -49,8 +50,8 @@ class Artifacts:
     """
 
     size: str
-    student: Student
-    quantised: QuantStudent
+    student: AnyStudent
+    quantised: QuantGraph
     model: IntegerModel
     tflite: bytes
     onnx: bytes
@@ -105,7 +106,7 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
         "hop_multiple_samples": model.stride,
         "front_end": asdict(IN_COUNTS),
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
-        "embedding": {"type": "int8", "shape": [1, 1, 1, len(model.embed.bias)], "scale": float(model.embedding_scale), "zero_point": 0},
+        "embedding": {"type": "int8", "shape": [1, 1, 1, model.channels_of(EMBEDDING_OUTPUT)], "scale": float(model.embedding_scale), "zero_point": 0},
         "answers": {
             "type": "int8", "shape": [1, 1, 1, len(model.answers.columns)], "scale": float(model.answers_scale), "zero_point": 0,
             "names": list(model.answers.columns), "shown_by": model.answers.shown_by, **model.answers.sentences(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
 GOLDEN_RECORDING, GOLDEN_FROM_S = "S34.npz", 660
 GOLDEN_REAL_S, GOLDEN_RAILS_S, GOLDEN_FLAT_S = 20, 4, 6
 GOLDEN_S = GOLDEN_REAL_S + GOLDEN_RAILS_S + GOLDEN_FLAT_S
-LAYER = "layer_"
+LAYER, OTHER = "layer_", "output_"
 # Digits of a student's digest that its self-test says.
 DIGEST = 16
 
@@ -28,7 +28,8 @@ class Golden:
 
     Attributes:
         counts: int32 (n,). input: int8 (hops, hop). embedding: int8 (hops, 256). answers: int8 (hops, 3).
-        layers: name -> int8 (channels, frames), every layer's output of the last hop.
+        layers: name -> int8 (channels, frames), every layer's output of the last hop. others: name -> int8 (hops or frames,
+            C), of what it says beside the two.
     """
 
     counts: np.ndarray
@@ -36,11 +37,13 @@ class Golden:
     embedding: np.ndarray
     answers: np.ndarray
     layers: dict[str, np.ndarray]
+    others: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """As `golden.npz` holds them."""
         found = {"counts": self.counts, "input": self.input, "embedding": self.embedding, "answers": self.answers}
+        found |= {f"{OTHER}{name}": values for name, values in self.others.items()}
         return found | {f"{LAYER}{name}": values for name, values in self.layers.items()}
 
 
@@ -65,9 +68,10 @@ def golden_of(model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndar
     x = x[: hops * hop].reshape(hops, hop)
     stream = IntegerStream(model, hop)
     rows = [stream.push(chunk) for chunk in x]
-    names = [layer.name for layer in model.layers]
-    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(names, stream.outputs, strict=True))}
-    return Golden(counts, x, np.concatenate([r[0] for r in rows]), np.concatenate([r[1] for r in rows]), layers)
+    layers = {f"{i:02d}_{n}": o for i, (n, o) in enumerate(zip(model.labels, stream.outputs, strict=True))}
+    embedding, answers, *others = (np.concatenate(each) for each in zip(*rows, strict=True))
+    names = [o.name for o in model.outputs[2:]]
+    return Golden(counts, x, embedding, answers, layers, dict(zip(names, others, strict=True)))
 
 
 def golden_vectors(model: IntegerModel, hop: int, fixed: FixedDesign) -> Golden:

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite_step
 from onwrist.export.sources.beats_rules import beats_config, room_for
 from onwrist.export.sources.c_writer import write_c
 from onwrist.export.sources.files import KERNELS, MODEL_NAME, Firmware, runtime_sources
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST, watch_rules
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
@@ -40,21 +42,30 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
         burst: samples per read-out of the sensor's FIFO.
 
     Raises:
-        ConfigError: not a hop of this model.
+        ConfigError: not a hop of this model. ExportError: other inputs than one channel of PPG, or no embedding or answers.
     """
+    _check_ends(model)
     start = [s[:, 0] for s in model.first_state(hop)]
     made = write_c(write_tflite_step(model, hop), MODEL_NAME, start, keep=True)
     offset = {made.network.tensors[i].name: made.plan.offset[i] for i in (*made.network.inputs, *made.network.outputs)}
     constants: dict[str, int | str] = {
         "ONWRIST_RATE_HZ": f"{design.rate_hz:g}", "ONWRIST_BITS": design.bits, "ONWRIST_HOP": hop,
         "ONWRIST_WINDOW": model.window, "ONWRIST_ARENA_BYTES": made.plan.bytes,
-        "ONWRIST_EMBEDDING": len(model.embed.bias), "ONWRIST_ANSWERS": len(model.head[-1].bias),
+        "ONWRIST_EMBEDDING": model.channels_of(EMBEDDING_OUTPUT),
+        "ONWRIST_ANSWERS": model.channels_of(ANSWERS_OUTPUT),
         "ONWRIST_INPUT_SCALE": _c_float(model.input_scale), "ONWRIST_EMBEDDING_SCALE": _c_float(model.embedding_scale),
-        "ONWRIST_ANSWERS_SCALE": _c_float(model.answers_scale), "ONWRIST_INPUT_OFFSET": offset["ppg"],
+        "ONWRIST_ANSWERS_SCALE": _c_float(model.answers_scale), "ONWRIST_INPUT_OFFSET": offset[model.inputs[0].name],
         "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],
         "ONWRIST_TAPS": design.taps.shape[1], "ONWRIST_UP": design.up, "ONWRIST_DOWN": design.down,
     }  # fmt: skip
     constants |= {f"ONWRIST_ANSWER_{_macro(name)}": i for i, name in enumerate(model.answers.columns)}
+    for output in model.outputs[2:]:
+        prefix = f"ONWRIST_{_macro(output.name)}"
+        constants |= {
+            f"{prefix}_OFFSET": offset[output.name], f"{prefix}_FRAMES": model.frames_of(output.name, hop),
+            f"{prefix}_CHANNELS": model.channels_of(output.name), f"{prefix}_SCALE": _c_float(model.scale_of(output.name)),
+            f"{prefix}_ZERO": model.grid(output.place)[1],
+        }  # fmt: skip
     constants |= watch_rules(design.rate_hz, design.bits, model.window, hop, burst, model.answers).constants()
     private: dict[str, int | str] = {
         "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
@@ -104,6 +115,22 @@ def with_beats(firmware: Firmware, design: FixedDesign) -> Firmware:
 
 def _macro(name: str) -> str:
     return name.replace(".", "_").upper()
+
+
+def _check_ends(model: IntegerModel) -> None:
+    """What the hand-written C around a model counts on."""
+    if len(model.inputs) > 1 or model.inputs[0].channels > 1:
+        inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in model.inputs)
+        raise ExportError(
+            f"takes {inputs}", field=model.name, cure="The watch feeds one channel of PPG: use to_c --tflite"
+        )
+    names = [o.name for o in model.outputs]
+    if names[:2] != [EMBEDDING_OUTPUT, ANSWERS_OUTPUT]:
+        raise ExportError(
+            f"gives {', '.join(names)}",
+            field=model.name,
+            cure="The watch shows an embedding and answers: let it give both",
+        )
 
 
 def _defines(values: dict[str, int | str]) -> list[str]:

@@ -21,7 +21,7 @@ from onwrist.export.handoff.names import HUB_FLOAT, HUB_ONNX, HUB_TFLITE, INDEX_
 from onwrist.export.handoff.provenance import Origin, origin
 from onwrist.firmware_sim.fleet.counting import shipped_reference
 from onwrist.firmware_sim.handoff.index import with_index
-from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT, TAUGHT, held_out
+from onwrist.firmware_sim.handoff.road import OWN_STUDENT, QUANTISED, STUDENT, TAUGHT, held_out
 from onwrist.firmware_sim.handoff.verify import Verdict, verify
 from onwrist.firmware_sim.page.builder import page_files
 from onwrist.firmware_sim.parity.deployed import Deployed
@@ -175,7 +175,8 @@ def summary(done: Done) -> str:
 def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
     if not spec.trains:
         return [(load_artifacts(size), origin(size)) for size in SIZES]
-    size, quantised, student = spec.student.size, work / QUANTISED, work / STUDENT
+    size = OWN_STUDENT if spec.student.source else spec.student.size
+    quantised, student = work / QUANTISED, work / STUDENT
     named = origin(size, spec.teacher.source, quantised, student)
     return [(load_artifacts(size, quantised, student), named)]
 
@@ -183,4 +184,4 @@ def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
 def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
     """The held-out people of a spec's own student; None for the shipped deployment, and for its answers on its people."""
     own = spec.trains and (spec.data.recordings or spec.answers)
-    return held_out(spec, artifacts.student.config.context, progress) if own else None
+    return held_out(spec, artifacts.student.context, progress) if own else None

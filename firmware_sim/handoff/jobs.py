@@ -240,7 +240,7 @@ def _first_state(s: Student) -> list[np.ndarray]:
 
 
 def _steps(runtime, s: Student) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [runtime.step(np.ascontiguousarray(x)) for x in s.golden["input"]]
+    return [runtime.step(np.ascontiguousarray(x))[:2] for x in s.golden["input"]]
 
 
 def _golden_windows(s: Student) -> np.ndarray:

@@ -25,7 +25,7 @@ from onwrist.firmware_sim.parity.gates import (
     stored_path,
 )
 from onwrist.firmware_sim.parity.memory import Memory
-from onwrist.models.student.network import Work
+from onwrist.models.student.work import Work
 from onwrist.signals.front_end.fixed import FrontEndParity
 from onwrist.spec import Gates
 

@@ -12,7 +12,7 @@ deployment's folder (doit's own store), by the hash of every file and the values
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,18 @@ from doit.reporter import ZeroReporter
 from doit.task import Task
 from doit.tools import config_changed
 
-from onwrist.errors import ConfigError
+from onwrist.errors import ConfigError, ExportError
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
+    from onwrist.models.student.graph import AnyStudent
     from onwrist.models.student.network import StudentConfig
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
 
+# Name of a student that is none of the two shapes, in the bundle and wherever students are told apart.
+OWN_STUDENT = "own"
 STAGES_FILE, SPEC_FILE = "stages.json", "spec.toml"
 EXAMPLES = "examples.npz"
 STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", "quantised.json"
@@ -71,22 +75,23 @@ def training_stages(
     own = (*sorted(item.path for item in material.items if item.path.is_file()), *asked.tables)
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
-    shape: dict[str, Any] = {"size": s.size, "embedding": s.embedding, "seed": s.seed}
+    shape: dict[str, Any] = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
     if s.shape:
         shape["shape"] = s.shape.model_dump()
+    code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
         Stage(
-            "embed", (*teacher, *own), (examples, folder / EXAMINED),
+            "embed", (*teacher, *own, *code), (examples, folder / EXAMINED),
             {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
-            lambda: embed(spec, examples, shape_of(spec).context, progress, say),
+            lambda: embed(spec, examples, student_of(spec).context, progress, say),
         ),
         Stage(
-            "distil", (examples,), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
+            "distil", (examples, *code), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
             lambda: _distil(spec, examples, student, progress, say),
         ),
         Stage(
-            "quantise", (student, *own), (quantised, folder / JUDGED),
+            "quantise", (student, *own, *code), (quantised, folder / JUDGED),
             {**data, "qat_steps": s.qat_steps, "seed": s.seed},
             lambda: _quantise(spec, student, quantised, folder / JUDGED, progress, say),
         ),
@@ -168,7 +173,6 @@ def shape_of(spec: Spec) -> StudentConfig:
     Raises:
         ConfigError: they see more of the past than 10 s.
     """
-    from dataclasses import replace
 
     from onwrist.models.student.network import LADDER
 
@@ -213,6 +217,43 @@ def questions_of(spec: Spec) -> Questions:
     return Questions(tuple(each), decides)
 
 
+def student_of(spec: Spec) -> AnyStudent:
+    """The spec's student before it is taught: of the shape that it says, or the user's own.
+
+    Raises:
+        CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
+        takes one signal, an embedding, answers and 10 s.
+    """
+    import torch
+
+    from onwrist.models.student.graph import JUDGED_SAMPLES, make_student
+    from onwrist.models.student.network import Student
+
+    s, answers = spec.student, questions_of(spec).answers
+    torch.manual_seed(s.seed)
+    if s.source is None:
+        return Student(shape_of(spec))
+    student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT)
+    inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
+    names = [o.name for o in student.outputs]
+    seconds = student.window / STUDENT_RATE_HZ
+    wrong = (
+        (
+            len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
+            "A spec's student takes one argument, (B, samples) of PPG",
+        ),
+        (names != ["embedding", "answers"], f"returns {', '.join(names)}", 'Return {"embedding": ..., "answers": ...}'),
+        (
+            student.window < JUDGED_SAMPLES, f"sees {seconds:g} s of the 10 s that its teacher sees",
+            "Pool over more frames: nn.AvgPool1d over 10 s of them",
+        ),
+    )  # fmt: skip
+    for is_wrong, what, cure in wrong:
+        if is_wrong:
+            raise ExportError(what, where=s.source, field="student.source", cure=cure)
+    return student
+
+
 def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
     """Write a spec's examples, windows with so many samples before their 10 s, and what was noticed about its teacher beside them."""
     import json
@@ -226,6 +267,8 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
     from onwrist.writing import write_whole
 
     s, scaled = spec.student, spec.teacher.scaling != "none"
+    # Before anything long: a network that cannot be is said at once.
+    context = student_of(spec).context
     teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
     # Looked at before an hour is spent on it, on people of several kinds.
     windows = cut(shipped_tracks()).teacher_windows(scaled=scaled)
@@ -244,13 +287,10 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
 def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     import json
 
-    import torch
-
     from onwrist.firmware_sim.parity.making import taught
     from onwrist.models.encoders.checkpoint import teacher_file
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import load_teacher
-    from onwrist.models.student.network import Student
     from onwrist.quantize.distill import DistillConfig
     from onwrist.quantize.judging.nearness import nearness
     from onwrist.quantize.judging.useful import words_of
@@ -260,10 +300,8 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     from onwrist.writing import write_whole
 
     s, asked, usual, material = spec.student, questions_of(spec), DistillConfig(), material_of(spec)
-    torch.manual_seed(s.seed)
-    shape = shape_of(spec)
+    student = student_of(spec)
     examples, standard = load_examples(kept)
-    student = Student(shape)
     course = Course(s.steps, usual.batch, usual.lr, s.seed, usual.weight_decay, usual.bf16)
     distil(student, examples, course, questions=asked, out=out, device=device_of(s.device), progress=progress, say=say)
     warnings = json.loads(kept.with_name(EXAMINED).read_bytes())["warnings"]
@@ -278,7 +316,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
     said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
     write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
-    say(words_of(student, held_out(spec, shape.context, progress)))
+    say(words_of(student, held_out(spec, student.context, progress)))
 
 
 def held_out(spec: Spec, context: int, progress) -> Evaluation:
@@ -303,7 +341,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     from onwrist.writing import write_whole
 
     parent, _ = load_student(student)
-    s, context, usual = spec.student, parent.config.context, QATConfig()
+    s, context, usual = spec.student, parent.context, QATConfig()
     examples, _ = build(
         None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
         width=s.embedding, progress=progress,
@@ -313,4 +351,4 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
     save_quantised(out, made, {"recipe": recipe}, parent=student)
     write_whole(judged, json.dumps(found, indent=1).encode())
-    say(ptq_and_qat(found, parent.config.answers))
+    say(ptq_and_qat(found, parent.answers))

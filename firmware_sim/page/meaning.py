@@ -33,4 +33,4 @@ def _meaning(name: str, answers: dict[str, Any]) -> dict[str, Any]:
             return {"name": name, "title": title, "kind": "line", "offset": float(line[1]), "gain": scale * float(line[2]), "unit": unit}  # fmt: skip
         if logit := LOGIT.fullmatch(str(text)):
             return {"name": name, "title": title, "kind": "logit", "gain": scale * float(logit[1]), "word": logit[2], "threshold": float(logit[3])}  # fmt: skip
-    return {"name": name, "title": title, "kind": "raw", "gain": scale}
+    return {"name": name, "title": title, "kind": "raw", "gain": scale, "unit": ""}

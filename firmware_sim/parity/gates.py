@@ -390,7 +390,7 @@ def judge_cohort(artifacts: Artifacts, progress: Progress = silent, data: Evalua
         data: the cohort, for whoever has prepared it already.
     """
     if cohort_present():
-        data = data or evaluation(artifacts.student.config.context, progress=progress)
+        data = data or evaluation(artifacts.student.context, progress=progress)
         found = cohort_comparison(artifacts, data)
         return cohort_gates(found, "measured", f"{found['data']}, {found['people']} people, {found['windows']} windows")
     path = stored_path(artifacts.size)
@@ -442,7 +442,7 @@ def judge_people(
     if own is not None:
         found = cohort_comparison(artifacts, own)
         return [*cost_gates(found, own.answers, limits, costs), *floor_gates(artifacts, own)]
-    data = evaluation(artifacts.student.config.context, progress=progress)
+    data = evaluation(artifacts.student.context, progress=progress)
     return [*judge_cohort(artifacts, progress, data), *floor_gates(artifacts, data)]
 
 

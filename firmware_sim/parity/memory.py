@@ -9,7 +9,7 @@ from onwrist.export.sources.watch_rules import capacity_for
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TFLM
 from onwrist.firmware_sim.watch.ring import RingBuffer
-from onwrist.models.student.network import Work, work
+from onwrist.models.student.work import Work, work
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -70,13 +70,9 @@ class Memory:
 
 def planned_activations(model: IntegerModel) -> int:
     """Bytes of the largest pair of input and output that must exist at once, layer by layer."""
-    frames: list[int] = []
-    most = 0
-    for layer, source in zip(model.layers, model.sources, strict=True):
-        length = model.window if source < 0 else frames[source]
-        frames.append(layer.frames(length))
-        most = max(most, length * layer.channels + frames[-1] * len(layer.bias))
-    return most
+    frames = model.timing.window_of(model.timing.samples(model.window)).frames
+    size = {place: n * model.width(place) for place, n in frames.items()}
+    return max(size[i] + sum(size[s] for s in set(sources)) for i, sources in enumerate(model.sources))
 
 
 def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, fifo: int, hop_s: float) -> Memory:
@@ -98,5 +94,5 @@ def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, fifo: int, ho
         ring=RingBuffer(capacity_for(fixed.rate_hz, fifo, hop_s)).bytes,
         front_end=fixed.state_bytes,
         front_end_tables=fixed.table_bytes,
-        work=work(artifacts.student.config, hop_s),
+        work=work(artifacts.student, hop_s),
     )

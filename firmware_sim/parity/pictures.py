@@ -27,7 +27,7 @@ from onwrist.firmware_sim.parity.memory import BUDGETS
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
-from onwrist.models.student.network import work as student_work
+from onwrist.models.student.work import work as student_work
 from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 from onwrist.quantize.judging.evaluate import said_of
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -280,7 +280,7 @@ def work(results: list[Streamed]) -> str:
     """Multiply-accumulates per 10 s at each hop, streamed beside recomputed."""
     figure, axis = plt.subplots(figsize=(HALF, 2.6))
     for result, colour in zip(results, (BLUE, AMBER, GREEN), strict=False):
-        found = [student_work(result.config, h) for h in WORK_HOPS_S]
+        found = [student_work(result.student, h) for h in WORK_HOPS_S]
         axis.loglog(
             WORK_HOPS_S, [w.windowed / 1e6 for w in found], "--o", ms=3, color=colour, label=f"{result.size}, window"
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from torch import nn
 
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.firmware import FirmwareRun
@@ -18,7 +19,6 @@ from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
 from onwrist.firmware_sim.runtimes.mix import Mix
 from onwrist.firmware_sim.watch.watch import Counters, Hop
-from onwrist.models.student.network import StudentConfig
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import FrontEndParity
@@ -74,9 +74,9 @@ class Streamed:
         return self.deployed.artifacts.size
 
     @property
-    def config(self) -> StudentConfig:
-        """The student's shape."""
-        return self.deployed.artifacts.student.config
+    def student(self) -> nn.Module:
+        """The float parent."""
+        return self.deployed.artifacts.student
 
     @property
     def contract(self) -> dict:

@@ -14,7 +14,7 @@ from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, front_end_effect, rate_errors
 from onwrist.firmware_sim.parity.wording import share_text
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
-from onwrist.models.student.network import work
+from onwrist.models.student.work import work
 from onwrist.pages.blocks import Cell, Mark, Table
 
 WORK_HOPS_S = (0.2, 1.0, 2.0, 5.0, 10.0)
@@ -162,7 +162,7 @@ def by_hop(results: list[Streamed]) -> Table:
     """Work at several hops, recomputed and streamed."""
     rows = []
     for r in results:
-        found = [work(r.config, h) for h in WORK_HOPS_S]
+        found = [work(r.student, h) for h in WORK_HOPS_S]
         rows.append([f"{r.size}, window", *[f"{w.windowed / 1e6:.2f}" for w in found]])
         rows.append([f"{r.size}, stream", *[f"{w.streamed / 1e6:.2f}" for w in found]])
     return Table(("MMAC per 10 s at a hop of", *(f"{h:g} s" for h in WORK_HOPS_S)), rows)

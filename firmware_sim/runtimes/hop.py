@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from onwrist.export.graphs.onnx_writer import onnx_session
+from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.firmware_sim.runtimes.window import ARENA_BYTES, activation_bytes, litert_interpreter
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.graph import AnyStudent
 
 
 class Stepped(Protocol):
@@ -33,8 +34,9 @@ class Stepped(Protocol):
         """Start anew, as if the input had been 0 for ever."""
         ...
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(hop,) to embedding (256,) and answers (3,)."""
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(hop,), or (channels, n) of each input, to embedding (C,), answers (C,) and what else a student says, (C,) or, at a
+        frame rate, (frames, C)."""
         ...
 
 
@@ -49,16 +51,19 @@ class NumpyStep:
     def reset(self) -> None:
         self.stream.reset()
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        embedding, answers = self.stream.push(x)
-        return embedding[0], answers[0]
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(_rows(said.T) for said in self.stream.push(*x))
 
 
 class _Held:
-    """What the runtimes share whose state is handed in and out: `first`, the state of a stream that begins in silence."""
+    """What the runtimes share whose state is handed in and out: `first`, the state of a stream that begins in silence.
 
-    def __init__(self, first: list[np.ndarray]):
-        self.first = first
+    Args:
+        outputs: of the file, states included.
+    """
+
+    def __init__(self, first: list[np.ndarray], outputs: int):
+        self.first, self.outputs = first, outputs - len(first)
         self.reset()
 
     def reset(self) -> None:
@@ -78,17 +83,17 @@ class TFLMStep(_Held):
         from tflite_micro.python.tflite_micro import runtime
 
         self.interpreter = runtime.Interpreter.from_bytes(step, arena_size=ARENA_BYTES)
-        super().__init__(first)
+        super().__init__(first, len(read_tflite(step).outputs))
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
         call = self.interpreter
-        call.set_input(x.reshape(1, 1, -1, 1), 0)
-        for i, held in enumerate(self.state):
-            call.set_input(held, i + 1)
+        for i, value in enumerate([*map(_frames, x), *self.state]):
+            call.set_input(value, i)
         call.invoke()
         # Copies: the interpreter's own memory is overwritten by the next call.
-        self.state = [call.get_output(i + 2).copy() for i in range(len(self.state))]
-        return call.get_output(0).reshape(-1).copy(), call.get_output(1).reshape(-1).copy()
+        found = [call.get_output(i).copy() for i in range(self.outputs + len(self.state))]
+        self.state = found[self.outputs :]
+        return tuple(_rows(y[0, 0].T) for y in found[: self.outputs])
 
     def activation_bytes(self) -> int:
         """Head of the arena: the activation plan, states in and out included."""
@@ -109,16 +114,17 @@ class LiteRTStep(_Held):
         self.name = f"LiteRT {kernels}, stream"
         self.interpreter = litert_interpreter(step, kernels)
         self.inputs = [d["index"] for d in self.interpreter.get_input_details()]
-        self.outputs = [d["index"] for d in self.interpreter.get_output_details()]
-        super().__init__(first)
+        self.places = [d["index"] for d in self.interpreter.get_output_details()]
+        super().__init__(first, len(self.places))
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
         call = self.interpreter
-        for index, value in zip(self.inputs, [x.reshape(1, 1, -1, 1), *self.state], strict=True):
+        for index, value in zip(self.inputs, [*map(_frames, x), *self.state], strict=True):
             call.set_tensor(index, value)
         call.invoke()
-        embedding, answers, *self.state = (call.get_tensor(index) for index in self.outputs)
-        return embedding.reshape(-1), answers.reshape(-1)
+        found = [call.get_tensor(index) for index in self.places]
+        self.state = found[self.outputs :]
+        return tuple(_rows(y[0, 0].T) for y in found[: self.outputs])
 
 
 class OnnxStep(_Held):
@@ -133,12 +139,13 @@ class OnnxStep(_Held):
     def __init__(self, step: bytes, first: list[np.ndarray]):
         self.session = onnx_session(step)
         self.names = [i.name for i in self.session.get_inputs()]
-        super().__init__(first)
+        super().__init__(first, len(self.session.get_outputs()))
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        feed = dict(zip(self.names, [x[None, None], *self.state], strict=True))
-        embedding, answers, *self.state = self.session.run(None, feed)
-        return embedding.reshape(-1), answers.reshape(-1)
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
+        feed = dict(zip(self.names, [*(np.atleast_2d(each)[None] for each in x), *self.state], strict=True))
+        found = self.session.run(None, feed)
+        self.state = found[self.outputs :]
+        return tuple(_rows(y[0]) for y in found[: self.outputs])
 
 
 class TorchStep:
@@ -146,7 +153,7 @@ class TorchStep:
 
     name, integer = "torch float, stream", False
 
-    def __init__(self, student: Student, hop: int):
+    def __init__(self, student: AnyStudent, hop: int):
         from onwrist.models.student.step import Step
 
         self.module = Step(student.eval(), hop)
@@ -155,12 +162,24 @@ class TorchStep:
     def reset(self) -> None:
         self.state = self.module.start()
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
         with torch.no_grad():
-            embedding, answers, *self.state = self.module(torch.from_numpy(x[None]), *self.state)
-        return embedding[0].numpy(), answers[0].numpy()
+            found = self.module(*(torch.from_numpy(each[None]) for each in x), *self.state)
+        outputs = len(found) - len(self.state)
+        self.state = list(found[outputs:])
+        return tuple(y[0].numpy() if y.ndim == 2 else y[0].numpy().T for y in found[:outputs])
+
+
+def _frames(x: np.ndarray) -> np.ndarray:
+    """(n,) or (channels, n) as TFLite takes it."""
+    return np.ascontiguousarray(np.atleast_2d(x).T)[None, None]
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    """(C, frames) as (C,) where it is one, else (frames, C)."""
+    return x[:, 0] if x.shape[1] == 1 else x.T
 
 
 def time_major(model: IntegerModel, hop: int) -> list[np.ndarray]:

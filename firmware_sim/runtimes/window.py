@@ -22,8 +22,8 @@ from onwrist.export.graphs.onnx_writer import onnx_session
 from onwrist.quantize.integers.arithmetic import IntegerModel
 
 if TYPE_CHECKING:
-    from onwrist.models.student.network import Student
-    from onwrist.quantize.integers.fake_quant import QuantStudent
+    from onwrist.models.student.graph import AnyStudent
+    from onwrist.quantize.integers.fake_quant import QuantGraph
 
 # Generous for a student: the real need is read off the allocation record afterwards.
 ARENA_BYTES = 1 << 20
@@ -51,14 +51,14 @@ class TorchFloat:
 
     name, integer = "torch float", False
 
-    def __init__(self, student: Student):
+    def __init__(self, student: AnyStudent):
         self.student = student.eval()
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         with torch.no_grad():
-            embedding, answers = self.student(torch.from_numpy(windows))
+            embedding, answers, *_ = self.student(torch.from_numpy(windows))
         return embedding.numpy(), answers.numpy()
 
 
@@ -67,7 +67,7 @@ class Brevitas:
 
     name, integer = "Brevitas", True
 
-    def __init__(self, student: QuantStudent, model: IntegerModel):
+    def __init__(self, student: QuantGraph, model: IntegerModel):
         self.student, self.model = student.eval(), model
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ class Brevitas:
 
         real = windows.astype(np.float32) * self.model.input_scale
         with torch.no_grad():
-            embedding, answers = self.student(torch.from_numpy(real))
+            embedding, answers, *_ = self.student(torch.from_numpy(real))
         return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(
             answers.numpy(), self.model.answers_scale
         )
@@ -90,7 +90,8 @@ class Numpy:
         self.model = model
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.model.run(windows)
+        embedding, answers, *_ = self.model.run(windows)
+        return embedding, answers
 
 
 class OnnxRuntime:
@@ -183,7 +184,7 @@ def activation_bytes(interpreter) -> int:
     return int(found.group(1))
 
 
-def other_runtimes(quantised: QuantStudent, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:
+def other_runtimes(quantised: QuantGraph, model: IntegerModel, tflite: bytes, onnx_bytes: bytes) -> list[Runtime]:
     """Every integer runtime but TFLM, which is the reference."""
     return [
         LiteRT(tflite, "reference"),

@@ -83,25 +83,34 @@ class RealStudent:
 
     def _hops(self, line: np.ndarray, at: int, done: int, upto: int | None = None):
         """Hops done ... upto of a stream of `at` samples whose last ones are `line`."""
-        import torch
-
         hop, window = self.kit.hop, self.kit.window
         upto = at // hop if upto is None else upto
         if upto <= done:
             return
-        width, answers = self.student.embed.out_channels, len(self.kit.units)
+        width, answers = self.kit.contract["embedding"]["shape"][-1], len(self.kit.units)
         out = np.full((upto - done, width + answers), np.nan, np.float32)
         # The first hop whose window is whole.
         first = max(done, -(-window // hop) - 1)
         if first < upto:
             start = at - len(line)
             x = line[(first + 1) * hop - window - start : upto * hop - start]
-            with torch.no_grad():
-                embedding, said = self.student.sequence(torch.from_numpy(np.ascontiguousarray(x))[None])
-            every = slice(None, None, hop // self.kit.stride)
-            rows = np.concatenate([embedding[0].numpy().T[every], said[0].numpy().T[every]], axis=1)
-            out[first - done :] = rows
+            out[first - done :] = self._said(np.ascontiguousarray(x))
         yield out[:, :width], out[:, width:]
+
+    def _said(self, x: np.ndarray) -> np.ndarray:
+        """(n,) to embedding and answers side by side, (m, C), at the end of the first window and every hop after it."""
+        import torch
+
+        from onwrist.models.student.network import Student
+
+        line, hop = torch.from_numpy(x), self.kit.hop
+        with torch.no_grad():
+            if isinstance(self.student, Student):
+                every = slice(None, None, hop // self.kit.stride)
+                return np.concatenate([y[0].numpy().T[every] for y in self.student.sequence(line[None])], axis=1)
+            # Of a user's network only the newest output of each window is known.
+            embedding, answers, *_ = self.student(line.unfold(0, self.kit.window, hop))
+            return np.concatenate([embedding.numpy(), answers.numpy()], axis=1)
 
 
 class Beside:

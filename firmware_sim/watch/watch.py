@@ -315,7 +315,7 @@ class Watch:
     def _infer(self, arrived: float) -> Hop:
         chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
         began = time.perf_counter()
-        embedding, answers = self.runtime.step(chunk)
+        embedding, answers, *_ = self.runtime.step(chunk)
         latency = time.perf_counter() - began
         self.seen += self.hop
         why = self._reasons(answers)

@@ -114,7 +114,7 @@ def load_encoder(source: str | Path | None = None, config: XMAEConfig = XMAEConf
     if text in SYSTEMS:
         return _named(text, config)
     if ":" in text and not Path(text).exists():
-        return _made_by_user(text)
+        return made_by_user(text)
     state, metadata = read_state(text)
     kind = told(metadata, "encoder", text) if "encoder" in metadata else "xmae"
     if not isinstance(kind, str):
@@ -155,9 +155,15 @@ def _named(name: str, config: XMAEConfig) -> nn.Module:
     return load_encoder(path, config)
 
 
-def _made_by_user(text: str) -> nn.Module:
+def made_by_user(text: str, what: str = "encoder", **arguments: int) -> nn.Module:
+    """What a user's function makes, in eval mode; `text` is `file.py:function` or `package.module:function`.
+
+    Raises:
+        CheckpointError: no such function, it fails, or what it makes is no nn.Module.
+    """
     place, _, function = text.rpartition(":")
-    cure = "Name a function without arguments that returns an nn.Module, as my_encoder.py:make"
+    takes = f"a function of {', '.join(arguments)}" if arguments else "a function without arguments"
+    cure = f"Name {takes} that returns an nn.Module, as my_{what}.py:make"
     try:
         if place.endswith(".py"):
             # As if she had started it herself: what lies beside her file can be imported, now and when it runs.
@@ -172,11 +178,11 @@ def _made_by_user(text: str) -> nn.Module:
             spec.loader.exec_module(module)
         else:
             module = importlib.import_module(place)
-        encoder = getattr(module, function)()
+        encoder = getattr(module, function)(**arguments)
     except Exception as error:  # her code may raise anything
         line = _own_line(error, place)
         raise CheckpointError(
-            f"gives no encoder ({type(error).__name__}: {error}{line})", where=text, cure=cure
+            f"gives no {what} ({type(error).__name__}: {error}{line})", where=text, cure=cure
         ) from error
     if not isinstance(encoder, nn.Module):
         raise CheckpointError(f"gave a {type(encoder).__name__}", where=text, cure=cure)

@@ -135,9 +135,24 @@ class Student(nn.Module):
         widths = (*c.head, len(c.answers.columns))
         self.head = nn.ModuleList(nn.Conv1d(a, b, 1) for a, b in zip(inputs, widths, strict=True))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def name(self) -> str:
+        """Its size."""
+        return self.config.name
+
+    @property
+    def answers(self) -> Answers:
+        """What it says beside the embedding."""
+        return self.config.answers
+
+    @property
+    def context(self) -> int:
+        """Samples before the last 10 s."""
+        return self.config.context
+
+    def forward(self, ppg: Tensor) -> tuple[Tensor, Tensor]:
         """(B, window) to the embedding (B, 256) and the answers (B, 3) at the window's end."""
-        embedding, answers = self.sequence(x)
+        embedding, answers = self.sequence(ppg)
         return embedding[..., -1], answers[..., -1]
 
     def sequence(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,67 +166,17 @@ class Student(nn.Module):
             answer = self.config.answers[name]
             self.head[-1].bias[self.config.answers.column(name)] -= logit / answer.span
 
-    def stages(self) -> list[nn.Module]:
-        """The layers with an extent in time, the pool last (see `models.step`)."""
-        return [*self.features, self.pool]
-
     def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m), side by side."""
-        hidden = pooled
+        embedding, hidden = self.embed(pooled), pooled
         for layer in self.head[:-1]:
             hidden = layer(hidden).relu()
-        return self.embed(pooled), self.head[-1](hidden)
+        return embedding, self.head[-1](hidden)
 
 
 def layers_of(student: nn.Module) -> list[tuple[str, nn.Conv1d]]:
     """(name, convolution) in order of execution; works for folded students too."""
     return [(name, module) for name, module in student.named_modules() if isinstance(module, nn.Conv1d)]
-
-
-@dataclass(frozen=True)
-class Work:
-    """Multiply-accumulates per 10 s of signal.
-
-    Attributes:
-        windowed: recomputing the whole 16-s window at every hop.
-        streamed: new frames only, pooling and head once a hop.
-    """
-
-    windowed: int
-    streamed: int
-
-    def of_hop(self, hop_s: float) -> float:
-        """MACs of one hop of the stream."""
-        return self.streamed * hop_s / WINDOW_S
-
-
-def work(config: StudentConfig, hop_s: float = 1.0) -> Work:
-    """MACs of a student at a hop, counted from its layers."""
-    student = Student(config)
-    length = config.window
-    per_window = frames = per_hop = 0
-    for name, conv in layers_of(student):
-        weights = conv.weight.numel()
-        length = (length - conv.dilation[0] * (conv.kernel_size[0] - 1) - 1) // conv.stride[0] + 1
-        per_window += weights * length
-        if name.startswith("features"):
-            rate = STUDENT_RATE_HZ if name.startswith("features.0.") else STUDENT_RATE_HZ / config.stride
-            frames += int(weights * rate * WINDOW_S)
-        else:
-            per_hop += weights
-    hops = WINDOW_S / hop_s
-    return Work(int(per_window * hops), int(frames + per_hop * hops))
-
-
-def fold(student: Student) -> Student:
-    """A copy in eval mode with every batch norm folded into its convolution; same outputs to float rounding."""
-    folded = Student(student.config)
-    folded.load_state_dict(student.state_dict())
-    folded.eval()
-    for layer in folded.features:
-        layer[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(layer[0], layer[1])
-        layer[1] = nn.Identity()
-    return folded
 
 
 def describe(config: StudentConfig) -> dict:

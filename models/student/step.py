@@ -1,92 +1,71 @@
-"""A student that moves on by one hop: new samples and its state in, an embedding and the next state out.
+"""A student that moves on by one hop: new samples and its state in, what it says and the next state out.
 
     step = Step(student, hop=25)
     state = step.start()
     embedding, answers, *state = step(samples, *state)     # samples: (1, 25)
 
 The same weights as the window, float or under fake quantisation. Nothing is hidden in the module: the state is what
-the caller hands in and gets back, one tensor per layer with left context.
+the caller hands in and gets back, one tensor for each place of which frames are kept.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 from torch import Tensor, nn
 
-from onwrist.errors import ConfigError
-from onwrist.models.student.network import StudentConfig
-
-
-class Staged(Protocol):
-    """A student as a chain: `stages` look back along time, `answer` turns the pool's output into outputs."""
-
-    config: StudentConfig
-
-    def stages(self) -> list[nn.Module]:
-        """The layers with an extent in time, the pool last; each takes and gives (B, channels, frames)."""
-        ...
-
-    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
-        ...
+from onwrist.models.student.graph import graph_of
 
 
 class Step(nn.Module):
     """One hop of a student.
 
     Args:
-        student: float or fake-quantised.
-        hop: samples, a multiple of the student's stride, at most its pool (10 s).
+        student: float or fake-quantised; of any graph.
+        hop: samples of the first input, a multiple of the student's stride, at most its pool.
 
     Raises:
         ConfigError: another hop.
     """
 
-    def __init__(self, student: Staged, hop: int):
+    def __init__(self, student: nn.Module, hop: int):
         super().__init__()
-        config = student.config
-        most = config.pool * config.stride
-        if not 1 <= hop <= most or hop % config.stride:
-            cure = f"Use a multiple of {config.stride} samples (the total stride) up to {most}"
-            raise ConfigError(f"hop of {hop} samples", field="hop", cure=cure)
-        self.student, self.hop = student, hop
-        self.contexts = [_context(stage) for stage in student.stages()]
-        # The pool is computed once a hop: it moves on by as many frames as the hop has.
-        self.contexts[-1] = config.pool - hop // config.stride
+        self.student, self.hop = graph_of(student), hop
+        self.schedule = self.student.timing.step(hop)
+        context = self.schedule.context
+        self.kept = list(dict.fromkeys(s for sources in self.student.sources for s in sources if context[s]))
 
     @torch.no_grad()
     def start(self, batch: int = 1) -> list[Tensor]:
-        """The state of a stream whose input has been 0 for ever: (batch, channels, context) per layer that keeps any."""
-        state, column = [], torch.zeros(batch, 1, 1)
-        for stage, context in zip(self.student.stages(), self.contexts, strict=True):
-            if context:
-                state.append(column.repeat(1, 1, context))
-            column = stage(column.repeat(1, 1, _reach(stage) + 1))[..., -1:]
-        return state
+        """The state of a stream whose input has been 0 for ever: (batch, channels, context) per place that keeps any."""
+        graph = self.student
+        rest = {-1 - k: torch.zeros(batch, i.channels, 1) for k, i in enumerate(graph.inputs)}
+        for i, node in enumerate(graph.nodes):
+            given = [graph.on_grid(s, rest[s].repeat(1, 1, node.reach + 1)) for s in graph.sources[i]]
+            rest[i] = graph.value(graph.compute(i, given))[..., -1:]
+        return [rest[place].repeat(1, 1, self.schedule.context[place]) for place in self.kept]
 
-    def forward(self, x: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """(B, hop) and the state to embedding (B, 256), answers (B, 3) and the next state."""
-        held, kept = list(state), []
-        frames = x.unsqueeze(1)
-        for stage, context in zip(self.student.stages(), self.contexts, strict=True):
-            if context:
-                frames = torch.cat([held.pop(0), frames], dim=-1)
-                kept.append(frames[..., frames.shape[-1] - context :])
-            frames = stage(frames)
-        embedding, answers = self.student.answer(frames)
-        return embedding[..., -1], answers[..., -1], *kept
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """New samples of each input, (B, n) or (B, channels, n), and the state to every output, (B, C) or (B, C, frames),
+        and the next state."""
+        graph, count = self.student, len(self.student.inputs)
+        held = dict(zip(self.kept, given[count:], strict=True))
+        lines: dict[int, Tensor] = {}
 
+        def put(place: int, fresh: Tensor) -> None:
+            lines[place] = torch.cat([held[place], fresh], dim=-1) if place in held else fresh
 
-def _convolution(stage: nn.Module) -> nn.Conv1d:
-    return next(m for m in stage.modules() if isinstance(m, nn.Conv1d))
-
-
-def _reach(stage: nn.Module) -> int:
-    conv = _convolution(stage)
-    return conv.dilation[0] * (conv.kernel_size[0] - 1)
-
-
-def _context(stage: nn.Module) -> int:
-    return max(0, _reach(stage) + 1 - _convolution(stage).stride[0])
+        for k, x in enumerate(graph.rows(given[:count])):
+            put(-1 - k, x)
+        for i in range(len(graph.nodes)):
+            edges = self.schedule.edges[i]
+            put(
+                i,
+                graph.value(
+                    graph.compute(i, [graph.on_grid(e.source, lines[e.source][..., -e.frames :]) for e in edges])
+                ),
+            )
+        said = [
+            lines[o.place][..., -1] if o.per_hop else lines[o.place][..., -self.schedule.frames[o.place] :]
+            for o in graph.outputs
+        ]
+        return *said, *(lines[place][..., -self.schedule.context[place] :] for place in self.kept)

@@ -1,255 +1,286 @@
-"""A quantised student as integers, and the arithmetic of TFLite's reference kernels on them in numpy.
+"""A quantised student as integers: one graph, from which everything that runs is written or against which it is held.
 
 `IntegerModel` is the hinge of the house: it is read off the Brevitas student, and ONNX, TFLite, C and the numpy
-model are all held against it. Nothing in it is a float but the scales.
+stream are all held against it. Nothing in it is a float but the scales.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Output, Schedule, Timing
+from onwrist.quantize.integers.operators import (  # noqa: F401 (the arithmetic of a model is asked of it)
+    INT8_MAX,
+    INT8_MIN,
+    IntegerAdd,
+    IntegerConcat,
+    IntegerLayer,
+    IntegerNode,
+    IntegerPool,
+    ceiling_of,
+    convolutions,
+    quantised_multiplier,
+    requantise,
+)
 
 if TYPE_CHECKING:
-    from onwrist.quantize.integers.fake_quant import QuantStudent
-
-INT8_MIN, INT8_MAX = -128, 127
+    from onwrist.quantize.integers.fake_quant import QuantGraph
 
 
 @dataclass(frozen=True)
-class IntegerLayer:
-    """One convolution with its requantisation.
-
-    Attributes:
-        name: of the layer in the student.
-        weight: int8 (out, in / groups, kernel).
-        bias: int32 (out,).
-        weight_scale: float32 (1,) or (out,).
-        input_scale, output_scale: float32 scalars.
-        input_zero, output_zero: int8 zero points.
-        relu: whether the output is clamped at real 0.
-        stride, dilation: along time.
-        depthwise: groups == channels.
-    """
+class IntegerInput:
+    """What comes in: int8 (channels, n) with zero point 0, a sample per `period` samples of the first input."""
 
     name: str
-    weight: np.ndarray
-    bias: np.ndarray
-    weight_scale: np.ndarray
-    input_scale: np.float32
-    input_zero: int
-    output_scale: np.float32
-    output_zero: int
-    relu: bool
-    stride: int
-    dilation: int
-    depthwise: bool
-
-    @property
-    def reach(self) -> int:
-        """Input samples of one output, less one."""
-        return self.dilation * (self.weight.shape[-1] - 1)
-
-    @property
-    def channels(self) -> int:
-        """Input channels."""
-        return len(self.weight) if self.depthwise else self.weight.shape[1]
-
-    @property
-    def context(self) -> int:
-        """Input frames that a stream keeps between steps: its reach, less the stride by which it moves on."""
-        return max(0, self.reach + 1 - self.stride)
-
-    def frames(self, length: int) -> int:
-        """Output frames of `length` input frames."""
-        return (length - self.reach - 1) // self.stride + 1
-
-    @cached_property
-    def multipliers(self) -> tuple[np.ndarray, np.ndarray]:
-        """(multiplier int64 in Q31, left shift) per output channel, as TFLite's `QuantizeMultiplier` makes them."""
-        scale = np.broadcast_to(self.weight_scale, len(self.bias)).astype(np.float64)
-        real = np.float64(self.input_scale) * scale / np.float64(self.output_scale)
-        pairs = [quantised_multiplier(float(r)) for r in real]
-        return np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs], np.int64)
-
-    @cached_property
-    def _taps(self) -> np.ndarray:
-        # Sums in float32 are exact below 2^24, in float64 always (products < 2^16, far fewer than 2^37 of them).
-        largest = np.abs(self.weight.astype(np.int64)).sum(axis=(1, 2)).max() * (INT8_MAX - INT8_MIN)
-        kind = np.float32 if largest < 1 << 24 else np.float64
-        return np.ascontiguousarray(self.weight.transpose(2, 0, 1), dtype=kind)
-
-    def run(self, x: np.ndarray) -> np.ndarray:
-        """int8 (B, in, n) to int8 (B, out, m), by the reference kernels' arithmetic."""
-        m = self.frames(x.shape[-1])
-        if m < 1:
-            raise ExportError(
-                f"{x.shape[-1]} frames are fewer than its {self.reach + 1}", field=self.name, cure="Give more"
-            )
-        shifted = x.astype(self._taps.dtype) - self.input_zero
-        total = np.zeros((x.shape[0], len(self.bias), m), self._taps.dtype)
-        for k, tap in enumerate(self._taps):
-            first = k * self.dilation
-            part = shifted[..., first : first + (m - 1) * self.stride + 1 : self.stride]
-            total += part * tap if self.depthwise else tap @ part
-        multiplier, shift = self.multipliers
-        out = requantise(total.astype(np.int64) + self.bias[:, None], multiplier[:, None], shift[:, None])
-        out += self.output_zero
-        return np.clip(out, self.output_zero if self.relu else INT8_MIN, INT8_MAX).astype(np.int8)
+    channels: int
+    scale: np.float32
+    period: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True)
 class IntegerModel:
-    """A whole student: a trunk up to the pool, and beside each other the embedding and the head's answers.
+    """A whole student.
 
     Attributes:
-        trunk: the layers with an extent in time, each fed by the one before it; the pool is the last.
-        embed: from the pool to the embedding.
-        head: from the pool to the answers, one behind the other.
-        answers: what the head's outputs mean.
+        nodes: in order of execution. sources: of each, the places that feed it; -1, -2, ... are the inputs.
+        outputs: the embedding first and the answers second, where there are such.
+        answers: what the outputs of `answers` mean.
     """
 
     name: str
-    window: int
-    trunk: tuple[IntegerLayer, ...]
-    embed: IntegerLayer
-    head: tuple[IntegerLayer, ...]
+    inputs: tuple[IntegerInput, ...]
+    nodes: tuple[IntegerNode, ...]
+    sources: tuple[tuple[int, ...], ...]
+    outputs: tuple[Output, ...]
     answers: Answers = SHIPPED_ANSWERS
+
+    @cached_property
+    def timing(self) -> Timing:
+        """What each node sees when."""
+        return Timing(self.nodes, self.sources, tuple(i.period for i in self.inputs), self.outputs)
 
     @property
     def layers(self) -> tuple[IntegerLayer, ...]:
-        """Every layer in order of execution."""
-        return (*self.trunk, self.embed, *self.head)
+        """The convolutions in order of execution."""
+        return tuple(convolutions(self.nodes))
 
     @property
-    def sources(self) -> tuple[int, ...]:
-        """For each of `layers` the place in it of the layer that feeds it; -1 is the input."""
-        pool, embed = len(self.trunk) - 1, len(self.trunk)
-        after = range(embed + 1, embed + len(self.head))
-        return (*range(-1, pool), pool, pool, *after)
+    def window(self) -> int:
+        """Samples of the first input that one output sees."""
+        return self.timing.window
+
+    @property
+    def stride(self) -> int:
+        """Samples of the first input of which a hop is a multiple."""
+        return self.timing.stride
 
     @property
     def input_scale(self) -> np.float32:
-        """Front-end units per input step."""
-        return self.layers[0].input_scale
+        """Front-end units per step of the first input."""
+        return self.inputs[0].scale
 
     @property
     def embedding_scale(self) -> np.float32:
         """Embedding units per output step."""
-        return self.embed.output_scale
+        return self.scale_of(EMBEDDING_OUTPUT)
 
     @property
     def answers_scale(self) -> np.float32:
         """Answer units per output step."""
-        return self.head[-1].output_scale
+        return self.scale_of(ANSWERS_OUTPUT)
 
-    @property
-    def stride(self) -> int:
-        """Input samples per frame of the features."""
-        return math.prod(layer.stride for layer in self.trunk[:-1])
-
-    def at_hop(self, hop: int) -> IntegerModel:
-        """The same integers with the pool moving on by `hop` input samples, so that there is one output a hop.
+    def output(self, name: str) -> Output:
+        """An output by name.
 
         Raises:
-            ConfigError: not a whole number of strides, or longer than the pool (samples would go unseen).
+            ConfigError: there is none of that name.
         """
-        *features, pool = self.trunk
-        most = (pool.reach + 1) * self.stride
-        if not 1 <= hop <= most or hop % self.stride:
-            cure = f"Use a multiple of {self.stride} samples (the total stride) up to {most}"
-            raise ConfigError(f"hop of {hop} samples", field="hop", cure=cure)
-        return replace(self, trunk=(*features, replace(pool, stride=hop // self.stride)))
+        for output in self.outputs:
+            if output.name == name:
+                return output
+        known = ", ".join(o.name for o in self.outputs)
+        raise ConfigError(f"no output {name!r}", field=self.name, cure=f"There are {known}")
+
+    def scale_of(self, name: str) -> np.float32:
+        """Units per step of an output."""
+        return self.grid(self.output(name).place)[0]
+
+    def channels_of(self, name: str) -> int:
+        """Width of an output."""
+        return self.width(self.output(name).place)
+
+    def frames_of(self, name: str, hop: int) -> int:
+        """Frames that an output has every hop."""
+        output = self.output(name)
+        return 1 if output.per_hop else int(hop / self.timing.period[output.place])
+
+    def grid(self, place: int) -> tuple[np.float32, int]:
+        """(scale, zero point) of a place."""
+        if place < 0:
+            return self.inputs[-1 - place].scale, 0
+        return self.nodes[place].output_scale, self.nodes[place].output_zero
+
+    def width(self, place: int) -> int:
+        """Channels of a place."""
+        return self.nodes[place].channels if place >= 0 else self.inputs[-1 - place].channels
 
     @cached_property
-    def rest(self) -> tuple[np.ndarray, ...]:
-        """int8 (in,) per layer: what each is fed when the input has been 0 for ever. A stream starts from it."""
-        outputs: list[np.ndarray] = []
-        held: list[np.ndarray] = []
-        for layer, source in zip(self.layers, self.sources, strict=True):
-            column = np.zeros(1, np.int8) if source < 0 else outputs[source]
-            held.append(column)
-            outputs.append(layer.run(np.repeat(column[None, :, None], layer.reach + 1, axis=2))[0, :, 0])
-        return tuple(held)
+    def plain(self) -> bool:
+        """Whether it has the shape of the shipped students: a trunk, its pool, and behind that embedding and head."""
+        pools = [i for i, node in enumerate(self.nodes) if isinstance(node, IntegerLayer) and node.depthwise]
+        if len(self.layers) < len(self.nodes) or not pools or len(self.inputs) != 1 or self.inputs[0].channels != 1:
+            return False
+        pool, last = pools[-1], len(self.nodes) - 1
+        chain = (*range(-1, pool), pool, pool, *range(pool + 2, last))
+        ends = (Output(EMBEDDING_OUTPUT, pool + 1, True), Output(ANSWERS_OUTPUT, last, True))
+        known = all(node.groups == 1 or node.groups == node.channels for node in self.layers)
+        return last >= pool + 2 and known and self.sources == tuple((s,) for s in chain) and self.outputs == ends
 
-    def start(self) -> list[np.ndarray]:
-        """int8 (in, context) per layer: the state of a stream that begins in silence; empty where nothing is kept."""
-        return [
-            np.repeat(rest[:, None], layer.context, axis=1) for rest, layer in zip(self.rest, self.layers, strict=True)
-        ]
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the nodes by their place alone: what a file without names is read back to."""
+        if self.plain:
+            pool = max(i for i, layer in enumerate(self.layers) if layer.depthwise)
+            head = range(len(self.nodes) - pool - 2)
+            return (*(f"features.{i}" for i in range(pool)), "pool", "embed", *(f"head.{i}" for i in head))
+        return tuple(f"{node.kind}.{i}" for i, node in enumerate(self.nodes))
+
+    @cached_property
+    def rest(self) -> dict[int, np.ndarray]:
+        """Place -> int8 (channels,): what it gives when every input has been 0 for ever. A stream starts from it."""
+        found = {-1 - k: np.zeros(i.channels, np.int8) for k, i in enumerate(self.inputs)}
+        for i, node in enumerate(self.nodes):
+            given = [np.repeat(found[s][None, :, None], node.reach + 1, axis=2) for s in self.sources[i]]
+            found[i] = _run(node, given, 1)[0, :, 0]
+        return found
+
+    def start(self, hop: int) -> dict[int, np.ndarray]:
+        """Place -> int8 (channels, context), of the places of which a stream keeps frames, in the order of first use.
+
+        Raises:
+            ConfigError: no hop of this model.
+        """
+        context = self.timing.step(hop).context
+        order = dict.fromkeys(s for sources in self.sources for s in sources if context[s])
+        return {place: np.repeat(self.rest[place][:, None], context[place], axis=1) for place in order}
 
     def first_state(self, hop: int) -> list[np.ndarray]:
-        """`start` at a hop, of the layers that keep anything: the state tensors of a step, in order."""
-        return [state for state in self.at_hop(hop).start() if state.size]
+        """`start`, in order: the state tensors of a step."""
+        return list(self.start(hop).values())
 
-    def quantise_input(self, x: np.ndarray) -> np.ndarray:
-        """Front-end output (float) to int8, half to even."""
-        return np.clip(np.rint(x / self.input_scale), INT8_MIN, INT8_MAX).astype(np.int8)
+    def quantise_input(self, x: np.ndarray, number: int = 0) -> np.ndarray:
+        """Front-end output (float) to the int8 of an input, half to even."""
+        return np.clip(np.rint(x / self.inputs[number].scale), INT8_MIN, INT8_MAX).astype(np.int8)
 
-    def run(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int8 (B, window) to int8 embedding (B, 256) and answers (B, 3): the numpy model of the firmware."""
-        embedding, answers = self.whole(x)
-        return embedding[:, -1], answers[:, -1]
+    def values(
+        self, schedule: Schedule, inputs: Sequence[np.ndarray], held: Mapping[int, np.ndarray] = MappingProxyType({})
+    ) -> dict[int, np.ndarray]:
+        """Place -> int8 (B, channels, frames) of a run over int8 (B, channels, n) of each input; where frames of a place are
+        held from before, they come first."""
+        found: dict[int, np.ndarray] = {}
 
-    def whole(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int8 (B, n >= window) to every embedding (B, m, 256) and answers (B, m, 3): the first at the window's end."""
-        pooled = x[:, None, :]
-        for layer in self.trunk:
-            pooled = layer.run(pooled)
-        answers = pooled
-        for layer in self.head:
-            answers = layer.run(answers)
-        return self.embed.run(pooled).swapaxes(1, 2), answers.swapaxes(1, 2)
+        def put(place: int, x: np.ndarray) -> None:
+            found[place] = np.concatenate([held[place], x], axis=-1) if place in held else x
+
+        for k, x in enumerate(inputs):
+            put(-1 - k, x)
+        for i, node in enumerate(self.nodes):
+            edges = schedule.edges[i]
+            given = [found[e.source][..., found[e.source].shape[-1] - e.frames :] for e in edges]
+            put(i, _run(node, given, *(e.stride for e in edges)))
+        return found
+
+    def run(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """int8 (B, window), or (B, channels, n) of each input, to every output: (B, C) at the window's end, or (B, frames, C)
+        of what has a frame rate. The numpy model of the firmware.
+
+        Raises:
+            ConfigError: fewer samples than one output sees.
+        """
+        rows = [x[:, None] if x.ndim == 2 else x for x in inputs]
+        found = self.values(self.timing.window_of([x.shape[-1] for x in rows]), rows)
+        return tuple(found[o.place][..., -1] if o.per_hop else found[o.place].swapaxes(1, 2) for o in self.outputs)
+
+    def whole(self, hop: int, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """int8 (B, channels, n) of each input to every output (B, m, C) that the hops which end there have."""
+        self.timing.check_hop(hop)
+        found = self.values(self.timing.window_of([x.shape[-1] for x in inputs], hop), inputs)
+        return tuple(self.hops(found[o.place], o, hop).swapaxes(1, 2) for o in self.outputs)
+
+    def hops(self, x: np.ndarray, output: Output, hop: int) -> np.ndarray:
+        """Frames (.., n) of an output's place to those that it says: one a hop, the newest, if it is one of these."""
+        if not output.per_hop or self.timing.once[output.place]:
+            return x
+        return x[..., ::-1][..., :: int(hop / self.timing.period[output.place])][..., ::-1]
 
     def digest(self) -> str:
-        """SHA-256 over every integer and scale, in order, and answers that are not the shipped ones: its identity."""
+        """SHA-256 over every integer and scale, in order, over a shape and answers that are not the shipped students'."""
         sha = hashlib.sha256()
-        for layer in self.layers:
-            for part in (layer.weight, layer.bias, layer.weight_scale):
-                sha.update(np.ascontiguousarray(part).tobytes())
-            sha.update(np.array([layer.input_scale, layer.output_scale], np.float32).tobytes())
-            sha.update(repr((layer.input_zero, layer.output_zero, layer.relu, layer.stride, layer.dilation)).encode())
+        for i, node in enumerate(self.nodes):
+            scales = [self.grid(s)[0] for s in self.sources[i]]
+            if isinstance(node, IntegerLayer):
+                for part in (node.weight, node.bias, node.weight_scale):
+                    sha.update(np.ascontiguousarray(part).tobytes())
+            sha.update(np.array([*scales, node.output_scale], np.float32).tobytes())
+            sha.update(repr(node.facts).encode())
+        if not self.plain:
+            shape = [(node.kind, sources) for node, sources in zip(self.nodes, self.sources, strict=True)]
+            groups = [node.groups for node in self.layers]
+            inputs = [(i.name, i.channels, str(i.period), float(i.scale)) for i in self.inputs]
+            outputs = [(o.name, o.place, o.per_hop) for o in self.outputs]
+            sha.update(repr((shape, groups, inputs, outputs)).encode())
         if self.answers != SHIPPED_ANSWERS:
             sha.update(repr(self.answers.plain).encode())
         return sha.hexdigest()
 
 
-def quantised_multiplier(real: float) -> tuple[int, int]:
-    """(Q31 multiplier, left shift) with real = multiplier / 2^31 * 2^shift (tensorflow/lite/kernels/internal)."""
-    if real == 0.0:
-        return 0, 0
-    fraction, shift = math.frexp(real)
-    multiplier = math.floor(fraction * (1 << 31) + 0.5)
-    if multiplier == 1 << 31:
-        multiplier //= 2
-        shift += 1
-    if shift < -31:
-        return 0, 0
-    return multiplier, shift
+def _run(node: IntegerNode, given: list[np.ndarray], *strides: int) -> np.ndarray:
+    if isinstance(node, IntegerLayer | IntegerPool):
+        return node.run(given[0], strides[0])
+    # What is computed once a hop takes the newest frame of each hop.
+    several = strides if len(strides) == len(given) else strides * len(given)
+    return node.run(*(x[..., ::stride] for x, stride in zip(given, several, strict=True)))
 
 
-def requantise(x: np.ndarray | np.int64, multiplier: np.ndarray | np.int64, shift: np.ndarray | np.int64) -> np.ndarray:
-    """gemmlowp's double rounding: saturating rounding doubling high multiply, then rounding right shift.
+def only(model: IntegerModel, *names: str) -> IntegerModel:
+    """The part of a model that some of its outputs need."""
+    outputs = [model.output(name) for name in names]
+    needed = {o.place for o in outputs}
+    for i in reversed(range(len(model.nodes))):
+        needed.update(model.sources[i] if i in needed else ())
+    kept = [i for i in range(len(model.nodes)) if i in needed]
+    new = {old: k for k, old in enumerate(kept)} | {-1 - k: -1 - k for k in range(len(model.inputs))}
+    return replace(
+        model, nodes=tuple(model.nodes[i] for i in kept), sources=tuple(tuple(new[s] for s in model.sources[i]) for i in kept),
+        outputs=tuple(replace(o, place=new[o.place]) for o in outputs),
+    )  # fmt: skip
 
-    The two roundings are why firmware differs from a float model by more than a last bit now and then; the kernels
-    of TFLM and LiteRT's reference do exactly this.
-    """
-    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
-    # The C++ nudges by sign and truncates toward zero; both together are this floor.
-    high = ((x << left) * multiplier + (1 << 30)) >> 31
-    mask = (np.int64(1) << right) - 1
-    threshold = (mask >> 1) + (high < 0)
-    return (high >> right) + ((high & mask) > threshold)
+
+def canonical(model: IntegerModel) -> IntegerModel:
+    """The same model in the one form that a step says: what is computed once a hop has no stride of its own."""
+    nodes = [
+        replace(node, stride=1) if once and node.stride > 1 else node
+        for node, once in zip(model.nodes, model.timing.once, strict=True)
+    ]
+    return replace(model, nodes=tuple(nodes))
 
 
-def read_integers(student: QuantStudent) -> IntegerModel:
+def renamed(model: IntegerModel, name: Callable[[int], str]) -> IntegerModel:
+    """The same model with other names of its nodes."""
+    return replace(model, nodes=tuple(replace(node, name=name(i)) for i, node in enumerate(model.nodes)))
+
+
+def read_integers(student: QuantGraph) -> IntegerModel:
     """The integers that a Brevitas student stands for.
 
     Raises:
@@ -257,60 +288,52 @@ def read_integers(student: QuantStudent) -> IntegerModel:
     """
     import torch
 
-    from onwrist.quantize.integers.fake_quant import INPUT_SCALE
-
     student.eval()
-    trunk = [(f"features.{i}", layer[0], layer[1], True) for i, layer in enumerate(student.features)]
-    trunk.append(("pool", student.pool, student.pooled, True))
-    head = [
-        (f"head.{i}", conv, act, i + 1 < len(student.head))
-        for i, (conv, act) in enumerate(zip(student.head, student.answered, strict=True))
-    ]
     with torch.no_grad():
-        below = _chain(trunk, np.float32(INPUT_SCALE), 0)
-        pooled = (below[-1].output_scale, below[-1].output_zero)
-        (embed,) = _chain([("embed", student.embed, student.embedded, False)], *pooled)
-        answers = _chain(head, *pooled)
-    config = student.config
-    return IntegerModel(config.name, config.window, below, embed, answers, config.answers)
+        nodes = tuple(_integer_node(student, i) for i in range(len(student.nodes)))
+    scale = _grid(student, -1)[0]
+    inputs = tuple(IntegerInput(i.name, i.channels, scale, i.period) for i in student.inputs)
+    return canonical(IntegerModel(student.name, inputs, nodes, student.sources, student.outputs, student.answers))
 
 
-def _chain(convs, scale: np.float32, zero: int) -> tuple[IntegerLayer, ...]:
-    layers: list[IntegerLayer] = []
-    for name, conv, act, relu in convs:
-        layers.append(_integer_layer(name, conv, act, relu, scale, zero))
-        scale, zero = layers[-1].output_scale, layers[-1].output_zero
-    return tuple(layers)
-
-
-def _integer_layer(name, conv, act, relu, input_scale, input_zero) -> IntegerLayer:
-    weight = conv.quant_weight()
-    if weight.scale is None or act.act_quant.scale() is None:
+def _grid(student: QuantGraph, place: int) -> tuple[np.float32, int]:
+    quantiser: Any = student.range_of(place).act_quant
+    scale = quantiser.scale()
+    if scale is None:
+        name = student.nodes[place].name if place >= 0 else student.inputs[-1 - place].name
         raise ExportError("has no quantiser", field=name, cure="Quantise it (quantize.fake_quant)")
+    # uint8 after ReLU is int8 shifted by 128: the same integers, so exactly the same numbers.
+    return np.float32(scale.reshape(-1).numpy()[0]), INT8_MIN if student.unsigned(place) else 0
+
+
+def _integer_node(student: QuantGraph, i: int) -> IntegerNode:
+    node, sources = student.nodes[i], student.sources[i]
+    scale, zero = _grid(student, i)
+    relu = bool(node.activation) or student.unsigned(i)
+    ceiling = ceiling_of(node.activation == "relu6", scale, zero)
+    if node.kind in ("average", "maximum"):
+        return IntegerPool(node.name, node.kind, node.channels, node.kernel, node.stride, scale, zero)
+    if node.kind == "concat":
+        return IntegerConcat(node.name, node.channels, scale, zero)
+    grids = [_grid(student, s) for s in sources]
+    if node.kind == "add":
+        (a, zero_a), (b, zero_b) = grids
+        return IntegerAdd(node.name, node.channels, (a, b), (zero_a, zero_b), scale, zero, relu, ceiling)
+    conv, (input_scale, input_zero) = student.convolution(i), grids[0]
+    weight = conv.quant_weight()
+    if weight.scale is None:
+        raise ExportError("has no quantiser", field=node.name, cure="Quantise it (quantize.fake_quant)")
     weight_scale = weight.scale.reshape(-1).numpy().astype(np.float32)
     integers = weight.int().numpy()
     if np.abs(integers.astype(np.int32)).max() > INT8_MAX:
-        raise ExportError("weights leave -127..127", field=name, cure="Use a narrow-range weight quantiser")
-    outputs = integers.shape[0]
-    bias = np.zeros(outputs, np.int64)
+        raise ExportError("weights leave -127..127", field=node.name, cure="Use a narrow-range weight quantiser")
+    bias = np.zeros(integers.shape[0], np.int64)
     if conv.bias is not None:
         # In float32, as Brevitas computes the bias scale itself; TFLite's kernels never use it.
-        scale = np.float32(input_scale) * weight_scale
-        bias = np.rint(conv.bias.numpy().astype(np.float32) / scale).astype(np.int64)
+        bias = np.rint(conv.bias.numpy().astype(np.float32) / (input_scale * weight_scale)).astype(np.int64)
     if np.abs(bias).max(initial=0) >= 1 << 31:
-        raise ExportError("bias leaves int32", field=name, cure="Its weight scale is too small; prune the channel")
-    # uint8 after ReLU is int8 shifted by 128: the same integers, so exactly the same numbers.
+        raise ExportError("bias leaves int32", field=node.name, cure="Its weight scale is too small; prune the channel")
     return IntegerLayer(
-        name,
-        integers.astype(np.int8),
-        bias.astype(np.int32),
-        weight_scale,
-        np.float32(input_scale),
-        input_zero,
-        np.float32(act.act_quant.scale().reshape(-1).numpy()[0]),
-        INT8_MIN if relu else 0,
-        relu,
-        conv.stride[0],
-        conv.dilation[0],
-        conv.groups > 1,
-    )
+        node.name, integers.astype(np.int8), bias.astype(np.int32), weight_scale, input_scale, input_zero, scale, zero, relu,
+        conv.stride[0], conv.dilation[0], conv.groups, ceiling,
+    )  # fmt: skip

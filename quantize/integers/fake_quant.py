@@ -1,24 +1,48 @@
-"""The student with Brevitas quantisers, placed so that every one of them exists in TFLite int8 too.
+"""A student's graph with Brevitas quantisers, placed so that every one of them exists in TFLite int8 too.
 
 | here                                    | TFLite                                              |
 |-----------------------------------------|-----------------------------------------------------|
 | input: int8, scale 1/32, fixed          | input tensor int8, zero point 0                     |
 | weights: int8, symmetric, per channel   | CONV_2D / DEPTHWISE_CONV_2D filter                  |
-| pool, embedding, hidden: per tensor     | the same with one scale (saves 8 bytes a channel)   |
+| computed once a hop, and no answer:     | the same with one scale (saves 8 bytes a channel)   |
+|   per tensor                            |                                                     |
 | bias: int32, scale = input x weight     | the same                                            |
 | after ReLU: uint8                       | int8 with zero point -128, fused RELU               |
 | embedding: int8; answers: int8, fixed   | int8, zero point 0                                  |
+| sum of two: a range of its own          | ADD                                                 |
+| channels beside each other, pools:      | CONCATENATION, AVERAGE_POOL_2D, MAX_POOL_2D         |
+|   one range for all that they join      |                                                     |
+
+`brevitas.graph.quantize` places them otherwise: both sides of a sum get one scale, and what is quantised there cannot be
+cut along time. Its layers, its calibration and its training are what is used here.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from onwrist.errors import CheckpointError
-from onwrist.models.student.network import ANSWER_RANGE, Student, StudentConfig, fold
+from onwrist.errors import CheckpointError, ExportError
+from onwrist.models.student.graph import (
+    AVERAGE,
+    CONCAT,
+    CONVOLUTION,
+    MAXIMUM,
+    RELU,
+    RELU6,
+    SCALING,
+    Computed,
+    Node,
+    StudentGraph,
+    activate,
+    graph_of,
+    operate,
+)
+from onwrist.models.student.outputs import ANSWER_RANGE
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.signals.front_end.floating import FrontEndConfig
 
 with warnings.catch_warnings():
@@ -68,168 +92,267 @@ class AnswersQuant(Int8ActPerTensorFloat):
     scaling_init = ANSWER_RANGE
 
 
-class QuantStudent(nn.Module):
-    """A folded student under fake quantisation; same call and outputs as `Student`."""
+WEIGHTED = (CONVOLUTION, SCALING)
 
-    def __init__(self, config: StudentConfig):
+
+class QuantGraph(Computed):
+    """A folded student under fake quantisation; same outputs as the graph that it was made of.
+
+    Attributes:
+        layers: node -> its convolution. ranges: group -> its quantiser. group: place -> what shares its quantiser.
+        positive: groups without anything below 0. averages: convolutions whose weights stay.
+    """
+
+    def __init__(self, student: StudentGraph):
         super().__init__()
-        self.config = config
-        plain = Student(config)
-        self.input = qnn.QuantIdentity(act_quant=InputQuant, return_quant_tensor=True)
-        self.features = nn.Sequential()
-        for layer in plain.features:
-            self.features.append(
-                nn.Sequential(
-                    _conv(layer[0], Int8WeightPerChannelFloat),
-                    qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True),
-                )
-            )
-        self.pool = _conv(plain.pool, Int8WeightPerTensorFloat, bias=False)
-        self.pooled = qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True)
-        self.embed = _conv(plain.embed, Int8WeightPerTensorFloat)
-        self.embedded = qnn.QuantIdentity(act_quant=EmbeddingQuant, return_quant_tensor=True)
-        # Hidden layers count in flash like the embedding; the answers' rows are few and of different size.
-        self.head = nn.ModuleList(_conv(layer, Int8WeightPerTensorFloat) for layer in plain.head[:-1])
-        self.head.append(_conv(plain.head[-1], Int8WeightPerChannelFloat))
-        self.answered = nn.ModuleList(
-            qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True) for _ in plain.head[:-1]
+        self.describe(
+            student.name,
+            student.inputs,
+            student.nodes,
+            student.sources,
+            student.outputs,
+            student.answers,
+            student.recipe,
         )
-        self.answered.append(qnn.QuantIdentity(act_quant=AnswersQuant, return_quant_tensor=True))
+        self.input = qnn.QuantIdentity(act_quant=InputQuant, return_quant_tensor=True)
+        self.group = _groups(self)
+        # Whoever reads an embedding or answers counts on a zero point of 0, whatever they end with.
+        signed = {self.group[o.place] for o in self.outputs if o.name in (EMBEDDING_OUTPUT, ANSWERS_OUTPUT)}
+        self.positive = {
+            g
+            for g in set(self.group.values()) - signed
+            if all(student.positive(p) for p, own in self.group.items() if own == g)
+        }
+        self.averages = {i for i in range(len(self.nodes)) if student.averages(i)}
+        self.layers, self.ranges = nn.ModuleDict(), nn.ModuleDict()
+        answers = {self.group[o.place] for o in self.outputs if o.name == ANSWERS_OUTPUT}
+        fixed = {g for g in self.group.values() if g < 0}
+        if answers & fixed:
+            raise ExportError(
+                "has the range of the input", field=ANSWERS_OUTPUT, cure="Put a 1x1 convolution before it"
+            )
+        for i, node in enumerate(self.nodes):
+            group = self.group[i]
+            if node.kind in WEIGHTED:
+                self.layers[_key(node)] = self._convolution(student, i)
+            if group >= 0 and _key(self.nodes[group]) not in self.ranges:
+                self.ranges[_key(self.nodes[group])] = _range(group in answers, group in self.positive)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, window) to (B, 256), (B, 3)."""
-        pooled = self.pooled(self.pool(self.features(self.input(x.unsqueeze(1)))))
-        embedding, answers = self._answer(pooled)
-        return embedding[..., -1], answers[..., -1]
+    def _convolution(self, student: StudentGraph, i: int) -> qnn.QuantConv1d:
+        node, (dilation, groups) = self.nodes[i], student.shape(i)
+        weight, bias = student.folded(i)
+        said = [o.name for o in self.outputs if o.place == i]
+        few = self.timing.once[i] and node.kind == CONVOLUTION and not set(said) - {EMBEDDING_OUTPUT}
+        made = qnn.QuantConv1d(
+            weight.shape[1] * groups, len(weight), weight.shape[2], stride=node.stride, dilation=dilation, groups=groups,
+            bias=bias is not None, weight_quant=Int8WeightPerTensorFloat if few else Int8WeightPerChannelFloat,
+            bias_quant=Int32Bias if bias is not None else None, return_quant_tensor=True,
+        )  # fmt: skip
+        with torch.no_grad():
+            made.weight.copy_(weight)
+            if bias is not None:
+                made.bias.copy_(bias)
+        made.weight.requires_grad_(i not in self.averages)
+        return made
 
-    def _answer(self, pooled) -> tuple[Tensor, Tensor]:
-        embedding, hidden = self.embedded(self.embed(pooled)), pooled
-        for conv, act in zip(self.head, self.answered, strict=True):
-            hidden = act(conv(hidden))
-        return _value(embedding), _value(hidden)
+    def convolution(self, place: int) -> qnn.QuantConv1d:
+        """The convolution of a node."""
+        return self.layers[_key(self.nodes[place])]
 
-    def stages(self) -> list[nn.Module]:
-        """The layers with an extent in time, the pool last, on plain tensors (see `models.step`)."""
-        pairs = [*self.features, (self.pool, self.pooled)]
-        sources = [self.input, *(pair[1] for pair in pairs[:-1])]
-        return [_Stage(source, *pair) for source, pair in zip(sources, pairs, strict=True)]
+    def range_of(self, place: int) -> nn.Module:
+        """The quantiser of a place."""
+        group = self.group[place]
+        return self.input if group < 0 else self.ranges[_key(self.nodes[group])]
 
-    def answer(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """The pool's output (B, channels, m) to embedding (B, 256, m) and answers (B, 3, m)."""
-        return self._answer(self.pooled(pooled))
+    def unsigned(self, place: int) -> bool:
+        """Whether a place has no number below 0: uint8, which is int8 at a zero point of -128."""
+        return self.group[place] in self.positive
+
+    def enter(self, place: int, x: Tensor) -> Tensor:
+        """See `Computed.enter`."""
+        return self.input(x)
+
+    def on_grid(self, place: int, x: Tensor) -> Tensor:
+        """See `Computed.on_grid`: a quantiser finds values on its own grid and leaves them."""
+        return self.range_of(place)(x)
+
+    def compute(self, place: int, given: list[Tensor]) -> Tensor:
+        """See `Computed.compute`."""
+        node = self.nodes[place]
+        y = self.convolution(place)(given[0]) if node.kind in WEIGHTED else operate(node, [plain(x) for x in given])
+        if node.activation == RELU6 or (node.activation and not self.unsigned(place)):
+            y = activate(node.activation, plain(y))
+        return self.range_of(place)(y)
+
+    @staticmethod
+    def newest(x: Any, frames: int) -> Any:
+        """See `Computed.newest`."""
+        if x.shape[-1] == frames:
+            return x
+        cut = plain(x)[..., x.shape[-1] - frames :]
+        return x.set(value=cut) if hasattr(x, "value") else cut
+
+    def value(self, x: Tensor) -> Tensor:
+        """See `Computed.value`."""
+        return plain(x)
 
 
-class _Stage(nn.Module):
-    """A layer between plain tensors: its source's quantiser, which finds values on its own grid and leaves them."""
-
-    def __init__(self, source: nn.Module, conv: nn.Module, act: nn.Module):
-        super().__init__()
-        self.source, self.conv, self.act = source, conv, act
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _value(self.act(self.conv(self.source(x))))
+def plain(x: Any) -> Tensor:
+    """A quantised tensor's value; while Brevitas calibrates, its quantisers hand on plain tensors."""
+    return x.value if hasattr(x, "value") else x
 
 
-def _value(x) -> Tensor:
-    # While Brevitas calibrates, its quantisers hand on plain tensors.
-    return x if isinstance(x, Tensor) and not hasattr(x, "value") else x.value
+def _key(node: Node) -> str:
+    return node.name.replace(".", "/")
 
 
-def _conv(like: nn.Module, weight_quant: type, bias: bool = True) -> qnn.QuantConv1d:
-    assert isinstance(like, nn.Conv1d)
-    return qnn.QuantConv1d(
-        like.in_channels,
-        like.out_channels,
-        like.kernel_size[0],
-        stride=like.stride[0],
-        dilation=like.dilation[0],
-        groups=like.groups,
-        bias=bias,
-        weight_quant=weight_quant,
-        bias_quant=Int32Bias if bias else None,
-        return_quant_tensor=True,
-    )
+def _groups(graph: Computed) -> dict[int, int]:
+    """Place -> the first place of those that have to share its range: what a pool or a concatenation copies, it cannot
+    bring to another scale."""
+    group = {place: place for place in (*range(-len(graph.inputs), 0), *range(len(graph.nodes)))}
+    for i, node in enumerate(graph.nodes):
+        if node.kind in (AVERAGE, MAXIMUM, CONCAT):
+            together = {group[p] for p in (i, *graph.sources[i])}
+            group = {p: min(together) if g in together else g for p, g in group.items()}
+    return group
+
+
+def _range(answers: bool, positive: bool) -> nn.Module:
+    if positive and not answers:
+        return qnn.QuantReLU(act_quant=ReLUQuant, return_quant_tensor=True)
+    return qnn.QuantIdentity(act_quant=AnswersQuant if answers else EmbeddingQuant, return_quant_tensor=True)
+
+
+def quant_student(student: nn.Module) -> QuantGraph:
+    """A student, folded, under fake quantisation whose ranges are still to be found or loaded."""
+    graph = graph_of(student)
+    if not isinstance(graph, StudentGraph):
+        raise ExportError("is quantised already", field=graph.name, cure="Give the float student")
+    return QuantGraph(graph)
 
 
 @torch.no_grad()
-def equalise(folded: Student, batches: list[Tensor]) -> None:
+def float_values(quantised: QuantGraph, batch: tuple[Tensor, ...]) -> dict[int, Tensor]:
+    """Place -> (B, channels, frames) of the float student that the layers hold."""
+    rows = quantised.rows(batch)
+    schedule = quantised.timing.window_of([x.shape[-1] for x in rows])
+    found = {-1 - k: x for k, x in enumerate(rows)}
+    for i, node in enumerate(quantised.nodes):
+        given = [Computed.newest(found[e.source], e.frames) for e in schedule.edges[i]]
+        held = quantised.convolution(i) if node.kind in WEIGHTED else None
+        y = operate(node, given, *((held.weight, held.bias) if held else ()))
+        found[i] = activate(node.activation, y)
+    return found
+
+
+def _peaks(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> dict[int, Tensor]:
+    """Node -> (channels,) largest value of any batch."""
+    peaks: dict[int, Tensor] = {}
+    for batch in batches:
+        for place, values in float_values(quantised, batch).items():
+            most = values.abs().amax(dim=(0, 2))
+            peaks[place] = torch.maximum(peaks[place], most) if place in peaks else most
+    return peaks
+
+
+def _readers(quantised: QuantGraph, place: int) -> list[int] | None:
+    """The convolutions that read a place, through pools, which treat every channel alike; None if something else does too."""
+    if any(o.place == place for o in quantised.outputs):
+        return None
+    found: list[int] = []
+    for i, sources in enumerate(quantised.sources):
+        if place not in sources:
+            continue
+        if i in quantised.averages or quantised.nodes[i].kind in (AVERAGE, MAXIMUM):
+            further = _readers(quantised, i)
+            if further is None:
+                return None
+            found += further
+        elif quantised.nodes[i].kind in WEIGHTED:
+            found.append(i)
+        else:
+            return None
+    return found
+
+
+@torch.no_grad()
+def equalise(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> None:
     """Give the channels of each layer like ranges, in place, without changing what the student computes.
 
     A ReLU's output channel may be divided by s if the next layer's weights for it are multiplied by s (cross-layer
     equalisation, Nagel et al. 2019, arXiv 1906.04721). One activation scale per layer then serves every channel,
     where before the loudest channel set it. Before a depthwise layer, whose weights have a scale per channel, the
-    ranges become equal; before a full one, range and weights meet half way.
+    ranges become equal; before a full one, range and weights meet half way. Layers that a sum, a concatenation or an
+    output reads stay as they are.
     """
-    layers = [layer[0] for layer in folded.features] + list(folded.head[:-1])
-    peaks = [torch.zeros(layer.out_channels) for layer in layers]
-    for batch in batches:
-        outputs, x = [], batch.unsqueeze(1)
-        for layer in folded.features:
-            x = layer(x)
-            outputs.append(x)
-        x = folded.pool(x)
-        for layer in folded.head[:-1]:
-            x = layer(x).relu()
-            outputs.append(x)
-        peaks = [torch.maximum(peak, x.amax(dim=(0, 2))) for peak, x in zip(peaks, outputs, strict=True)]
-    # Pooling treats every channel alike, so that the last features are scaled back in the layers that read the pool.
-    readers = [[layer] for layer in layers[1 : len(folded.features)]]
-    readers += [[folded.embed, folded.head[0]], *([layer] for layer in folded.head[1:])]
-    for layer, following, peak in zip(layers, readers, peaks, strict=True):
-        peak = peak.clamp(min=DEAD_CHANNEL * float(peak.max()))
-        depthwise = following[0].groups > 1
-        loud = torch.stack([f.weight.abs().amax(dim=(0, 2)) for f in following]) if not depthwise else peak
-        share = peak if depthwise else (peak / loud.amax(dim=0).clamp(min=1e-6)).sqrt()
+    peaks = _peaks(quantised, batches)
+    for i, node in enumerate(quantised.nodes):
+        readers = _readers(quantised, i)
+        if node.kind not in WEIGHTED or node.activation != RELU or not readers:
+            continue
+        layer, following = quantised.convolution(i), [quantised.convolution(r) for r in readers]
+        depthwise = [f.groups == f.in_channels == f.out_channels and f.groups > 1 for f in following]
+        if len(set(depthwise)) > 1 or not (depthwise[0] or all(f.groups == 1 for f in following)):
+            continue
+        peak = peaks[i].clamp(min=DEAD_CHANNEL * float(peaks[i].max()))
+        loud = torch.stack([f.weight.abs().amax(dim=(0, 2)) for f in following]) if not depthwise[0] else peak
+        share = peak if depthwise[0] else (peak / loud.amax(dim=0).clamp(min=1e-6)).sqrt()
         share = share / share.log().mean().exp()
         layer.weight /= share[:, None, None]
-        layer.bias /= share
+        if layer.bias is not None:
+            layer.bias /= share
         for reader in following:
-            reader.weight *= share[:, None, None] if depthwise else share[None, :, None]
+            reader.weight *= share[:, None, None] if depthwise[0] else share[None, :, None]
 
 
-def _refuse_silence(quantised: QuantStudent) -> None:
+@torch.no_grad()
+def _settle_ranges(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> None:
+    """What several layers share has the range of the loudest; what ends at 6 needs no more."""
+    members: dict[int, list[int]] = {}
+    for place, group in quantised.group.items():
+        if group >= 0:
+            members.setdefault(group, []).append(place)
+    peaks = _peaks(quantised, batches)
+    for group, places in members.items():
+        quantiser: Any = quantised.range_of(group).act_quant
+        scaling = quantiser.fused_activation_quant_proxy.tensor_quant.scaling_impl
+        if not hasattr(scaling, "buffer") and not isinstance(getattr(scaling, "value", None), nn.Parameter):
+            continue  # fixed
+        if len(places) > 1:
+            scaling.value.fill_(max(float(peaks[p].max()) for p in places))
+        if all(quantised.nodes[p].activation == RELU6 for p in places):
+            scaling.value.clamp_(max=6.0)
+
+
+def _refuse_silence(quantised: QuantGraph) -> None:
     """A layer that gave nothing but zeros on every calibration window has no range, and a student with one no answers."""
-    layers = [(f"features.{i}", pair[1]) for i, pair in enumerate(quantised.features)]
-    layers += [("pool", quantised.pooled), *((f"head.{i}", act) for i, act in enumerate(quantised.answered))]
-    for name, act in layers:
-        scale = act.act_quant.scale()
+    for name, act in quantised.ranges.items():
+        quantiser: Any = act.act_quant
+        scale = quantiser.scale()
         if not bool((scale > SILENT).all()):
             raise CheckpointError(
                 "gives nothing but zeros on real recordings",
-                field=name,
+                field=name.replace("/", "."),
                 cure="The student has learnt nothing: distil it longer",
             )
 
 
-def quantise(student: Student, batches: list[Tensor]) -> QuantStudent:
-    """Post-training quantisation: fold, equalise, wrap, calibrate the ranges on `batches` of (B, window).
+def quantise(student: nn.Module, batches: list[Tensor] | list[tuple[Tensor, ...]]) -> QuantGraph:
+    """Post-training quantisation: fold, equalise, wrap, calibrate the ranges on `batches` of (B, window), or of as many as
+    there are inputs.
 
     Returns the student in eval mode; it is the start of QAT and the baseline that QAT has to beat.
     """
-    folded = fold(student)
-    equalise(folded, batches)
-    quantised = QuantStudent(student.config)
-    with torch.no_grad():
-        for source, target in zip(folded.features, quantised.features, strict=True):
-            target[0].weight.copy_(source[0].weight)
-            target[0].bias.copy_(source[0].bias)
-        pairs = [(folded.pool, quantised.pool), (folded.embed, quantised.embed)]
-        for source, target in [*pairs, *zip(folded.head, quantised.head, strict=True)]:
-            target.weight.copy_(source.weight)
-            if target.bias is not None:
-                target.bias.copy_(source.bias)
-    quantised.pool.weight.requires_grad_(False)
+    rows = [batch if isinstance(batch, tuple) else (batch,) for batch in batches]
+    quantised = quant_student(student)
+    equalise(quantised, rows)
     quantised.eval()
     with torch.no_grad(), calibration_mode(quantised):
-        for batch in batches:
-            quantised(batch)
+        for batch in rows:
+            quantised(*batch)
+    _settle_ranges(quantised, rows)
     _refuse_silence(quantised)
     # The ranges stay: QAT would narrow them for its median window, and the spikes that then clip are its worst ones.
-    for layer in [
-        *(pair[1] for pair in quantised.features),
-        quantised.pooled,
-        quantised.embedded,
-        *quantised.answered[:-1],
-    ]:
-        layer.act_quant.requires_grad_(False)
+    for act in quantised.ranges.values():
+        act.act_quant.requires_grad_(False)
     return quantised

@@ -3,12 +3,14 @@
     stream = IntegerStream(model, hop=25)
     embedding, answers = stream.push(samples)     # any number of int8 samples; one output per hop that became complete
 
-Each layer keeps the input frames that its next output still needs, int8 in the scale of the tensor that they belong
-to. What a stream says is what the whole recording says, if that began with silence: `whole_stream` is that sentence
-as code, and the two share no state handling.
+Of each tensor the frames stay that its readers will still need, int8 in its own scale. What a stream says is what the
+whole recording says, if that began with silence: `whole_stream` is that sentence as code, and the two share no state
+handling.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,48 +22,63 @@ class IntegerStream:
 
     Args:
         model: the student's integers.
-        hop: input samples between outputs, a multiple of the total stride.
+        hop: samples of the first input between outputs, a multiple of the total stride.
 
     Attributes:
-        held: int8 (in, frames) per layer: its left context, and what has come in since its last output.
-        outputs: int8 (out, frames) of the last push, layer by layer.
-        seen: samples since the last reset. An output is valid from `model.window` on: until then part of its window
-            is the silence that the stream starts from.
+        outputs: int8 (channels, frames) of the last hop, node by node.
+        seen: samples of the first input since the last reset. An output is valid from `model.window` on: until then part
+            of its window is the silence that the stream starts from.
     """
 
     def __init__(self, model: IntegerModel, hop: int):
-        self.model, self.hop = model.at_hop(hop), hop
+        self.model, self.hop = model, hop
+        self.schedule = model.timing.step(hop)
+        self.samples = model.timing.samples(hop)
         self.reset()
 
     def reset(self) -> None:
-        """Start anew, as if the input had been 0 for ever."""
-        self.held = self.model.start()
+        """Start anew, as if every input had been 0 for ever."""
+        self.state = self.model.start(self.hop)
+        self.waiting = [np.zeros((i.channels, 0), np.int8) for i in self.model.inputs]
         self.outputs: list[np.ndarray] = []
         self.seen = 0
 
-    def push(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int8 (n,) to embedding (m, 256) and answers (m, 3), m the hops that became complete."""
-        self.seen += len(x)
-        self.outputs = []
-        for i, (layer, source) in enumerate(zip(self.model.layers, self.model.sources, strict=True)):
-            self.outputs.append(self._advance(i, layer, x[None, :] if source < 0 else self.outputs[source]))
-        return self.outputs[len(self.model.trunk)].T, self.outputs[-1].T
+    def push(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """int8 (n,) or (channels, n) of each input to every output (m, C) of the hops that became complete."""
+        rows = [np.atleast_2d(x) for x in inputs]
+        self.seen += rows[0].shape[1]
+        self.waiting = [np.concatenate(pair, axis=1) for pair in zip(self.waiting, rows, strict=True)]
+        hops = min(held.shape[1] // n for held, n in zip(self.waiting, self.samples, strict=True))
+        said = [self._hop(k) for k in range(hops)]
+        self.waiting = [held[:, hops * n :] for held, n in zip(self.waiting, self.samples, strict=True)]
+        return tuple(
+            np.concatenate([np.zeros((0, self.model.width(o.place)), np.int8), *(found[k] for found in said)])
+            for k, o in enumerate(self.model.outputs)
+        )
 
-    def _advance(self, i, layer, fresh: np.ndarray) -> np.ndarray:
-        line = np.concatenate([self.held[i], fresh], axis=1)
-        count = layer.frames(line.shape[1])
-        if count < 1:
-            self.held[i] = line
-            return np.zeros((len(layer.bias), 0), np.int8)
-        self.held[i] = line[:, count * layer.stride :]
-        return layer.run(line[None])[0]
+    def _hop(self, k: int) -> list[np.ndarray]:
+        fresh = [held[None, :, k * n : (k + 1) * n] for held, n in zip(self.waiting, self.samples, strict=True)]
+        lines = self.model.values(self.schedule, fresh, {place: held[None] for place, held in self.state.items()})
+        self.state = {place: _newest(lines[place][0], held.shape[1]) for place, held in self.state.items()}
+        self.outputs = [_newest(lines[i][0], self.schedule.frames[i]) for i in range(len(self.model.nodes))]
+        return [_newest(self.outputs[o.place], 1 if o.per_hop else None).T for o in self.model.outputs]
 
 
-def whole_stream(model: IntegerModel, x: np.ndarray, hop: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a stream of int8 (n,) has to say, computed in one piece: embedding (n // hop, 256), answers (n // hop, 3)."""
-    if len(x) < hop:
-        widths = len(model.embed.bias), len(model.head[-1].bias)
-        return np.zeros((0, widths[0]), np.int8), np.zeros((0, widths[1]), np.int8)
-    before = np.zeros(model.window - hop, np.int8)
-    embedding, answers = model.at_hop(hop).whole(np.concatenate([before, x])[None])
-    return embedding[0], answers[0]
+def whole_stream(model: IntegerModel, x: np.ndarray | Sequence[np.ndarray], hop: int) -> tuple[np.ndarray, ...]:
+    """What a stream of int8 (n,), or of a (channels, n) for each input, has to say, in one piece: every output (m, C)."""
+    rows = [np.atleast_2d(line) for line in ([x] if isinstance(x, np.ndarray) else x)]
+    hops = min(x.shape[1] // n for x, n in zip(rows, model.timing.samples(hop), strict=True))
+    ends = model.timing.samples(hops * hop)
+    # A window of silence before it: more than anything that is said looks back to.
+    before = model.timing.samples(model.window + hop)
+    lines = [
+        np.concatenate([np.zeros((len(x), b), np.int8), x[:, :n]], axis=1)[None]
+        for x, b, n in zip(rows, before, ends, strict=True)
+    ]
+    said = model.whole(hop, *lines)
+    counts = [hops * model.frames_of(o.name, hop) for o in model.outputs]
+    return tuple(x[0, x.shape[1] - n :] for x, n in zip(said, counts, strict=True))
+
+
+def _newest(x: np.ndarray, frames: int | None) -> np.ndarray:
+    return x if frames is None else x[..., x.shape[-1] - frames :]

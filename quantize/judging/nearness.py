@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import nn
 
-from onwrist.models.student.network import Student
+from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.judging.evaluate import EVALUATION_SETS, cosine, run_torch
 from onwrist.quantize.teaching.examples import Standard, embed_teacher, read_material
 from onwrist.signals.people.cohort import Progress, cut, data_root, load_tracks, shipped_tracks, silent
@@ -16,7 +16,7 @@ MOST_WINDOWS = 4000
 
 
 def nearness(
-    student: Student,
+    student: AnyStudent,
     standard: Standard,
     teacher: nn.Module,
     material: Material,
@@ -50,7 +50,7 @@ def nearness(
         return None
     rows = np.arange(len(cohort))[:: -(-len(cohort) // MOST_WINDOWS)]
     target = standard.apply(embed_teacher(teacher, cohort.teacher_windows(scaled=scaled)[rows], progress))
-    similarity = cosine(run_torch(student, cohort.student_windows(student.config.context)[rows]).embedding, target)
+    similarity = cosine(run_torch(student, cohort.student_windows(student.context)[rows]).embedding, target)
     people = cohort.people[rows]
     each = {
         str(who): {"median": float(np.median(similarity[people == who])), "windows": int(np.sum(people == who))}

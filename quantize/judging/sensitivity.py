@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onwrist.models.student.network import Student
-from onwrist.quantize.integers.fake_quant import QuantStudent, quantise
+from onwrist.models.student.graph import AnyStudent
+from onwrist.quantize.integers.fake_quant import QuantGraph, quantise
 from onwrist.quantize.integers.training import CALIBRATION_BATCH, CALIBRATION_BATCHES
 from onwrist.quantize.judging.evaluate import METRICS, Evaluation, Outputs, cosine, run_torch, said_of
 from onwrist.signals.people.cohort import Progress, silent
@@ -121,22 +121,15 @@ class Sensitivity:
 def quantisers(student: nn.Module, x: Tensor) -> list[Quantiser]:
     """Every weight and activation quantiser in order of execution, found by running it once on (B, window).
 
-    An activation belongs to the layer before it; where that has one already (a sum of two), it goes by its own name.
+    A range that several layers share goes by the first one's name.
     """
     found: list[Quantiser] = []
-    last = ""
-    taken: set[str] = set()
 
     def visit(name: str, module: nn.Module) -> None:
-        nonlocal last
-        if hasattr(module, "weight_quant"):
-            # A convolution of a folded block lies in a pair of its own: the pair's name is the layer's.
-            last = name.removesuffix(".0") if name.startswith("features.") else name
-            found.append(Quantiser(last, WEIGHTS, module))
-        else:
-            layer = last if last and last not in taken else name
-            taken.add(layer)
-            found.append(Quantiser(layer, ACTIVATIONS, module))
+        kind = WEIGHTS if hasattr(module, "weight_quant") else ACTIVATIONS
+        layer = name.removeprefix("layers.").removeprefix("ranges.").replace("/", ".")
+        if all(q.module is not module for q in found):
+            found.append(Quantiser(layer, kind, module))
 
     with ExitStack() as stack, torch.no_grad():
         for name, module in student.named_modules():
@@ -192,13 +185,15 @@ def scores(said: Outputs, data: Evaluation) -> dict[str, float | None]:
     return found
 
 
-def calibrated(parent: Student, x: np.ndarray) -> QuantStudent:
+def calibrated(parent: AnyStudent, x: np.ndarray) -> QuantGraph:
     """The parent quantised without any training, its ranges from windows (n, window)."""
     rows = np.array_split(np.arange(len(x)), max(1, min(CALIBRATION_BATCHES, len(x) // CALIBRATION_BATCH)))
     return quantise(parent, [torch.from_numpy(x[r]) for r in rows])
 
 
-def sensitivity(parent: Student, quantised: QuantStudent, data: Evaluation, progress: Progress = silent) -> Sensitivity:
+def sensitivity(
+    parent: AnyStudent, quantised: QuantGraph, data: Evaluation, progress: Progress = silent
+) -> Sensitivity:
     """Measure every tensor of a quantised student on `data`; the student is left as it was."""
     every = quantisers(quantised, torch.from_numpy(data.x[:1]))
 
@@ -222,7 +217,7 @@ def sensitivity(parent: Student, quantised: QuantStudent, data: Evaluation, prog
             )
         )  # fmt: skip
     return Sensitivity(
-        quantised.config.name, data.name, len(np.unique(data.person)), len(data.x), scores(floating, data),
+        quantised.name, data.name, len(np.unique(data.person)), len(data.x), scores(floating, data),
         cost(floating, bare, data), cost(floating, run_torch(quantised, data.x), data), tuple(layers),
     )  # fmt: skip
 

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from onwrist.errors import ExportError
-from onwrist.models.student.network import Student
+from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.integers.arithmetic import read_integers
-from onwrist.quantize.integers.fake_quant import QuantStudent, quantise
+from onwrist.quantize.integers.fake_quant import QuantGraph, quantise
 from onwrist.quantize.integers.training import calibration_batches, train_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, compare, run_integers, run_torch
 from onwrist.quantize.teaching.distillation import Detail, train
@@ -151,7 +151,7 @@ class Course:
 
 
 def distil(
-    student: Student,
+    student: AnyStudent,
     examples: Examples,
     course: Course,
     *,
@@ -172,18 +172,18 @@ def distil(
         seed=course.seed, bf16=course.bf16, questions=questions, detail=detail, device=device,
         keeper=lambda identity, parts: Keeper(out, identity, parts),
     )  # fmt: skip
-    follow(losses, f"distil {student.config.name}", course.steps, progress, say)
+    follow(losses, f"distil {student.name}", course.steps, progress, say)
 
 
 def quantised(
-    parent: Student,
+    parent: AnyStudent,
     examples: Examples,
     course: Course,
     data: Evaluation,
     *,
     progress: Progress = silent,
     say: Say = nothing,
-) -> tuple[QuantStudent, dict[str, dict]]:
+) -> tuple[QuantGraph, dict[str, dict]]:
     """Post-training quantisation, then QAT where the course has steps; both judged on held-out people.
 
     Returns:
@@ -196,6 +196,6 @@ def quantised(
         losses = train_quantised(
             found, parent, examples.x, steps=course.steps, batch=course.batch, lr=course.lr, seed=course.seed
         )
-        follow(losses, f"QAT {parent.config.name}", course.steps, progress, say)
+        follow(losses, f"QAT {parent.name}", course.steps, progress, say)
         judged["qat"] = compare(reference, run_integers(read_integers(found), data.x), data)
     return found, judged

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.models.student.network import Student, StudentConfig
+from onwrist.models.student.graph import JUDGED_SAMPLES, graph_of
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Examples
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 
@@ -52,23 +53,33 @@ class Detail(nn.Module):
     """Questions about single beats, for training only: thrown away with the optimiser.
 
     Args:
-        config: of the student that is asked.
+        student: that is asked. Where its pool does not read the frames of 10 s, it is not asked for beats.
     """
 
-    def __init__(self, config: StudentConfig):
+    def __init__(self, student: nn.Module):
         super().__init__()
-        self.variability = nn.Linear(config.embedding, 2)
-        self.beats = nn.Conv1d(config.widths[-1], config.stride, 1)
+        graph = graph_of(student)
+        width = {o.name: graph.channels_of(o.place) for o in graph.outputs}
+        self.variability = nn.Linear(width[EMBEDDING_OUTPUT], 2)
+        edge = graph.pooled
+        samples = 0 if edge is None else graph.timing.period[edge.source]
+        self.beats = None
+        if edge is not None and samples * edge.frames == JUDGED_SAMPLES:
+            self.beats = nn.Conv1d(graph.channels_of(edge.source), int(samples), 1)
 
-    def forward(self, frames: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frames: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features (B, channels, frames) and embedding (B, 256) to log variability (B, 2), beat logits (B, samples)."""
+        if self.beats is None or frames is None:
+            return self.variability(embedding), None
         return self.variability(embedding), self.beats(frames).transpose(1, 2).flatten(1)
 
-    def loss(self, frames: Tensor, embedding: Tensor, detail: Tensor, beats: Tensor) -> Tensor:
+    def loss(self, frames: Tensor | None, embedding: Tensor, detail: Tensor, beats: Tensor) -> Tensor:
         """Weighted loss against `Examples.detail` (B, 2) and `Examples.beats` (B, samples)."""
         variability, logits = self(frames, embedding)
         known = torch.isfinite(detail)
         error = F.smooth_l1_loss(variability, torch.where(known, detail, variability.detach()), beta=0.2)
+        if logits is None:
+            return DETAIL_WEIGHT * error
         asked = (beats >= 0).float()
         odds = torch.tensor(BEAT_ODDS, device=logits.device)
         each = F.binary_cross_entropy_with_logits(logits, beats.clamp(min=0).float(), reduction="none", pos_weight=odds)
@@ -142,7 +153,7 @@ def imitation_loss(embedding: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
 
 def train(
-    model: Student,
+    model: nn.Module,
     examples: Examples,
     *,
     steps: int,
@@ -172,7 +183,8 @@ def train(
         )
     )  # fmt: skip
     chance = np.cumsum(draw_weights(examples.labels, questions.answers))
-    detail = (detail or Detail(model.config)).to(device)
+    detail = (detail or Detail(model)).to(device)
+    graph = graph_of(model)
     model.to(device)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
@@ -190,16 +202,16 @@ def train(
         share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
         for group in optimiser.param_groups:
             group["lr"] = lr * share
-        windows = isolate(x[rows], model.config.context, rng).to(device)
+        windows = isolate(x[rows], graph.context, rng).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            frames = model.features(windows.unsqueeze(1))
-            embedding, answers = (y[..., -1].float() for y in model.answer(model.pool(frames)))
+            said, frames = graph.said_with_frames(windows)
+        embedding, answers = said[EMBEDDING_OUTPUT].float(), said[ANSWERS_OUTPUT].float()
         wanted, asked, counted, known, pulses = (
             a[rows].to(device) for a in (target, labels, weight, known_detail, beats)
         )
         imitation = imitation_loss(embedding, wanted.float(), counted)
         answer = answer_loss(answers, asked, counted, questions)
-        single = detail.loss(frames.float(), embedding, known, pulses)
+        single = detail.loss(frames if frames is None else frames.float(), embedding, known, pulses)
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)

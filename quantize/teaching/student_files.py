@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError, ConfigError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
 from onwrist.models.encoders.digests import damaged, told
-from onwrist.models.student.network import Student, StudentConfig, describe
+from onwrist.models.student.graph import AnyStudent, graph_of, make_student
+from onwrist.models.student.network import Student, StudentConfig
 from onwrist.models.student.outputs import Answers
+from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
 
@@ -48,7 +50,7 @@ def _of_teacher(step: str, name: str, teacher: str | None) -> Path:
 
 def save_student(
     path: Path,
-    student: Student,
+    student: nn.Module,
     standard: Standard,
     metadata: dict,
     *,
@@ -65,19 +67,21 @@ def save_student(
     state["standard.std"] = torch.from_numpy(np.asarray(standard.std, np.float32))
     if standard.basis is not None:
         state["standard.basis"] = torch.from_numpy(np.asarray(standard.basis, np.float32))
-    save_weights(path, state, {"student": describe(student.config), **metadata}, parent=parent, teacher=teacher)
+    save_weights(path, state, {**graph_of(student).recipe, **metadata}, parent=parent, teacher=teacher)
 
 
-def load_student(path: Path | str) -> tuple[Student, Standard]:
+def load_student(path: Path | str) -> tuple[AnyStudent, Standard]:
     """A student in eval mode and its standardisation.
 
     Raises:
         CheckpointError: not a student, not its shape, or damaged.
     """
     state, metadata = read_state(path)
-    student = Student(student_config(metadata, path))
+    student = student_of(metadata, path)
     check_finite(state, path)
-    standard = _standard(state, student.config.embedding, path)
+    graph = graph_of(student)
+    width = next(graph.channels_of(o.place) for o in graph.outputs if o.name == EMBEDDING_OUTPUT)
+    standard = _standard(state, width, path)
     load_strict(student, {n: v for n, v in state.items() if not n.startswith("standard.")}, path)
     return student.eval(), standard
 
@@ -108,12 +112,29 @@ def meet_half_way(student: Student, path: Path | str) -> None:
         CheckpointError: not a student, or of another shape.
     """
     other, _ = load_student(path)
-    if other.config != student.config:
+    if not isinstance(other, Student) or other.config != student.config:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
     start = other.state_dict()
     student.load_state_dict(
         {n: (v + start[n]) / 2 if v.is_floating_point() else v for n, v in student.state_dict().items()}
     )
+
+
+def student_of(metadata: dict[str, str], where: Path | str) -> AnyStudent:
+    """The network of a student file, without its weights: of this project, or a user's own, made again by her function.
+
+    Raises:
+        CheckpointError: not a student, or its function is not there. ExportError: that function makes another one now.
+    """
+    if "graph" not in metadata:
+        return Student(student_config(metadata, where))
+    made = told(metadata, "graph", where)
+    try:
+        source, width, answers = str(made["source"]), int(made["embedding"]), Answers.of(made["answers"])
+        rates, name = dict(made["rates"]), str(made["name"])
+    except (TypeError, KeyError, ValueError, ConfigError) as error:
+        raise damaged(where, "graph") from error
+    return make_student(source, width, answers, rates, name)
 
 
 def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig:
