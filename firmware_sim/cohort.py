@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Interval, MinLen
+from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from onwrist.ranges import Checked, Share
@@ -25,7 +25,6 @@ class CohortConfig(Checked):
 
     recordings: Annotated[
         tuple[str, ...],
-        MinLen(1),
         Positional,
         arg(
             help="Paths, folders or patterns ('data/**/*.npz'), of this machine or of any protocol of fsspec (s3://...); with "

@@ -180,7 +180,7 @@ class Shape(Part):
     """Channels of the strided layer."""
     frame_kernel: Taps | None = None
     """Samples that it sees."""
-    stride: Annotated[int, Field(ge=1, le=50)] | None = None
+    stride: Annotated[int, Field(ge=1, le=25)] | None = None
     """Samples a frame; a hop is a whole number of frames, and so are 10 s."""
     widths: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=8)] | None = None
     """Channels of each block."""
@@ -196,7 +196,7 @@ class Shape(Part):
     @model_validator(mode="after")
     def _whole_frames(self) -> Shape:
         if self.stride is not None and 250 % self.stride:
-            raise ValueError(f"stride {self.stride}: 10 s are 250 samples, use 1, 2, 5, 10, 25 or 50")
+            raise ValueError(f"stride {self.stride}: 10 s are 250 samples, use 1, 2, 5, 10 or 25")
         if self.widths is not None and self.dilations is not None and len(self.widths) != len(self.dilations):
             raise ValueError("widths and dilations: give one of each per block")
         return self

@@ -61,7 +61,7 @@ def people(tmp_path_factory):
 
 def setting(kit, **more):
     # A recording each: as many parts as can be killed in the middle of.
-    return Setting(digest=kit.digest, **{**PLAYING, "part_bytes": 1, **more})
+    return Setting(digest=kit.digest, **{**PLAYING, "part_bytes": 1000, **more})
 
 
 def play(kit, patterns, out, workers, **more):
@@ -157,7 +157,7 @@ def test_a_killed_driver_goes_on(people, undisturbed, tmp_path):
         "--float",
         "0.25",
         "--part-mb",
-        "0.000001",
+        "0.001",
         "--no-report",
     ]
     command = [sys.executable, "-m", "onwrist", *words, "--workers"]

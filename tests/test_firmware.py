@@ -138,12 +138,13 @@ def odd_variables(how: str) -> bytes:
     net.two_inputs("MAXIMUM", read)
     if how == "twice":
         net.assign(handle)
-    net.assign(handle)
+    if how != "constant":
+        net.assign(handle)
     if how == "itself":
         net.at = read
         net.graph.operators.pop()
         net.assign(handle).at = net.input
-    if how == "given out":
+    if how in ("given out", "constant"):
         net.at = read
     if how == "other operators":
         net.one_input("RELU")
@@ -163,6 +164,7 @@ def odd_variables(how: str) -> bytes:
         ("given out", "READ_VARIABLE of 'line' is an output as it was"),
         ("itself", "READ_VARIABLE of 'line' is assigned what a variable held"),
         ("scale", "READ_VARIABLE of 'line' is assigned another scale"),
+        ("constant", "is an input or output and constant"),
         ("late handle", "READ_VARIABLE is of no variable"),
         ("other operators", "operator 1 is TANH; READ_VARIABLE of 'line' has no first value"),
     ],

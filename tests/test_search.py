@@ -103,7 +103,7 @@ def test_nothing_on_the_front_is_beaten_or_over_budget(task, tmp_path):
 
 @pytest.mark.slow
 def test_costs_before_training_are_those_of_the_shipped_student():
-    """Random weights cost what trained ones do: the counts of docs/results.md, instructions to a thousandth."""
+    """Random weights cost what trained ones do: the counts of docs/results.md, instructions to half a per cent: which places of a sum are 0 differs."""
     found = costs_of(LADDER["band"], WatchConfig())
     assert (found.flash, found.ram, found.macs, found.small) == (
         47_888,
@@ -111,7 +111,7 @@ def test_costs_before_training_are_those_of_the_shipped_student():
         round(work(Student(LADDER["band"])).of_hop(1.0)),
         True,
     )
-    assert found.instructions == pytest.approx(199_834, rel=1e-3)
+    assert found.instructions == pytest.approx(199_834, rel=5e-3)
 
 
 def test_what_is_over_budget_is_not_compiled():

@@ -77,7 +77,7 @@ def test_stream_of_a_real_recording(streamed):
 
 def test_report_is_one_page_with_everything_inside(streamed):
     html = page([streamed])
-    assert html.count('<svg role="img" aria-label="') == 9
+    assert html.count('<svg role="img" aria-label="') == 11
     assert not re.search(r"""(src|href)=['"](?!data:|#)""", html)  # nothing is fetched
     assert html.index(streamed.verdict[0]) < html.index("<svg")  # the verdict comes first
     names = re.findall(r' id="([^"]+)"', html)

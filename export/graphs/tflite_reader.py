@@ -188,6 +188,9 @@ def _inspect(data: bytes) -> tuple[Network, dict[int, str]]:
     loose = [i for i in (*network.inputs, *network.outputs) if strange[i] and i not in told]
     for i in dict.fromkeys(loose):
         problems[len(operators) + i] = f"{network.tensors[i].name or 'tensor'} {strange[i]}"
+    for i in (*network.inputs, *network.outputs):
+        if tensors[i].data is not None:
+            problems[len(operators) + i] = f"{tensors[i].name or 'tensor'} is an input or output and constant"
     problems |= {len(operators) + len(tensors) + i: problem for i, problem in enumerate(beside)}
     unknown = {k: v for k, v in problems.items() if k < len(operators) and network.operators[k].kind not in OPERATORS}
     return network, unknown | problems

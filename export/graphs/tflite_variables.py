@@ -108,6 +108,8 @@ def _uses(network: Network) -> tuple[dict[str, _Use], list[str]]:
     problems: list[str] = []
     names, read = _names(network), set(network.inputs)
     for op in network.operators:
+        if op.kind == CALL_ONCE and uses:
+            problems.append(f"{CALL_ONCE} comes after variables are used")
         if op.kind not in (READ, ASSIGN):
             continue
         ends = (1, 1) if op.kind == READ else (2, 0)

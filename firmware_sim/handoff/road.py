@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from doit.cmd_base import TaskLoader2
 from doit.doit_cmd import DoitMain
@@ -75,7 +75,7 @@ def training_stages(
     own = (*sorted(item.path for item in material.items if item.path.is_file()), *asked.tables)
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
-    shape = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
+    shape: dict[str, Any] = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
     if s.shape:
         shape["shape"] = s.shape.model_dump()
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())

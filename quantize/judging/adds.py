@@ -111,7 +111,7 @@ def compare(windows: Windows, embed: Callable[[np.ndarray], np.ndarray], progres
         windows: with student input. embed: student input (n, window) to embedding (n, d).
     """
     few = {INTERVALS: interval_features(windows.teacher), BEATS: beat_features(windows.teacher, progress)}
-    embedding = embed(windows.student)
+    embedding = embed(windows.causal)
     rows = []
     for task in progress(rhythm_tasks(), "probe"):
         said = predictions(task, windows, few, embedding)

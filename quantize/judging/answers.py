@@ -177,6 +177,8 @@ def _movement(acc: Channel | None, start_s: float) -> str:
 
 def half_of(judged: Judged, half: str) -> Judged:
     """The windows of one half of the people, see `in_half`."""
+    if half == "all":
+        return judged
     kept = in_half(judged.person, half)
     return Judged(*(getattr(judged, f.name)[kept] for f in fields(Judged)))
 

@@ -1,7 +1,7 @@
 """The numbers of the watch's beats (`signals.pulse.onsets`, `signals.pulse.variability`, `onwrist_beats.c`), with their reasons.
 
-Shares and table were chosen on the training people of the PhysioNet Challenge 2015 (`onwrist beats --choose`), whom no
-report uses.
+All were chosen on the training people of the PhysioNet Challenge 2015, whom no report uses: `CONFIDENCE` and `JITTER` by
+`onwrist beats --choose`, the others by hand on 150 of them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIRST_LAG, LAG_REACH = 3 << FRACTION, 2 << FRACTION
 # No heart beats faster than 250/min; beyond 2.5 s a pulse was missed or the heart stood still.
 SHORTEST, LONGEST = 6 << FRACTION, 5 * 25 << (FRACTION - 1)
 # A pulse with less than 6/10 of the last one's height is its second wave if it comes within 0.32 s (of the training
-# people's such pulses 95 % were none), or in an even rhythm before 6/10 of the usual interval; uneven rhythms have early
+# people's such pulses 93 % were none), or in an even rhythm before 6/10 of the usual interval; uneven rhythms have early
 # pulses that are weak.
 ECHO_TENTHS, ECHO_SOON, ECHO_EVEN = 6, 8 << FRACTION, 46
 # Confidence by three likenesses: of this interval to the usual one (shorter or longer by so many 64ths), of the last
