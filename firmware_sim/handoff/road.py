@@ -71,7 +71,7 @@ def training_stages(
     own = (*sorted(item.path for item in material.items if item.path.is_file()), *asked.tables)
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
-    shape = {"size": s.size, "embedding": s.embedding, "seed": s.seed}
+    shape: dict = {"size": s.size, "embedding": s.embedding, "seed": s.seed}
     if s.shape:
         shape["shape"] = s.shape.model_dump()
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED

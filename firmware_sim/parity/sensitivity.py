@@ -113,7 +113,8 @@ def picture(found: Sensitivity, answers: Answers) -> str:
         ("all but it: millionths", lambda t: MILLIONTHS * t.without.distance),
     ]
     if drawn:
-        panels.append((f"alone: {_name(drawn)} moves", lambda t, name=drawn.name: t.alone.answers[name].moved))
+        name = drawn.name
+        panels.append((f"alone: {_name(drawn)} moves", lambda t: t.alone.answers[name].moved))
     at = np.arange(len(found.layers))
     figure, axes = plt.subplots(1, len(panels), figsize=(FULL, 0.6 + 0.34 * len(at)), sharey=True)
     for axis, (title, value) in zip(np.atleast_1d(axes), panels, strict=True):
