@@ -2,11 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from onwrist.errors import ConfigError
+from onwrist.firmware_sim.sensitivity import SensitivityConfig, main
 from onwrist.models.student.network import LADDER, Student
 from onwrist.quantize.integers.training import load_quantised
 from onwrist.quantize.judging.evaluate import Evaluation, evaluation_of, part_of, run_torch
@@ -114,9 +117,8 @@ def test_the_command_leaves_picture_and_numbers(run_script, tmp_path):
     assert "features.0 weights" in done.stdout
 
 
-def test_a_spec_without_its_student_says_what_to_do(run_script, tmp_path):
-    spec = tmp_path / "my.toml"
-    spec.write_text('name = "mine"\n[student]\ntrain = true\n')
-    done = run_script("firmware_sim/sensitivity.py", spec, cwd=tmp_path)
-    assert done.returncode == 2
-    assert "onwrist deploy" in done.stderr
+def test_a_spec_without_its_student_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text('name = "mine"\n[student]\ntrain = true\n')
+    with pytest.raises(ConfigError, match=r"onwrist deploy my\.toml"):
+        main(SensitivityConfig(Path("my.toml")))

@@ -56,7 +56,7 @@ class Budget:
 
 
 def costs_of(config: StudentConfig, watch: WatchConfig, budget: Budget = Budget()) -> Costs:
-    """Costs of a shape with random weights; the C is built and run only where everything else is within budget.
+    """Costs of a shape with random weights, as `measured_costs` counts them.
 
     Raises:
         ConfigError: the hop is not a whole number of its frames. ExportError: as the compiler says.
@@ -66,12 +66,15 @@ def costs_of(config: StudentConfig, watch: WatchConfig, budget: Budget = Budget(
     model = read_integers(child)
     # The float student, the fake-quantised one and ONNX have no part in what a device holds.
     deployed = Deployed(Artifacts(config.name, Student(config), child, model, write_tflite(model), b""), watch)
+    return measured_costs(deployed, budget)
+
+
+def measured_costs(deployed: Deployed, budget: Budget = Budget()) -> Costs:
+    """Costs of a student as it is deployed; the C is built and run only where everything else is within budget."""
     memory = deployed.memory
     small = all(gate.passed for gate in budget_gates("band", memory))
-    costs = Costs(memory.step, memory.ram, round(memory.work.of_hop(watch.hop_s)), None, small)
-    return costs if budget.broken(costs) else _with_instructions(costs, deployed)
-
-
-def _with_instructions(costs: Costs, deployed: Deployed) -> Costs:
+    costs = Costs(memory.step, memory.ram, round(memory.work.of_hop(deployed.config.hop_s)), None, small)
+    if budget.broken(costs):
+        return costs
     run = measured(FirmwareRun(CORES[0].name, 1, 0, 0, 0), deployed.firmware, CORES[0], hop_of_counts(deployed.config))
     return replace(costs, instructions=run.instructions)
