@@ -153,11 +153,16 @@ onwrist.command.main()
 """
 
 
+def heard():
+    """Ctrl-C reaches a child, also of a suite that was started in the background, where shells ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(("kind", "at"), [("import", 1), ("import", 700), ("time", 0.3), ("time", 1.2)])
 def test_an_interrupt_is_one_word(kind, at):
     """Whatever is being loaded: an exception inside a C++ library's import would be an abort."""
     command = [sys.executable, "-c", INTERRUPTED_AT, kind, str(at), "stream"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, preexec_fn=heard)
     # A library on the way may hand the signal on; a shell sees 130 either way.
     assert done.returncode in (INTERRUPTED, -signal.SIGINT), done.stderr
     assert done.stderr.splitlines()[-1:] == ["stopped"]
@@ -171,7 +176,9 @@ def test_an_interrupt_waits_for_an_import_and_a_second_one_does_not(tmp_path):
     held = "from onwrist.interrupts import held_during_imports\nimport time\nwith held_during_imports():\n"
     for name, said in (("library", "loaded"), ("stuck", "loaded")):
         code = f"{held}    import {name}\n    time.sleep(60)"
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=30, preexec_fn=heard
+        )
         assert done.stdout.strip() == said
         assert "KeyboardInterrupt" in done.stderr
 
