@@ -173,7 +173,6 @@ def shape_of(spec: Spec) -> StudentConfig:
     Raises:
         ConfigError: they see more of the past than 10 s.
     """
-
     from onwrist.models.student.network import LADDER
 
     s = spec.student
@@ -267,8 +266,6 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
     from onwrist.writing import write_whole
 
     s, scaled = spec.student, spec.teacher.scaling != "none"
-    # Before anything long: a network that cannot be is said at once.
-    context = student_of(spec).context
     teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
     # Looked at before an hour is spent on it, on people of several kinds.
     windows = cut(shipped_tracks()).teacher_windows(scaled=scaled)

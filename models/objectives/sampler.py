@@ -37,15 +37,15 @@ def motion_of(tracks: list[Track]) -> list[np.ndarray]:
     return [t.teacher for t in tracks if t.role == "train" and len(t.teacher) > 10 * SAMPLES]
 
 
-def beats_of(track: Track) -> Beats:
-    """A track's beats.
+def heart_of(track: Track) -> tuple[Beats, np.ndarray]:
+    """A track's beats and its ECG.
 
     Raises:
         RecordingError: it has none.
     """
-    if track.beats is None:
+    if track.beats is None or track.ecg is None:
         raise RecordingError("has no ECG", where=track.name, cure="Leave it out: pretraining learns from both")
-    return track.beats
+    return track.beats, track.ecg
 
 
 class Sampler:
@@ -82,7 +82,7 @@ class Sampler:
             track, person[row] = self.tracks[at], at
             ppg[row], ecg[row] = self._waves(track, start, stretch)
             end = start + WINDOW_S * stretch
-            heart = beats_of(track)
+            heart, _ = heart_of(track)
             target[row] = targets(heart, start, end, stretch)
             beats[row] = beat_map(heart, start, end, BINS)
             weight[row] = agreement(heart, start, end)[0] >= RECONSTRUCT_RECALL
@@ -116,12 +116,8 @@ class Sampler:
         low, high = int(t[0]) - 1, int(t[-1]) + 2
         low = max(0, low)
         ppg = np.interp(t, grid[low:high], track.teacher[low:high])
-        shift = 0.0
-        if self.align:
-            shift = (beats_of(track).delay_s - COMMON_DELAY_S * stretch) * TEACHER_RATE_HZ
-        heart = track.ecg
-        if heart is None:
-            raise RecordingError("has no ECG", where=track.name, cure="Leave it out: pretraining learns from both")
+        beats, heart = heart_of(track)
+        shift = (beats.delay_s - COMMON_DELAY_S * stretch) * TEACHER_RATE_HZ if self.align else 0.0
         te = np.clip(t - shift, 0, len(heart) - 1)
         low = max(0, int(te[0]) - 1)
         ecg = np.interp(te, grid[low : int(te[-1]) + 2], heart[low : int(te[-1]) + 2])

@@ -31,8 +31,7 @@ class Step(nn.Module):
         super().__init__()
         self.student, self.hop = graph_of(student), hop
         self.schedule = self.student.timing.step(hop)
-        context = self.schedule.context
-        self.kept = list(dict.fromkeys(s for sources in self.student.sources for s in sources if context[s]))
+        self.kept = self.schedule.kept
 
     @torch.no_grad()
     def start(self, batch: int = 1) -> list[Tensor]:

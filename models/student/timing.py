@@ -70,6 +70,11 @@ class Schedule:
     context: dict[int, int]
     edges: tuple[tuple[Edge, ...], ...]
 
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Places of which frames are kept, in the order of first use: that of the state tensors in every format."""
+        return tuple(dict.fromkeys(e.source for edges in self.edges for e in edges if self.context[e.source]))
+
 
 @dataclass(frozen=True)
 class Timing:

@@ -170,9 +170,8 @@ class IntegerModel:
         Raises:
             ConfigError: no hop of this model.
         """
-        context = self.timing.step(hop).context
-        order = dict.fromkeys(s for sources in self.sources for s in sources if context[s])
-        return {place: np.repeat(self.rest[place][:, None], context[place], axis=1) for place in order}
+        step = self.timing.step(hop)
+        return {place: np.repeat(self.rest[place][:, None], step.context[place], axis=1) for place in step.kept}
 
     def first_state(self, hop: int) -> list[np.ndarray]:
         """`start`, in order: the state tensors of a step."""

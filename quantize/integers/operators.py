@@ -95,10 +95,6 @@ class IntegerLayer:
         kind = np.float32 if largest < 1 << 24 else np.float64
         return np.ascontiguousarray(self.weight.transpose(2, 0, 1), dtype=kind)
 
-    def frames(self, length: int) -> int:
-        """Output frames of `length` input frames."""
-        return (length - self.reach - 1) // self.stride + 1
-
     def run(self, x: np.ndarray, stride: int | None = None) -> np.ndarray:
         """int8 (B, in, n) to int8 (B, out, m), by the reference kernels' arithmetic; another stride than its own on request."""
         stride = stride or self.stride

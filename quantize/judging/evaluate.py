@@ -172,6 +172,18 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
 }  # fmt: skip
 
 
+def scores(said: Outputs, data: Evaluation) -> dict[str, float | None]:
+    """Each answer's own score (`METRICS`); None where nothing tells."""
+    found: dict[str, float | None] = {}
+    for answer in data.answers:
+        known = data.known(answer)
+        truth = data.truth(answer, known)
+        told = len(truth) > 0 and (answer.kind == "value" or len(np.unique(truth)) > 1)
+        own = said_of(answer, data.answers, said.answers[known])
+        found[answer.name] = float(METRICS[answer.kind](truth, own)) if told else None
+    return found
+
+
 def _compare_answer(answer: Answer, reference: Outputs, other: Outputs, data: Evaluation) -> dict:
     known, metric = data.known(answer), METRICS[answer.kind]
     y = data.truth(answer, known)

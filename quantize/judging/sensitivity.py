@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from onwrist.models.student.graph import AnyStudent
 from onwrist.quantize.integers.fake_quant import QuantGraph, quantise
 from onwrist.quantize.integers.training import CALIBRATION_BATCH, CALIBRATION_BATCHES
-from onwrist.quantize.judging.evaluate import METRICS, Evaluation, Outputs, cosine, run_torch, said_of
+from onwrist.quantize.judging.evaluate import Evaluation, Outputs, cosine, run_torch, said_of, scores
 from onwrist.signals.people.cohort import Progress, silent
 
 SCHEMA = "onwrist-sensitivity-1"
@@ -171,18 +171,6 @@ def cost(reference: Outputs, other: Outputs, data: Evaluation) -> Cost:
         moved = np.abs(a - b) if answer.kind == "value" else a != b if answer.kind == "classes" else (a > 0) != (b > 0)
         answers[answer.name] = Moved(scored[answer.name], float(moved.mean()))
     return Cost(float(np.mean(1 - similarity)), float(np.median(similarity)), float(similarity.min()), answers)
-
-
-def scores(said: Outputs, data: Evaluation) -> dict[str, float | None]:
-    """Each answer's own score; None where nothing tells."""
-    found: dict[str, float | None] = {}
-    for answer in data.answers:
-        known = data.known(answer)
-        truth = data.truth(answer, known)
-        told = len(truth) and (answer.kind == "value" or len(np.unique(truth)) > 1)
-        own = said_of(answer, data.answers, said.answers[known])
-        found[answer.name] = float(METRICS[answer.kind](truth, own)) if told else None
-    return found
 
 
 def calibrated(parent: AnyStudent, x: np.ndarray) -> QuantGraph:

@@ -14,8 +14,7 @@ import torch.nn.functional as F
 
 from onwrist.errors import ConfigError
 from onwrist.models.student.network import Student, StudentConfig
-from onwrist.quantize.judging.evaluate import METRICS, Evaluation, run_torch
-from onwrist.quantize.judging.evaluate import said_of as said
+from onwrist.quantize.judging.evaluate import Evaluation, run_torch, scores
 from onwrist.quantize.teaching.course import Course
 from onwrist.quantize.teaching.distillation import answer_loss, imitation_loss, train
 from onwrist.quantize.teaching.examples import Examples
@@ -75,14 +74,7 @@ def judge(student: Student, choice: Examples, questions: Questions) -> Judged:
         error += answer_loss(torch.from_numpy(outputs.answers), labels, weight, questions)
         near = F.cosine_similarity(embedding, target, dim=1)[weight > 0]
     data = Evaluation("choice", x, choice.labels, choice.records, questions.answers)
-    scores: dict[str, float | None] = {}
-    for answer in questions.answers:
-        known = data.known(answer)
-        truth = data.truth(answer, known)
-        told = len(truth) > 0 and (answer.kind == "value" or len(np.unique(truth)) > 1)
-        own = said(answer, questions.answers, outputs.answers[known])
-        scores[answer.name] = float(METRICS[answer.kind](truth, own)) if told else None
-    return Judged(float(error), float(near.median()) if len(near) else float("nan"), scores)
+    return Judged(float(error), float(near.median()) if len(near) else float("nan"), scores(outputs, data))
 
 
 def short(

@@ -152,9 +152,13 @@ class FixedFrontEnd:
 
     def due(self, inputs: int) -> np.ndarray:
         """Which of the next samples an output comes with: int (m,), indices below `inputs`."""
+        return self._ticks(inputs) // self.design.up
+
+    def _ticks(self, inputs: int) -> np.ndarray:
+        """When the outputs of the next samples come, in parts of a sample: int (m,)."""
         d = self.design
         count = max(0, -(-(inputs * d.up - self.phase) // d.down))
-        return (self.phase + d.down * np.arange(count)) // d.up
+        return self.phase + d.down * np.arange(count)
 
     def push(self, counts: np.ndarray) -> np.ndarray:
         """Counts (n,) in, int8 (m,) in steps of 1/32 mean magnitude out."""
@@ -171,11 +175,10 @@ class FixedFrontEnd:
             # As if the first value had been there for ever: no step, no ringing.
             self.history = np.full(width - 1, x[0])
         line = np.concatenate([self.history, x])
-        count = max(0, -(-(len(x) * d.up - self.phase) // d.down))
-        ticks = self.phase + d.down * np.arange(count)
+        ticks = self._ticks(len(x))
         windows = np.lib.stride_tricks.sliding_window_view(line, width)[ticks // d.up]
         total = (windows * d.taps[ticks % d.up]).sum(axis=1)
-        self.phase = int(self.phase + d.down * count - len(x) * d.up)
+        self.phase = int(self.phase + d.down * len(ticks) - len(x) * d.up)
         self.history = line[len(line) - (width - 1) :]
         shift = TAP_BITS - d.fraction
         return (total + (1 << (shift - 1))) >> shift
