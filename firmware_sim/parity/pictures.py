@@ -18,7 +18,6 @@ from onwrist.firmware_sim.parity.drawing import (
     RED,
     SMALL,
     VIOLET,
-    _uri,
     plt,
     svg,
 )
@@ -34,7 +33,6 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.onset_rules import TRUSTED
 from onwrist.signals.pulse.onsets import UNITS_HZ
 
-__all__ = ("AMBER", "BLUE", "GREY", "INK", "_uri", "plt")  # the study's own pictures are drawn with these
 WAVE_S, TIMELINE_S = 60.0, 120.0
 WORK_HOPS_S = (0.2, 0.4, 1.0, 2.0, 5.0, 10.0)
 SHADE = {"color": GAP_SHADE, "alpha": 0.2, "lw": 0}
