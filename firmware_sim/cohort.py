@@ -89,7 +89,8 @@ def main(config: CohortConfig) -> int:
 
     limits = Gates()
     if config.spec:
-        config, limits = of_spec(config, config.spec), read_spec(config.spec).gates
+        limits = read_spec(config.spec).gates
+        config = of_spec(config, config.spec)
     if not config.recordings:
         raise ConfigError("no recordings", field="recordings", cure="Name files, folders or patterns")
     # What can be wrong with the words is found before the work.
