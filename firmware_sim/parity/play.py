@@ -117,14 +117,13 @@ def baselines_beside(
 def gates(r: Streamed) -> list[Gate]:
     """What a run means: the same bytes, close to float, right about the person, fit for the part."""
     books = r.counters
-    units = r.embedding.astype(np.float64) * r.embedding_scale
     asked = len(r.hops) - r.reasons[REASONS[1]]
     limits = r.deployed.limits
     counted = [f.instructions for f in r.firmware if f.instructions and "M4F" in f.name]
     found = [
         byte_gate(r.agreements, len(r.hops)),
         *([firmware_gate(r.firmware), watch_gate(r.watch_in_c)] if r.firmware else []),
-        *embedding_gates(units, r.real.embedding, r.shown, limits),
+        *embedding_gates(r.embedding, r.real.embedding, r.shown, limits, r.embedding_scale),
         *front_end_gates(r.real.front_end, limits),
         *budget_gates(r.size, r.memory),
         *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),

@@ -11,6 +11,7 @@ from torch import nn
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.gates import Agreement, Gate, verdict
+from onwrist.firmware_sim.parity.hops import Hops
 from onwrist.firmware_sim.parity.memory import Memory
 from onwrist.firmware_sim.parity.parts import Cost
 from onwrist.firmware_sim.parity.reasons import count_reasons
@@ -18,7 +19,7 @@ from onwrist.firmware_sim.parity.reference import Reference
 from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
 from onwrist.firmware_sim.runtimes.mix import Mix
-from onwrist.firmware_sim.watch.watch import Counters, Hop
+from onwrist.firmware_sim.watch.watch import Counters
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import FrontEndParity
@@ -124,7 +125,7 @@ class Streamed:
         return self.run.sensor.seconds
 
     @property
-    def hops(self) -> list[Hop]:
+    def hops(self) -> Hops:
         """Outputs of TFLM's stream."""
         return self.run.hops
 
@@ -186,7 +187,7 @@ class Streamed:
     @cached_property
     def similarity(self) -> np.ndarray:
         """Cosine INT8 to float of each hop."""
-        return cosine(self.embedding.astype(np.float64), self.real.embedding)
+        return cosine(self.embedding, self.real.embedding)
 
     @property
     def real_answers(self) -> np.ndarray:

@@ -22,7 +22,7 @@ def summary(result: Streamed) -> dict:
     similarity = result.similarity[result.valid]
     word, why = result.verdict
     memory = asdict(result.memory)
-    late = np.array([h.done_s - h.time_s for h in result.hops])
+    late = result.hops.done_s - result.hops.time_s
     return {
         "size": result.size,
         "recording": result.recording,
@@ -52,7 +52,7 @@ def summary(result: Streamed) -> dict:
         "parts": [c.plain() for c in result.costs],
         "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
         "embedding_error": embedding_errors(
-            result.embedding.astype(np.float64) * result.embedding_scale, result.real.embedding, result.shown
+            result.embedding, result.real.embedding, result.shown, result.embedding_scale
         ),
         "heart_rate": rate_errors(result),
         "says": says(result),
@@ -79,7 +79,7 @@ def summary(result: Streamed) -> dict:
 def front_end_effect(result: Streamed) -> dict:
     """What the front end's rounding does behind the INT8 student: worst cosine, largest change of the heart rate, if any."""
     width = result.embedding.shape[1]
-    similarity = cosine(result.embedding.astype(np.float64), result.real.other_front_end[:, :width].astype(np.float64))
+    similarity = cosine(result.embedding, result.real.other_front_end[:, :width])
     ours, other = (
         result.meaning.rates(a * result.answer_scale) for a in (result.answers, result.real.other_front_end[:, width:])
     )

@@ -21,6 +21,7 @@ from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
 
 # One jump longer than this is a mended or broken clock, or two recordings; never a pause worth keeping as NaN.
 MAX_JUMP_S = 86400.0
+HOUR_S = 3600.0
 # 48 days at 64 Hz: one signal of a gigabyte.
 MAX_SAMPLES = 2**28
 # Rows this dense are a recording, even if a week of it is missing.
@@ -154,6 +155,7 @@ def uniform_clock(t: np.ndarray, where: str | Path, field: str) -> Clock:
         )
     notices: list[str] = []
     _refuse_jump(t, place)
+    notices += _hours_ahead(t, place)
     if len(falls(t)):
         t = _ahead(t, place, notices)
     mean = slope(t)
@@ -188,6 +190,16 @@ def _refuse_jump(t: np.ndarray, place: _Place) -> None:
                 f"the clock jumps by {_words(abs(step[longest]))} between rows {row} and {row + 1}",
                 cure="Mend the stamp, or split the recording there", **place,
             )  # fmt: skip
+
+
+def _hours_ahead(t: np.ndarray, place: _Place) -> list[str]:
+    """A word on clocks that go ahead by an hour and hardly more: summer time, or a pause of just so long."""
+    return [
+        f"the clock of '{place['field']}' goes ahead by an hour between rows {first + i + 1} and {first + i + 2}; an hour is "
+        "taken to be missing: mend the stamps if it was summer time"
+        for first, step in _blocks(t)
+        for i in np.flatnonzero((step >= HOUR_S) & (step < HOUR_S + 1.0))
+    ]
 
 
 def _words(seconds: float) -> str:

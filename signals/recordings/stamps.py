@@ -14,6 +14,11 @@ from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
 
 UNIT_NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds", 60.0: "minutes"}
 BY_STEP = (1.0, 1e-3, 1e-6, 1e-9)
+# A step alone may name a unit only where that makes a usual rate: ticks of 100 ns, or of a 32,768 Hz crystal, would be
+# microseconds of a sensor that nobody builds.
+GUESSED_HZ = (20.0, 1000.0)
+# Ticks of 100 ns since the year 1 (.NET) and since 1601 (Windows), of this century; as numbers.
+TICK_S, TICKS = 1e-7, ((6.31e17, 6.63e17), (1.26e17, 1.57e17))
 # Numbers of this size are times since 1970 (from 2001 to 2096), whatever their column is called.
 EPOCH_S = (1.0e9, 4.0e9)
 # Days since 1900 (spreadsheets) and since the year 0 (MATLAB) of this century.
@@ -21,7 +26,10 @@ DAY_NUMBERS = ((3.6e4, 7.0e4), (7.3e5, 7.7e5))
 DAY_S, HOUR_S = 86400.0, 3600.0
 # Counters of microcontrollers run over at these.
 COUNTER_BITS = (16, 24, 32)
-_CLOCK = re.compile(r"\d{1,3}:\d{2}(:\d{2})?([.,]\d+)?\s*([AaPp]\.?[Mm]\.?)?$")
+# And counts of samples in a byte.
+BYTE, SOME = 256.0, 1000
+_CLOCK = re.compile(r"\d{1,3}:\d{2}(:\d{2})?([.,:]\d+)?$")
+_HALF_DAY = re.compile(r"\d\s*[AaPp]\.?[Mm]\.?$")
 
 
 class Stamps:
@@ -38,6 +46,7 @@ class Stamps:
         self.base: float | int | None = None
         self.wrap_s = DAY_S
         self.format: str | None = None
+        self.month_first = False
         self.parts: list[np.ndarray] = []
 
     def add(self, column, first_row: int) -> None:
@@ -50,6 +59,10 @@ class Stamps:
 
         if pd.api.types.is_datetime64_any_dtype(column.dtype):
             self._nanoseconds(column, "date")
+            return
+        if pd.api.types.is_timedelta64_dtype(column.dtype):
+            self.wrap_s = np.inf  # a time since the start does not begin anew at midnight
+            self._nanoseconds(column, "clock")
             return
         if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
             if self.kind in ("date", "clock") and column.notna().any():
@@ -109,6 +122,10 @@ class Stamps:
         import pandas as pd
 
         sample = text[known].iloc[0]
+        if _HALF_DAY.search(sample):
+            self.month_first = True  # who writes AM and PM writes the month first
+            text = _in_24_hours(text)
+            sample = text[known].iloc[0]
         if (self.kind or ("clock" if _CLOCK.match(sample) else "date")) == "clock":
             found = self._clock(text.str.replace(",", ".", regex=False))
             kind = "clock"
@@ -123,13 +140,10 @@ class Stamps:
         import pandas as pd
 
         sample = text.dropna().iloc[0]
-        if sample[-1] in "mM." and re.search(r"[AaPp]\.?[Mm]", sample):
-            plain = text.str.upper().str.replace(".M", "M", regex=False).str.rstrip(".")
-            day = "1970-01-01 " + plain
-            found = pd.to_datetime(day, format="%Y-%m-%d %I:%M:%S.%f %p", errors="coerce")
-            found = found.fillna(pd.to_datetime(day, format="%Y-%m-%d %I:%M:%S %p", errors="coerce"))
-            return found - pd.Timestamp("1970-01-01")
-        if sample.count(":") == 1:
+        if sample.count(":") == 3:
+            # hh:mm:ss:mmm
+            text = text.str.replace(r":(\d{1,6})$", r".\1", regex=True)
+        elif sample.count(":") == 1:
             # Spreadsheets show minutes and seconds only; the hours are gone.
             self.wrap_s = HOUR_S
             text = "00:" + text
@@ -144,7 +158,7 @@ class Stamps:
             if found.notna().sum() >= text.notna().sum():
                 return found
             best = None
-            for day_first in (True, False):
+            for day_first in (not self.month_first, self.month_first):
                 pattern = guess_datetime_format(text.dropna().iloc[0], dayfirst=day_first)
                 if pattern is None:
                     continue
@@ -219,6 +233,8 @@ class Stamps:
         base = float(self.base) if self.base is not None else 0.0
         for bits in COUNTER_BITS:
             _run_over(t, base, float(2**bits))
+        if rate_hz is not None and np.median(np.diff(t[:SOME])) == 1.0:
+            _run_over(t, base, BYTE)
         unit = self._unit(base, t, rate_hz)
         t *= unit
         start = base * unit
@@ -235,6 +251,8 @@ class Stamps:
             told = next((u for u in BY_STEP if EPOCH_S[0] <= base * u <= EPOCH_S[1] and base > 1e8), None)
         if told is None and any(low <= base <= high for low, high in DAY_NUMBERS) and step < 1e-5:
             told = DAY_S
+        if told is None and any(low <= base <= high for low, high in TICKS):
+            told = TICK_S
         if told is not None:
             if told in fitting or MIN_RATE_HZ <= 1.0 / (step * told) <= MAX_RATE_HZ:
                 return told
@@ -255,7 +273,23 @@ class Stamps:
                 f"steps by {step:.4g}: no unit makes that {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz", where=self.where,
                 field=self.name, cure="Name another column time, or give rate_hz without one",
             )  # fmt: skip
+        found = 1.0 / (step * fitting[0])
+        if fitting[0] != 1.0 and not GUESSED_HZ[0] <= found <= GUESSED_HZ[1]:
+            raise RecordingError(
+                f"steps by {step:.4g}: as {UNIT_NAMES[fitting[0]]} that is {found:.4g} Hz, which no PPG is likely to be",
+                where=self.where, field=self.name,
+                cure="Write the unit into the column's name (time_ms, time_us), or the times in seconds",
+            )  # fmt: skip
         return fitting[0]
+
+
+def _in_24_hours(text):
+    """`05/01/2024 11:59 PM` as `05/01/2024 23:59`; what is written otherwise stays."""
+    import pandas as pd
+
+    found = text.str.extract(r"^(.*?)(\d{1,2})(:\d{2}.*?)\s*([AaPp])\.?[Mm]\.?$")
+    hour = pd.to_numeric(found[1]) % 12 + 12 * (found[3].str.lower() == "p").astype("Int64")
+    return text.where(found[1].isna(), found[0] + hour.astype("Int64").astype("string").str.zfill(2) + found[2])
 
 
 def _unwrap(t: np.ndarray, wrap_s: float) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.signals.recordings.clock import MAX_SAMPLES, joined, uniform_clock
 from onwrist.signals.recordings.names import (
+    ANY_NAMES,
     COUNTER_WORDS,
+    KIND_NAMES,
     PERSON_NAMES,
     RESP_NAMES,
     SEGMENT_NAMES,
@@ -19,16 +21,20 @@ from onwrist.signals.recordings.names import (
     find_one,
     find_ppg,
     named,
+    need_ppg,
     note_others,
+    same,
     time_columns,
     words,
 )
 from onwrist.signals.recordings.readers.asked import Asked
 from onwrist.signals.recordings.readers.precision import single
-from onwrist.signals.recordings.readers.text import MISSING, is_missing, is_number, is_when
+from onwrist.signals.recordings.readers.text import MINUS, MISSING, is_missing, is_number, is_when
 from onwrist.signals.recordings.recording import Channel, Recording
 from onwrist.signals.recordings.stamps import Stamps
 
+# Columns that a message names.
+MANY = 20
 DATE_NAMES, CLOCK_NAMES = ("date", "day"), ("time", "clock", "time_of_day")
 
 
@@ -41,6 +47,8 @@ class Choice:
         time: one column, or a date and a time of day.
         counter: a count of samples, used with a rate where there is no time.
         person, segment: words by which rows are told apart.
+        kind: words that say which sensor a row is of, where the values of several stand in one column. wanted: the sensor that
+            the user asks for.
     """
 
     ppg: int
@@ -50,6 +58,8 @@ class Choice:
     counter: int | None = None
     person: int | None = None
     segment: int | None = None
+    kind: int | None = None
+    wanted: str | None = None
 
     @property
     def columns(self) -> list[int]:
@@ -69,6 +79,9 @@ def choose(
     """
     filled = [any(i < len(row) and not is_missing(row[i]) for row in rows) for i in range(len(names))]
     shown = [i for i in range(len(names)) if filled[i] or names[i].strip()]
+    kind, sensor = _kind(names, rows), None
+    if kind is not None and asked.channel is not None and not any(same(n, asked.channel) for n in names):
+        asked, sensor = replace(asked, channel=None), asked.channel
     wanted = None if asked.channel is None else shown[named([names[i] for i in shown], asked.channel, asked.name)]
     times = [i for i in time_columns(names) if filled[i] and i != wanted] if has_names else []
     if not times:
@@ -94,18 +107,53 @@ def choose(
             if i not in counters and base_and_unit(names[i])[0] not in (*PERSON_NAMES, *SEGMENT_NAMES)
         ]
         if len(free) != 1:
-            listed = ", ".join(names[i].strip() for i in (free or numbers)) or "(no column of numbers)"
-            raise RecordingError(
-                "cannot tell which column is the PPG", where=asked.name, field="channel",
-                cure=f"Name it with channel (--channel): {listed}",
-            )  # fmt: skip
+            raise _which(names, rows, free or numbers, asked)
         at = free[0]
     signals = [names[i] if i in numbers else "" for i in range(len(names))]
     counter = next((i for i in counters if i != at and _counts(rows, i)), None)
     return Choice(
         at, find_ecg(signals, units, at) if has_names else None, find_one(signals, RESP_NAMES, at), time,
         None if time else counter, find_one(names, PERSON_NAMES, at), find_one(names, SEGMENT_NAMES, at),
+        kind if kind != at and base_and_unit(names[at])[0] in ANY_NAMES else None, sensor,
     )  # fmt: skip
+
+
+def _kind(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+    """The column of words that says which sensor a row is of, or None."""
+    for i, name in enumerate(names):
+        if base_and_unit(name)[0] in KIND_NAMES and _cells(rows, i) and not any(is_number(c) for c in _cells(rows, i)):
+            return i
+    return None
+
+
+def of_kind(choice: Choice, found: Iterable[str], asked: Asked, notices: list[str]) -> str | None:
+    """The sensor whose rows are read, from all that a table's column of sensors says; None: every row.
+
+    Raises:
+        RecordingError: several, and none of them is called like a PPG, or not the one that was asked for.
+    """
+    kinds = sorted(set(found))
+    if choice.wanted is not None:
+        return kinds[named(kinds, choice.wanted, asked.name)]
+    if len(kinds) < 2:
+        return None
+    at = need_ppg(kinds, None, asked.name, notices)
+    notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {', '.join(k for k in kinds if k != kinds[at])}"[:300])
+    return kinds[at]
+
+
+def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[int], asked: Asked) -> RecordingError:
+    """The error of a table in which no column can be told to be the PPG."""
+    if len(rows) == 1 and len(numbers) > MANY:
+        cure = "Write one sample a row, one signal a column"
+        return RecordingError(f"holds {len(numbers):,} numbers in one row", where=asked.name, cure=cure)
+    if not numbers:
+        odd = next((c for i, name in enumerate(names) for c in _cells(rows, i)[:1] if name and not is_when(c) and not is_number(c)), "")
+        cure = "Write plain numbers, one sample a row: no separators of thousands, no units, no lists, no hexadecimals"
+        return RecordingError(f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure)
+    listed = ", ".join(names[i].strip() for i in numbers[:MANY]) + (" ..." if len(numbers) > MANY else "")
+    cure = f"Name it with channel (--channel): {listed}"
+    return RecordingError("cannot tell which column is the PPG", where=asked.name, field="channel", cure=cure)
 
 
 def _cells(rows: Sequence[Sequence[str]], i: int) -> list[str]:
@@ -214,14 +262,18 @@ class Gathered:
             known = (text.notna() & ~text.str.lower().isin(MISSING)).to_numpy(dtype=bool)
             if decimal == ",":
                 text = text.str.replace(",", ".", regex=False)
+            text = text.str.replace(MINUS, "-", regex=False)
             numbers = pd.to_numeric(text.where(known), errors="coerce")
             values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
             bad = known & np.isnan(values)
             if bad.any():
                 at = int(np.argmax(bad))
+                cell = str(column.iloc[at]).strip()
+                again = cell == self.names[i].strip()
                 raise RecordingError(
-                    f"'{str(column.iloc[at])[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name,
-                    field=self.names[i].strip(), cure="Leave missing samples empty",
+                    f"'{cell[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name, field=self.names[i].strip(),
+                    cure="The header stands there again: split the file at it" if again
+                    else "Leave missing samples empty, and write plain numbers",
                 )  # fmt: skip
         values[np.isinf(values)] = np.nan
         return values
