@@ -94,6 +94,12 @@ int8_t unused(void); int8_t unused(void) { return (int8_t)(onwrist_golden_input[
     assert compile_and_run(tmp_path, *sources) == 0
 
 
+def test_the_page_says_of_each_source_what_it_is_for():
+    table = (C_SOURCES / "FIRMWARE.md").read_text().split("## What to copy")[1].split("\nCompile with")[0]
+    there = {n.rpartition("/")[2] for n in plain_bundle().files if n.startswith("band/c/") and n.endswith((".c", ".h"))}
+    assert set(re.findall(r"`(\w+\.[ch])`", table)) == there
+
+
 @pytest.mark.parametrize("core", (*CORES, M55), ids=lambda c: c.name)
 @pytest.mark.parametrize("cxx", (False, True), ids=("C", "C++"))
 @pytest.mark.skipif(bool(GCC.absent), reason=GCC.absent or "here")
