@@ -17,8 +17,8 @@ from onwrist.errors import CheckpointError, ExportError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
 from onwrist.models.encoders.digests import told
 from onwrist.models.student.graph import graph_of
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quant_student
 from onwrist.quantize.teaching.distillation import Keeps
