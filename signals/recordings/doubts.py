@@ -14,7 +14,7 @@ from onwrist.signals.recordings.recording import Recording
 from onwrist.signals.recordings.spilled import BLOCK
 
 # What programs write for a sample that is missing, where it lies this many times the others' range from all of them.
-MARKS = tuple(s * v for v in (99, 999, 9999, 99999, 999999) for s in (-1, 1)) + (-1, -32768, 32767, 65535, -(2**31))
+MARKS = (*(s * v for v in (99, 999, 9999, 99999, 999999) for s in (-1, 1)), -1, -32768, 32767, 65535, -(2**31))
 MARK_RANGES = 5.0
 # Real pulses touch their own maximum once; a converter at its rail stays there.
 CLIPPED_SHARE = 0.1

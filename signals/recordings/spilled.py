@@ -18,7 +18,7 @@ class Spilled:
     """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the column
         self._count = 0
         self._factor: float | None = None
         self.dtype: np.dtype | None = None
@@ -38,7 +38,7 @@ class Spilled:
         self._count += len(values)
 
     def _widen(self, dtype: np.dtype) -> None:
-        wider = tempfile.TemporaryFile()
+        wider = tempfile.TemporaryFile()  # noqa: SIM115
         for part in self.blocks():
             wider.write(part.astype(dtype).data)
         self._file = wider

@@ -143,7 +143,8 @@ def of_kind(choice: Choice, found: Iterable[str], asked: Asked, notices: list[st
     if len(kinds) < 2:
         return None
     at = need_ppg(kinds, None, asked.name, notices)
-    notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {', '.join(k for k in kinds if k != kinds[at])}"[:300])
+    others = ", ".join(k for k in kinds if k != kinds[at])
+    notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {others:.200}")
     return kinds[at]
 
 
@@ -153,9 +154,12 @@ def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[in
         cure = "Write one sample a row, one signal a column"
         return RecordingError(f"holds {len(numbers):,} numbers in one row", where=asked.name, cure=cure)
     if not numbers:
-        odd = next((c for i, name in enumerate(names) for c in _cells(rows, i)[:1] if name and not is_when(c) and not is_number(c)), "")
+        first = [c for i, name in enumerate(names) if name for c in _cells(rows, i)[:1]]
+        odd = next((c for c in first if not is_when(c) and not is_number(c)), "")
         cure = "Write plain numbers, one sample a row: no separators of thousands, no units, no lists, no hexadecimals"
-        return RecordingError(f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure)
+        return RecordingError(
+            f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure
+        )
     listed = ", ".join(names[i].strip() for i in numbers[:MANY]) + (" ..." if len(numbers) > MANY else "")
     cure = f"Name it with channel (--channel): {listed}"
     return RecordingError("cannot tell which column is the PPG", where=asked.name, field="channel", cure=cure)
@@ -332,7 +336,11 @@ class Gathered:
             samples, offset = (laid, 0.0) if laid.dtype == np.float32 else single(np.asarray(laid))
             base, unit = base_and_unit(self.names[i])
             return Channel(
-                cast(np.ndarray, samples), rate_hz, self.names[i].strip() or base, self.units[i] or unit or "file", offset=offset
+                cast(np.ndarray, samples),
+                rate_hz,
+                self.names[i].strip() or base,
+                self.units[i] or unit or "file",
+                offset=offset,
             )
 
         def beside(i: int | None) -> Channel | None:

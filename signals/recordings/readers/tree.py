@@ -375,7 +375,9 @@ def _rate(leaves: list[Leaf], leaf: Leaf, holder: tuple[str, ...], of: str = "")
 
 def _one_number(value: object) -> float | None:
     if isinstance(value, bytes | str):
-        value = re.sub(r"\s*hz$", "", value.decode("utf-8", "replace") if isinstance(value, bytes) else value, flags=re.IGNORECASE)
+        value = re.sub(
+            r"\s*hz$", "", value.decode("utf-8", "replace") if isinstance(value, bytes) else value, flags=re.IGNORECASE
+        )
     try:
         values = np.asarray(value).reshape(-1).astype(np.float64)
     except (TypeError, ValueError):
