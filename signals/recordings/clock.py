@@ -71,10 +71,8 @@ class Clock:
     gap_s: float = 0.0
     notices: tuple[str, ...] = ()
 
-    def lay(self, x: np.ndarray | Spilled) -> np.ndarray | Spilled:
-        """Values of all rows (n,) to (length,), NaN where there was no row; float32 stays so, and what is on disk."""
-        if isinstance(x, Spilled) and self.rows is None and self.at is None:
-            return x if self.place is None else self._spread(x, self.place)
+    def lay(self, x: np.ndarray) -> np.ndarray:
+        """Values of all rows (n,) to (length,), NaN where there was no row; float32 stays so."""
         x = np.asarray(x)
         if self.rows is not None:
             x = x[self.rows]
@@ -86,11 +84,15 @@ class Clock:
         out[np.asarray(self.place)] = x
         return out
 
-    @staticmethod
-    def _spread(x: Spilled, place: np.ndarray | Spilled) -> Spilled:
+    def lay_on_disk(self, x: Spilled) -> np.ndarray | Spilled:
+        """As `lay`, and on disk again where rows are only counted into places."""
+        if self.rows is not None or self.at is not None:
+            return self.lay(np.asarray(x))
+        if self.place is None:
+            return x
         out = Spilled()
         for i, part in enumerate(x.blocks()):
-            at = np.asarray(place[i * BLOCK : (i + 1) * BLOCK], np.int64) - len(out)
+            at = np.asarray(self.place[i * BLOCK : (i + 1) * BLOCK], np.int64) - len(out)
             some = np.full(int(at[-1]) + 1, np.nan, part.dtype)
             some[at] = part
             out.add(some)
@@ -165,8 +167,9 @@ def uniform_clock(t: np.ndarray | Spilled, where: str | Path, field: str) -> Clo
             "times do not increase", cure="Give a column of times that do, or rate_hz without it", **place
         )
     tiny = sum(int(np.sum(step < TINY_STEP * mean)) for _, step in _blocks(t))
-    if tiny > PACKET_SHARE * (len(t) - 1) and (packets := _packets(t := np.asarray(t), mean)) is not None:
-        clock = _of_packets(t, packets, place, notices)
+    packets = _packets(np.asarray(t), mean) if tiny > PACKET_SHARE * (len(t) - 1) else None
+    if packets is not None:
+        clock = _of_packets(np.asarray(t), packets, place, notices)
     else:
         clock = _of_steps(t, mean, place, notices)
     if not MIN_RATE_HZ <= clock.rate_hz <= MAX_RATE_HZ:
@@ -312,16 +315,16 @@ def _of_steps(t: np.ndarray | Spilled, mean: float, place: _Place, notices: list
     if uncounted <= MAX_UNCOUNTED * (len(t) - 1):
         _refuse_length(total, len(t), place)
         rate = _nice((total - 1) / span, spread / span)
-        where = None
+        where: np.ndarray | Spilled | None = None
         if total != len(t):
-            where = Spilled() if isinstance(t, Spilled) else Growing()
-            where.add(np.zeros(1, np.int32))
+            counted = Spilled() if isinstance(t, Spilled) else Growing()
+            counted.add(np.zeros(1, np.int32))
             last = 0
             for _, step in _blocks(t):
                 found = (last + np.cumsum(np.maximum(np.rint(step / size), 1))).astype(np.int32)
-                where.add(found)
+                counted.add(found)
                 last = int(found[-1])
-            where = where if isinstance(where, Spilled) else where.take()
+            where = counted if isinstance(counted, Spilled) else counted.take()
         return Clock(rate, total, rows, where, notices=tuple(notices))
     far = float(np.mean(np.abs(some - usual) > usual))
     if far > MAX_IRREGULAR or not 0.5 < size / mean < 1.5:

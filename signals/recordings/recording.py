@@ -97,4 +97,4 @@ class Recording:
     @property
     def _known(self) -> int:
         samples = self.ppg.samples
-        return sum(np.count_nonzero(np.isfinite(samples[i : i + BLOCK])) for i in range(0, len(samples), BLOCK))
+        return sum(int(np.count_nonzero(np.isfinite(samples[i : i + BLOCK]))) for i in range(0, len(samples), BLOCK))

@@ -21,7 +21,7 @@ class Spilled:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # as long as the column
         self._count = 0
         self._factor: float | None = None
-        self.dtype: np.dtype | None = None
+        self.dtype: np.dtype = np.dtype(np.float64)
 
     def __len__(self) -> int:
         return self._count
@@ -29,8 +29,8 @@ class Spilled:
     def add(self, values: np.ndarray) -> None:
         """Copies of the values, behind those that are there."""
         values = np.asarray(values)
-        dtype = values.dtype if self.dtype is None else np.result_type(self.dtype, values.dtype)
-        if self.dtype is not None and dtype != self.dtype:
+        dtype = np.result_type(self.dtype, values.dtype) if self._count else values.dtype
+        if self._count and dtype != self.dtype:
             self._widen(dtype)
         self.dtype = dtype
         self._file.seek(0, 2)
@@ -43,8 +43,8 @@ class Spilled:
             wider.write(part.astype(dtype).data)
         self._file = wider
 
-    def __imul__(self, factor: float) -> Spilled:
-        """In place, as an array's; once."""
+    def times(self, factor: float) -> Spilled:
+        """The same column, multiplied whenever it is read; once."""
         if self._factor is not None:
             raise ValueError("was multiplied already")
         self._factor = factor
@@ -63,10 +63,9 @@ class Spilled:
         return np.concatenate([self._read(i, min(each, stop - i))[::step].copy() for i in range(start, stop, each)])
 
     def _read(self, start: int, count: int) -> np.ndarray:
-        dtype = np.dtype(np.float64) if self.dtype is None else self.dtype
-        values = np.empty(count, dtype)
-        self._file.seek(start * dtype.itemsize)
-        self._file.readinto(memoryview(values).cast("B"))
+        values = np.empty(count, self.dtype)
+        self._file.seek(start * self.dtype.itemsize)
+        self._file.readinto(values.data.cast("B"))
         if self._factor is not None:
             values *= self._factor
         return values

@@ -218,9 +218,10 @@ class Stamps:
 
     def spill(self) -> None:
         """Go on in a file: the column is too long for memory."""
-        spilled = Spilled()
-        spilled.add(self.column.take())
-        self.column = spilled
+        if isinstance(self.column, Growing):
+            spilled = Spilled()
+            spilled.add(self.column.take())
+            self.column = spilled
 
     def seconds(self, rate_hz: float | None) -> tuple[np.ndarray | Spilled, float | None]:
         """(float64 (rows,) seconds from the first, NaN where missing; the first since 1970, or None).
@@ -235,7 +236,7 @@ class Stamps:
         if isinstance(t, Spilled) and not t.rising:
             t = np.asarray(t)  # what has to be mended is mended in memory
         if self.kind in ("date", "clock"):
-            t *= 1e-9
+            t = _times(t, 1e-9)
             if self.kind == "clock":
                 _unwrap(t, self.wrap_s)
                 return t, None
@@ -246,7 +247,7 @@ class Stamps:
         if rate_hz is not None and np.median(np.diff(t[:SOME])) == 1.0:
             _run_over(t, base, BYTE)
         unit = self._unit(base, t, rate_hz)
-        t *= unit
+        t = _times(t, unit)
         start = base * unit
         return t, start if unit in BY_STEP and EPOCH_S[0] <= start <= EPOCH_S[1] else None
 
@@ -291,6 +292,10 @@ class Stamps:
                 cure="Write the unit into the column's name (time_ms, time_us), or the times in seconds",
             )  # fmt: skip
         return fitting[0]
+
+
+def _times(t: np.ndarray | Spilled, factor: float) -> np.ndarray | Spilled:
+    return t.times(factor) if isinstance(t, Spilled) else np.multiply(t, factor, out=t)
 
 
 def _in_24_hours(text):

@@ -85,15 +85,15 @@ def _rows_of(
 ) -> tuple[str | None, str | None, str | None]:
     if choice.segment is None:
         asked.no_segments()
-    found = {}
+    found: dict[int, set[str] | None] = {}
     for column in (choice.person, choice.segment, choice.kind):
         if column is not None:
             values: set[str] = set()
             for batch in _batches(file, [names[column]]):
                 values |= {str(v).strip() for v in batch.column(0).unique().to_pylist() if v is not None}
             found[column] = values or None
-    segments = found.get(choice.segment)
+    people, segments = (None if c is None else found[c] for c in (choice.person, choice.segment))
     if segments is not None and asked.segment is None and choice.time:
         segments = None
     kind = None if choice.kind is None else of_kind(choice, found[choice.kind] or (), asked, notices)
-    return *told_apart(asked, found.get(choice.person), segments), kind
+    return *told_apart(asked, people, segments), kind

@@ -331,8 +331,11 @@ class Gathered:
 
         def channel(i: int) -> Channel:
             column = self.signals.pop(i)
-            x = column if isinstance(column, Spilled) else column.take()
-            laid = x if clock is None else clock.lay(x)
+            laid: np.ndarray | Spilled
+            if isinstance(column, Spilled):
+                laid = column if clock is None else clock.lay_on_disk(column)
+            else:
+                laid = column.take() if clock is None else clock.lay(column.take())
             samples, offset = (laid, 0.0) if laid.dtype == np.float32 else single(np.asarray(laid))
             base, unit = base_and_unit(self.names[i])
             return Channel(
