@@ -136,7 +136,7 @@ def test_one_rate_for_signals_of_other_length(tmp_path):
         file.attrs["fs"] = 256.0
     scipy.io.savemat(tmp_path / "a.mat", {"ppg": X, "ecg": np.zeros(4 * len(X)), "fs": 256.0})
     for name in ("a.h5", "a.mat"):
-        with pytest.raises(RecordingError, match=r"one rate .256 Hz. for 3,840 samples"):
+        with pytest.raises(RecordingError, match=r"one rate \(256 Hz\) for 3,840 samples"):
             read_recording(tmp_path / name)
         assert_good(read_recording(tmp_path / name, rate_hz=RATE))
 

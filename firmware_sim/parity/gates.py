@@ -21,6 +21,7 @@ import numpy as np
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
+from onwrist.firmware_sim.parity.nearness import BLOCK, Nearness, blocks, joined, nearness
 from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
 from onwrist.firmware_sim.watch.windows import Windows
@@ -48,8 +49,6 @@ COSINE_WORST = 0.99
 LSB_BINS = tuple(range(0, 9))
 # Windows per call: progress is shown between calls.
 BATCH = 64
-# Said whose sums are taken at once.
-BLOCK = 1 << 12
 
 # Embedding (n, width) and answers (n, answers).
 Said = tuple[np.ndarray, np.ndarray]
@@ -170,11 +169,6 @@ def agreement(reference: Said, other: Said, name: str) -> Agreement:
     return comparison.agreement()
 
 
-def blocks(count: int) -> list[slice]:
-    """Rows in blocks, for sums over a day of outputs that shall not hold copies of all of them."""
-    return [slice(i, i + BLOCK) for i in range(0, count, BLOCK)]
-
-
 @dataclass(frozen=True)
 class Played:
     """What went into the model in a run, hop by hop.
@@ -271,10 +265,11 @@ def embedding_gates(
         int8, real: (n, d) embeddings; real in real units, int8 in steps of `scale`. shown: (n,) bool; where nothing is shown
             there is nothing to judge.
     """
-    return error_gates(**embedding_errors(int8, real, shown, scale), limits=limits)
+    near = [nearness(int8[rows].astype(np.float64) * scale, real[rows]) for rows in blocks(len(real))]
+    return error_gates(**embedding_errors(joined(near), shown), limits=limits)
 
 
-def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray, scale: float = 1.0) -> dict:
+def embedding_errors(near: Nearness, shown: np.ndarray) -> dict:
     """What `embedding_gates` judges, as plain values, and of how many outputs.
 
     usual is how far the median output turns (sqrt(2 - 2 cosine), so that 0.0447 is a cosine of 0.999: a common
@@ -282,15 +277,8 @@ def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray, scal
     """
     if not shown.any():
         return {"usual": None, "worst": None, "shown": 0}
-    sizes, lengths, cosines = [], [], []
-    at = np.flatnonzero(shown)
-    for rows in blocks(len(at)):
-        units, wanted = int8[at[rows]].astype(np.float64) * scale, real[at[rows]]
-        sizes.append(np.linalg.norm(wanted, axis=1))
-        lengths.append(np.linalg.norm(units - wanted, axis=1))
-        cosines.append(cosine(units, wanted))
-    error = np.concatenate(lengths) / max(float(np.median(np.concatenate(sizes))), 1e-9)
-    turn = np.sqrt(max(0.0, 2.0 - 2.0 * float(np.median(np.concatenate(cosines)))))
+    error = near.distance[shown] / max(float(np.median(near.size[shown])), 1e-9)
+    turn = np.sqrt(max(0.0, 2.0 - 2.0 * float(np.median(near.cosine[shown]))))
     return {"usual": float(turn), "worst": float(error.max()), "shown": int(shown.sum())}
 
 

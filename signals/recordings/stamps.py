@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import RecordingError
-from onwrist.signals.recordings.clock import falls, joined, slope
+from onwrist.signals.recordings.clock import falls, slope
+from onwrist.signals.recordings.growing import Growing
 from onwrist.signals.recordings.names import named_unit
 from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
+from onwrist.signals.recordings.spilled import Spilled
 
 UNIT_NAMES = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds", 60.0: "minutes"}
 BY_STEP = (1.0, 1e-3, 1e-6, 1e-9)
@@ -47,7 +49,7 @@ class Stamps:
         self.wrap_s = DAY_S
         self.format: str | None = None
         self.month_first = False
-        self.parts: list[np.ndarray] = []
+        self.column: Growing | Spilled = Growing()
 
     def add(self, column, first_row: int) -> None:
         """One more chunk; `first_row` counts the rows of data before it.
@@ -82,7 +84,7 @@ class Stamps:
                 self._numbers(numbers)
                 return
         if not known.any():
-            self.parts.append(np.full(len(column), np.nan))
+            self.column.add(np.full(len(column), np.nan))
             return
         self._words(text.where(known), known, first_row)
 
@@ -106,17 +108,17 @@ class Stamps:
         if self.base is None:
             finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
             if len(finite) == 0:
-                self.parts.append(np.full(len(values), np.nan))
+                self.column.add(np.full(len(values), np.nan))
                 return
             self.base = finite[0]
         if values.dtype.kind in "iu" and isinstance(self.base, np.integer):
             # Nanoseconds since 1970 need all 64 bits until the first is taken off.
-            self.parts.append((values.astype(np.int64) - np.int64(self.base)).astype(np.float64))
+            self.column.add((values.astype(np.int64) - np.int64(self.base)).astype(np.float64))
             return
         with np.errstate(over="ignore", invalid="ignore"):
             values = values.astype(np.float64) - float(self.base)
         values[~np.isfinite(values)] = np.nan
-        self.parts.append(values)
+        self.column.add(values)
 
     def _words(self, text, known, first_row: int) -> None:
         import pandas as pd
@@ -199,13 +201,13 @@ class Stamps:
             column = column.dt.tz_convert("UTC").dt.tz_localize(None)
         values = column.to_numpy().astype(dtype or "datetime64[ns]").astype(np.int64)
         if missing.all():
-            self.parts.append(np.full(len(values), np.nan))
+            self.column.add(np.full(len(values), np.nan))
             return
         if self.base is None:
             self.base = int(values[~missing][0])
         rel = (values - np.int64(self.base)).astype(np.float64)
         rel[missing] = np.nan
-        self.parts.append(rel)
+        self.column.add(rel)
 
     def _odd(self, text, bad, first_row: int) -> RecordingError:
         at = int(np.argmax(np.asarray(bad, dtype=bool)))
@@ -214,7 +216,14 @@ class Stamps:
             cure="Write times as numbers, dates or hh:mm:ss, all alike",
         )  # fmt: skip
 
-    def seconds(self, rate_hz: float | None) -> tuple[np.ndarray, float | None]:
+    def spill(self) -> None:
+        """Go on in a file: the column is too long for memory."""
+        if isinstance(self.column, Growing):
+            spilled = Spilled()
+            spilled.add(self.column.take())
+            self.column = spilled
+
+    def seconds(self, rate_hz: float | None) -> tuple[np.ndarray | Spilled, float | None]:
         """(float64 (rows,) seconds from the first, NaN where missing; the first since 1970, or None).
 
         Args:
@@ -223,9 +232,11 @@ class Stamps:
         Raises:
             RecordingError: the unit cannot be told, or contradicts the column's name.
         """
-        t = joined(self.parts)
+        t: np.ndarray | Spilled = self.column if isinstance(self.column, Spilled) else self.column.take()
+        if isinstance(t, Spilled) and not t.rising:
+            t = np.asarray(t)  # what has to be mended is mended in memory
         if self.kind in ("date", "clock"):
-            t *= 1e-9
+            t = _times(t, 1e-9)
             if self.kind == "clock":
                 _unwrap(t, self.wrap_s)
                 return t, None
@@ -236,13 +247,13 @@ class Stamps:
         if rate_hz is not None and np.median(np.diff(t[:SOME])) == 1.0:
             _run_over(t, base, BYTE)
         unit = self._unit(base, t, rate_hz)
-        t *= unit
+        t = _times(t, unit)
         start = base * unit
         return t, start if unit in BY_STEP and EPOCH_S[0] <= start <= EPOCH_S[1] else None
 
-    def _unit(self, base: float, t: np.ndarray, rate_hz: float | None) -> float:
+    def _unit(self, base: float, t: np.ndarray | Spilled, rate_hz: float | None) -> float:
         """Seconds per unit: by name, by size (times since 1970), else by step: one unit only makes it a PPG's."""
-        step = slope(t if np.isfinite(t.sum()) else t[np.isfinite(t)])
+        step = slope(t if isinstance(t, Spilled) or np.isfinite(t.sum()) else t[np.isfinite(t)])
         if not step > 0:
             return 1.0
         fitting = [unit for unit in BY_STEP if MIN_RATE_HZ <= 1.0 / (step * unit) <= MAX_RATE_HZ]
@@ -283,6 +294,10 @@ class Stamps:
         return fitting[0]
 
 
+def _times(t: np.ndarray | Spilled, factor: float) -> np.ndarray | Spilled:
+    return t.times(factor) if isinstance(t, Spilled) else np.multiply(t, factor, out=t)
+
+
 def _in_24_hours(text):
     """`05/01/2024 11:59 PM` as `05/01/2024 23:59`; what is written otherwise stays."""
     import pandas as pd
@@ -292,14 +307,14 @@ def _in_24_hours(text):
     return text.where(found[1].isna(), found[0] + hour.astype("Int64").astype("string").str.zfill(2) + found[2])
 
 
-def _unwrap(t: np.ndarray, wrap_s: float) -> None:
+def _unwrap(t: np.ndarray | Spilled, wrap_s: float) -> None:
     """Times of day that pass midnight, in place."""
     for i in falls(t)[:1000]:
         if t[i + 1] - t[i] < -0.5 * wrap_s:
             t[i + 1 :] += wrap_s
 
 
-def _run_over(t: np.ndarray, base: float, full: float) -> None:
+def _run_over(t: np.ndarray | Spilled, base: float, full: float) -> None:
     """A counter that ran over from `full` to 0, in place."""
     if not 0 <= base < full:
         return

@@ -15,8 +15,8 @@ from onwrist.signals.recordings.readers.text import MISSING, Dialect, find_diale
 from onwrist.signals.recordings.readers.unpack import open_bytes
 from onwrist.signals.recordings.recording import Recording
 
-# A day at 64 Hz is 28 chunks; each takes some ten megabytes while it is read.
-CHUNK_ROWS = 200_000
+# A day at 64 Hz is 85 chunks; each takes some megabytes while it is read.
+CHUNK_ROWS = 1 << 16
 # More columns than this is no table of one person's signals.
 MAX_COLUMNS = 4096
 MISSING_WORDS = sorted(

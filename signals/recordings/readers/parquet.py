@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from onwrist.errors import RecordingError
@@ -12,6 +13,7 @@ from onwrist.signals.recordings.readers.table import Choice, Gathered, choose, o
 from onwrist.signals.recordings.recording import Recording
 
 SAMPLE_ROWS = 300
+BATCH_ROWS = 200_000
 
 
 def read_parquet(path: Path, asked: Asked) -> Recording:
@@ -54,7 +56,7 @@ def read_parquet(path: Path, asked: Asked) -> Recording:
             if c is not None and v is not None
         ]
         wanted = sorted({*choice.columns, *(c for c, _ in keep)})
-        for batch in file.iter_batches(200_000, columns=[plain[c] for c in wanted]):
+        for batch in _batches(file, [plain[c] for c in wanted]):
             frame = pyarrow.Table.from_batches([batch]).to_pandas(ignore_metadata=True)
             frame = frame[[plain[c] for c in wanted]]
             frame.columns = wanted
@@ -63,6 +65,12 @@ def read_parquet(path: Path, asked: Asked) -> Recording:
             if len(frame):
                 gathered.add(frame)
         return gathered.recording(None, asked.subject or person or asked.stem, notices)
+
+
+def _batches(file, columns: list[str]) -> Iterator:
+    """Rows of some columns. Row group by row group: the package keeps what it has read until its iterator is done."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
 
 
 def _is_time(file, name: str) -> bool:
@@ -77,15 +85,15 @@ def _rows_of(
 ) -> tuple[str | None, str | None, str | None]:
     if choice.segment is None:
         asked.no_segments()
-    found = {}
+    found: dict[int, set[str] | None] = {}
     for column in (choice.person, choice.segment, choice.kind):
         if column is not None:
             values: set[str] = set()
-            for batch in file.iter_batches(200_000, columns=[names[column]]):
+            for batch in _batches(file, [names[column]]):
                 values |= {str(v).strip() for v in batch.column(0).unique().to_pylist() if v is not None}
             found[column] = values or None
-    segments = found.get(choice.segment)
+    people, segments = (None if c is None else found[c] for c in (choice.person, choice.segment))
     if segments is not None and asked.segment is None and choice.time:
         segments = None
     kind = None if choice.kind is None else of_kind(choice, found[choice.kind] or (), asked, notices)
-    return *told_apart(asked, found.get(choice.person), segments), kind
+    return *told_apart(asked, people, segments), kind

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from onwrist.errors import RecordingError
-from onwrist.signals.recordings.clock import MAX_SAMPLES, joined, uniform_clock
+from onwrist.signals.recordings.clock import MAX_SAMPLES, uniform_clock
+from onwrist.signals.recordings.growing import Growing
 from onwrist.signals.recordings.names import (
     ANY_NAMES,
     COUNTER_WORDS,
@@ -31,8 +33,11 @@ from onwrist.signals.recordings.readers.asked import Asked
 from onwrist.signals.recordings.readers.precision import single
 from onwrist.signals.recordings.readers.text import MINUS, MISSING, is_missing, is_number, is_when
 from onwrist.signals.recordings.recording import Channel, Recording
+from onwrist.signals.recordings.spilled import Spilled
 from onwrist.signals.recordings.stamps import Stamps
 
+# Nine hours at 64 Hz: what is longer is put on disk where a reader is asked for it.
+SPILL_ROWS = 1 << 21
 # Columns that a message names.
 MANY = 20
 DATE_NAMES, CLOCK_NAMES = ("date", "day"), ("time", "clock", "time_of_day")
@@ -138,9 +143,14 @@ def of_kind(choice: Choice, found: Iterable[str], asked: Asked, notices: list[st
     if len(kinds) < 2:
         return None
     at = need_ppg(kinds, None, asked.name, notices)
+<<<<<<< HEAD
     notices.append(
         f"rows of '{kinds[at]}' are read; there are also rows of {', '.join(k for k in kinds if k != kinds[at])}"[:300]
     )
+=======
+    others = ", ".join(k for k in kinds if k != kinds[at])
+    notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {others:.200}")
+>>>>>>> h-bounded
     return kinds[at]
 
 
@@ -150,6 +160,7 @@ def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[in
         cure = "Write one sample a row, one signal a column"
         return RecordingError(f"holds {len(numbers):,} numbers in one row", where=asked.name, cure=cure)
     if not numbers:
+<<<<<<< HEAD
         odd = next(
             (
                 c
@@ -159,6 +170,10 @@ def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[in
             ),
             "",
         )
+=======
+        first = [c for i, name in enumerate(names) if name for c in _cells(rows, i)[:1]]
+        odd = next((c for c in first if not is_when(c) and not is_number(c)), "")
+>>>>>>> h-bounded
         cure = "Write plain numbers, one sample a row: no separators of thousands, no units, no lists, no hexadecimals"
         return RecordingError(
             f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure
@@ -220,7 +235,7 @@ class Gathered:
     names: Sequence[str]
     units: Sequence[str]
     asked: Asked
-    signals: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    signals: dict[int, Growing | Spilled] = field(default_factory=dict)
     stamps: Stamps | None = None
     rows: int = 0
 
@@ -228,7 +243,7 @@ class Gathered:
         c = self.choice
         for i in (c.ppg, c.ecg, c.resp):
             if i is not None:
-                self.signals[i] = []
+                self.signals[i] = Growing()
         if c.time or c.counter is not None:
             i = c.time[-1] if c.time else c.counter
             self.stamps = Stamps(self.names[i].strip() or f"column {i + 1}", self.units[i], self.asked.name)
@@ -239,7 +254,7 @@ class Gathered:
             values = self._numeric(frame[i], i, decimal)
             samples, offset = single(values)
             # Half the memory where nothing is lost by it.
-            self.signals[i].append(samples if offset == 0 else values)
+            self.signals[i].add(samples if offset == 0 else values)
         if self.stamps is not None:
             c = self.choice
             if len(c.time) == 2:
@@ -252,11 +267,23 @@ class Gathered:
                 if decimal == "," and column.dtype.kind not in "iufM":
                     column = column.astype("string").str.replace(",", ".", regex=False)
                 self.stamps.add(column, self.rows)
+        if self.asked.spill and self.rows <= SPILL_ROWS < self.rows + len(frame):
+            self._spill()
         self.rows += len(frame)
         if self.rows > MAX_SAMPLES:
             raise RecordingError(
                 f"has more than {MAX_SAMPLES:,} rows", where=self.asked.name, cure="Split the recording"
             )
+
+    def _spill(self) -> None:
+        """Go on in files: the table is too long for memory."""
+        for i, column in self.signals.items():
+            spilled = Spilled()
+            if isinstance(column, Growing):
+                spilled.add(column.take())
+            self.signals[i] = spilled
+        if self.stamps is not None:
+            self.stamps.spill()
 
     def _numeric(self, column, i: int, decimal: str) -> np.ndarray:
         """float64; words for a missing sample become NaN, so do infinities.
@@ -321,11 +348,20 @@ class Gathered:
             rate_hz = self.asked.rate(clock.rate_hz, self.stamps.name if self.stamps else "")
 
         def channel(i: int) -> Channel:
-            x = joined(self.signals.pop(i))
-            samples, offset = single(x if clock is None else clock.lay(x))
+            column = self.signals.pop(i)
+            laid: np.ndarray | Spilled
+            if isinstance(column, Spilled):
+                laid = column if clock is None else clock.lay_on_disk(column)
+            else:
+                laid = column.take() if clock is None else clock.lay(column.take())
+            samples, offset = (laid, 0.0) if laid.dtype == np.float32 else single(np.asarray(laid))
             base, unit = base_and_unit(self.names[i])
             return Channel(
-                samples, rate_hz, self.names[i].strip() or base, self.units[i] or unit or "file", offset=offset
+                cast(np.ndarray, samples),
+                rate_hz,
+                self.names[i].strip() or base,
+                self.units[i] or unit or "file",
+                offset=offset,
             )
 
         def beside(i: int | None) -> Channel | None:
