@@ -143,14 +143,8 @@ def of_kind(choice: Choice, found: Iterable[str], asked: Asked, notices: list[st
     if len(kinds) < 2:
         return None
     at = need_ppg(kinds, None, asked.name, notices)
-<<<<<<< HEAD
-    notices.append(
-        f"rows of '{kinds[at]}' are read; there are also rows of {', '.join(k for k in kinds if k != kinds[at])}"[:300]
-    )
-=======
     others = ", ".join(k for k in kinds if k != kinds[at])
     notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {others:.200}")
->>>>>>> h-bounded
     return kinds[at]
 
 
@@ -160,20 +154,8 @@ def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[in
         cure = "Write one sample a row, one signal a column"
         return RecordingError(f"holds {len(numbers):,} numbers in one row", where=asked.name, cure=cure)
     if not numbers:
-<<<<<<< HEAD
-        odd = next(
-            (
-                c
-                for i, name in enumerate(names)
-                for c in _cells(rows, i)[:1]
-                if name and not is_when(c) and not is_number(c)
-            ),
-            "",
-        )
-=======
         first = [c for i, name in enumerate(names) if name for c in _cells(rows, i)[:1]]
         odd = next((c for c in first if not is_when(c) and not is_number(c)), "")
->>>>>>> h-bounded
         cure = "Write plain numbers, one sample a row: no separators of thousands, no units, no lists, no hexadecimals"
         return RecordingError(
             f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure
