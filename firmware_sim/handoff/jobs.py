@@ -37,6 +37,7 @@ from onwrist.firmware_sim.handoff.schema import Student
 if TYPE_CHECKING:
     from onwrist.export.handoff.reference import Reference
     from onwrist.signals.front_end.fixed import FixedDesign
+    from onwrist.signals.front_end.student_input import StudentInput
 
 # ONNX Runtime rounds once where firmware rounds twice: it is near, not equal.
 ONNX_STEPS = 4
@@ -97,7 +98,7 @@ def derive(s: Student) -> list[Row]:
     wrong = "" if digest == s.digest else f"its integers are {digest[:12]}, not {s.digest[:12]}"
     rows = [_check("integers", wrong, digest[:12])]
     fixed = sensor_of(s)
-    wrong = _design_error(fixed) or _golden_error(s, fixed, step.hop)
+    wrong = _design_error(fixed, step.model.sees) or _golden_error(s, fixed, step.hop)
     if wrong:
         return [*rows, Row("FAIL", "sensor", wrong)]
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
@@ -138,10 +139,10 @@ def read_reference(s: Student, fixed: FixedDesign) -> Reference:
     return reference_of(found, s.digest, s.hop, fixed, s.contract["answers"]["names"])
 
 
-def _design_error(found) -> str:
+def _design_error(found: FixedDesign, sees: StudentInput) -> str:
     from onwrist.signals.front_end.fixed import TAP_BITS, design
 
-    made = design(found.rate_hz, found.bits)
+    made = design(found.rate_hz, found.bits, sees.counts)
     for name, ours in vars(made).items():
         theirs = getattr(found, name)
         if name == "taps" and (theirs.shape != ours.shape or (theirs.sum(axis=1) != 1 << TAP_BITS).any()):

@@ -23,7 +23,7 @@ from doit.task import Task
 from doit.tools import config_changed
 
 from onwrist.errors import ConfigError, ExportError
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", 
 EXAMINED, TAUGHT = "examined.json", "taught.json"
 
 
-# The past of an isolated window is its own 10 s mirrored (`quantize.teaching.distillation.isolate`): there is no more of it.
-MOST_CONTEXT = 249
+def most_context(sees: StudentInput) -> int:
+    """Samples before a window: its past, where it is isolated, is itself mirrored (`quantize.teaching.distillation.isolate`),
+    and there is no more of it."""
+    return sees.samples - 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def training_stages(
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
     shape: dict[str, Any] = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
+    data["input"] = spec.input.model_dump()
     if s.shape:
         shape["shape"] = s.shape.model_dump()
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
@@ -171,19 +174,29 @@ def shape_of(spec: Spec) -> StudentConfig:
     """The layers of a spec's student, and what it answers.
 
     Raises:
-        ConfigError: they see more of the past than 10 s.
+        ConfigError: they see more of the past than a window, or a window is no whole number of its frames.
     """
     from onwrist.models.student.network import LADDER
 
     s = spec.student
     own = s.shape.model_dump(exclude_none=True) if s.shape else {}
-    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, **own)
-    if shape.context > MOST_CONTEXT:
+    sees = input_of(spec)
+    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, sees=sees, **own)
+    if shape.context > most_context(sees):
         raise ConfigError(
-            f"sees {shape.context} samples before its 10 s, more than {MOST_CONTEXT}", field="student.shape",
-            cure="Use a smaller kernel or smaller dilations",
+            f"sees {shape.context} samples before its {sees.window_s:g} s, more than {most_context(sees)}",
+            field="student.shape", cure="Use a smaller kernel or smaller dilations",
         )  # fmt: skip
     return shape
+
+
+def input_of(spec: Spec) -> StudentInput:
+    """What the spec's student is fed.
+
+    Raises:
+        ConfigError: what cannot be.
+    """
+    return StudentInput(**spec.input.model_dump())
 
 
 def questions_of(spec: Spec) -> Questions:
@@ -210,7 +223,7 @@ def questions_of(spec: Spec) -> Questions:
             }
         question = Question(Answer(part.name, kind, **own), part.source, part.weight)
         if question.table is not None:
-            read_table(question.table, question.answer)
+            read_table(question.table, question.answer, spec.input.window_s)
         each.append(question)
         decides = part.name if part.decides else decides
     return Questions(tuple(each), decides)
@@ -221,21 +234,21 @@ def student_of(spec: Spec) -> AnyStudent:
 
     Raises:
         CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
-        takes one signal, an embedding, answers and 10 s.
+        takes one signal, an embedding, answers and a window.
     """
     import torch
 
-    from onwrist.models.student.graph import JUDGED_SAMPLES, make_student
+    from onwrist.models.student.graph import make_student
     from onwrist.models.student.network import Student
 
-    s, answers = spec.student, questions_of(spec).answers
+    s, answers, sees = spec.student, questions_of(spec).answers, input_of(spec)
     torch.manual_seed(s.seed)
     if s.source is None:
         return Student(shape_of(spec))
-    student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT)
+    student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT, sees=sees)
     inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
     names = [o.name for o in student.outputs]
-    seconds = student.window / STUDENT_RATE_HZ
+    seconds = student.window / sees.rate_hz
     wrong = (
         (
             len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
@@ -243,8 +256,12 @@ def student_of(spec: Spec) -> AnyStudent:
         ),
         (names != ["embedding", "answers"], f"returns {', '.join(names)}", 'Return {"embedding": ..., "answers": ...}'),
         (
-            student.window < JUDGED_SAMPLES, f"sees {seconds:g} s of the 10 s that its teacher sees",
-            "Pool over more frames: nn.AvgPool1d over 10 s of them",
+            student.window < sees.samples, f"sees {seconds:g} s of the {sees.window_s:g} s that its teacher sees",
+            f"Pool over more frames: nn.AvgPool1d over {sees.window_s:g} s of them",
+        ),
+        (
+            student.context > most_context(sees), f"sees {seconds:g} s, more than twice the {sees.window_s:g} s of its window",
+            "Pool over fewer frames, or give a longer window: window_s in [input]",
         ),
     )  # fmt: skip
     for is_wrong, what, cure in wrong:
@@ -254,7 +271,7 @@ def student_of(spec: Spec) -> AnyStudent:
 
 
 def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
-    """Write a spec's examples, windows with so many samples before their 10 s, and what was noticed about its teacher beside them."""
+    """Write a spec's examples, windows with so many samples before them, and what was noticed about its teacher beside them."""
     import json
 
     import numpy as np
@@ -266,16 +283,17 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
     from onwrist.writing import write_whole
 
     s, scaled = spec.student, spec.teacher.scaling != "none"
-    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
+    sees = input_of(spec)
+    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling, sees.window_s)
     # Looked at before an hour is spent on it, on people of several kinds.
-    windows = cut(shipped_tracks()).teacher_windows(scaled=scaled)
+    windows = cut(shipped_tracks(sees=sees)).teacher_windows(scaled=scaled)
     seen = windows[:: max(1, len(windows) // 64)]
     warnings = examine(teacher, np.ascontiguousarray(seen), spec.teacher.source or "the shipped teacher")
     for warning in warnings:
         say(f"teacher: {warning}")
     examples, standard = build(
         teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
-        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), progress=progress,
+        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), sees=sees, progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
     write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
@@ -309,7 +327,7 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
         "teacher_warnings": warnings,
     }
     save_student(out, student, standard, {"recipe": recipe}, teacher=teacher_file(spec.teacher.source))
-    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
+    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling, student.sees.window_s)
     near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
     said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
     write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
@@ -322,8 +340,8 @@ def held_out(spec: Spec, context: int, progress) -> Evaluation:
 
     material, asked = material_of(spec), questions_of(spec)
     if material.items:
-        return evaluation_of_material(material, context, progress, asked)
-    return evaluation(context, None, progress, asked)
+        return evaluation_of_material(material, context, progress, asked, input_of(spec))
+    return evaluation(context, None, progress, asked, input_of(spec))
 
 
 def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say) -> None:
@@ -341,7 +359,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     s, context, usual = spec.student, parent.context, QATConfig()
     examples, _ = build(
         None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
-        width=s.embedding, progress=progress,
+        width=s.embedding, sees=parent.sees, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
     made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)

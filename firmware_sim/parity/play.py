@@ -64,7 +64,7 @@ def stream(
     free = said.when_blood_comes == "rise" and said.replay == "scaled"
     recording, turned = upright(recording) if free else (recording, False)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
-    reference = reference_rate(recording, run.time_s, deployed.model.answers)
+    reference = reference_rate(recording, run.time_s, deployed.model.answers, deployed.model.sees.window_s)
     outputs = run.embedding, run.answers
     others = compare_runtimes(outputs, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, outputs, progress) if firmware else []
@@ -91,8 +91,9 @@ def upright(recording: Recording) -> tuple[Recording, bool]:
 def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     """The float student behind the float front end, and the two halves of the way swapped one by one."""
     embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real)
+    sees = deployed.model.sees
     fresh = run.played.chunks.ravel(), run.real.chunks.ravel()
-    return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh))
+    return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh, sees.counts))
 
 
 def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:

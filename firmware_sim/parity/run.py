@@ -17,7 +17,6 @@ from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
 from onwrist.firmware_sim.watch.windows import Windows
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.recordings.recording import Recording
@@ -125,7 +124,7 @@ def run_watch_on(
     total = int(sensor.seconds / config.hop_s)
     hops = list(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
     if sum(h.valid for h in hops) < MIN_HOPS:
-        raise too_few(recording, hops, deployed.model.window / STUDENT_RATE_HZ, config.hop_s)
+        raise too_few(recording, hops, deployed.model.window / deployed.model.sees.rate_hz, config.hop_s)
     return Run(recording, faults, sensor, watch, script, hops)
 
 

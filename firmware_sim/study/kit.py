@@ -111,8 +111,8 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     from onwrist.signals.front_end.floating import hop_samples
 
     artifacts = load_artifacts(size, weights, student, teacher)
-    hop = hop_samples(setting["hop_s"], artifacts.model.stride)
-    fixed = design(setting["sensor_hz"], setting["bits"])
+    hop = hop_samples(setting["hop_s"], artifacts.model.stride, artifacts.model.sees.rate_hz)
+    fixed = design(setting["sensor_hz"], setting["bits"], artifacts.model.sees.counts)
     found = contract(artifacts, hop, fixed)
     made = firmware_sources(artifacts.model, hop, fixed, BURST)
     steps = np.arange(-128, 128).astype(np.float32) * np.float32(artifacts.model.answers_scale)

@@ -32,6 +32,8 @@ from onwrist.signals.recordings.names import MISSING_WORDS
 from onwrist.signals.recordings.readers import read_recording
 
 COLUMNS = ("person", "recording", "start", "label")
+# Seconds that a label is good for; of an answer at frame rate, and of whoever else wants it.
+DURATION = "duration"
 FOLDS = 5
 LENGTH = int(WINDOW_S * TEACHER_RATE_HZ)
 MISSING = (*MISSING_WORDS, "unknown")
@@ -215,7 +217,8 @@ def load_labels(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks.
+    """Rows with the four columns, `duration` ("" where there is none) and their line; persons by one spelling, labels in
+    small letters without blanks.
 
     Raises:
         RecordingError: no such table.
@@ -253,6 +256,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             {
                 "person": spelling.setdefault(person, cells["person"]), "recording": cells["recording"],
                 "start": cells["start"], "label": cells["label"].casefold(), "line": str(line),
+                "duration": _plain(row[names[DURATION]]) if DURATION in names else "",
             }
         )  # fmt: skip
     return found

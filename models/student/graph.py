@@ -22,11 +22,8 @@ from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Output, Schedule, Timing
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
-# What is taught and judged: windows of 10 s at the student's rate.
-JUDGED_SAMPLES = int(WINDOW_S * STUDENT_RATE_HZ)
 CONVOLUTION, SCALING, AVERAGE, MAXIMUM, ADD, CONCAT = "convolution", "scaling", "average", "maximum", "add", "concat"
 RELU, RELU6 = "relu", "relu6"
 
@@ -68,7 +65,7 @@ class Computed(nn.Module):
 
     Attributes:
         name: of the student. inputs, nodes, sources, outputs: see `Timing`; the embedding is the first output and the
-            answers come second, where there are such.
+            answers come second, where there are such. sees: the signal that it is fed, and how long a window of it is.
     """
 
     name: str
@@ -79,12 +76,13 @@ class Computed(nn.Module):
 
     answers: Answers
     recipe: dict
+    sees: StudentInput
 
     def describe(
-        self, name, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, recipe=MappingProxyType({})
+        self, name, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, sees=USUAL, recipe=MappingProxyType({})
     ) -> None:
         """Say what the graph is; `recipe` is what a file of it carries, so that it can be built again."""
-        self.answers, self.recipe = answers, dict(recipe)
+        self.answers, self.sees, self.recipe = answers, sees, dict(recipe)
         self.name, self.inputs, self.nodes, self.sources = name, tuple(inputs), tuple(nodes), tuple(sources)
         self.outputs = tuple(outputs)
         self.timing = Timing(self.nodes, self.sources, tuple(i.period for i in inputs), self.outputs)
@@ -122,8 +120,8 @@ class Computed(nn.Module):
 
     @property
     def context(self) -> int:
-        """Samples of the first input before the last 10 s."""
-        return self.window - JUDGED_SAMPLES
+        """Samples of the first input before the window that is judged."""
+        return self.window - self.sees.samples
 
     def channels_of(self, place: int) -> int:
         """Channels of a node or an input."""
@@ -185,10 +183,12 @@ class StudentGraph(Computed):
         module: the user's own.
     """
 
-    def __init__(self, module: nn.Module, name: str, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS):
+    def __init__(
+        self, module: nn.Module, name: str, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, sees=USUAL
+    ):
         super().__init__()
         self.module = module
-        self.describe(name, inputs, nodes, sources, outputs, answers)
+        self.describe(name, inputs, nodes, sources, outputs, answers, sees)
 
     def compute(self, place: int, given: list[Tensor]) -> Tensor:
         """See `Computed.compute`."""
@@ -294,9 +294,11 @@ def graph_of(student: nn.Module) -> Computed:
     from onwrist.models.student.tracing import trace
 
     config = getattr(student, "config", None)
-    found = trace(student, getattr(config, "name", "student"), answers=getattr(config, "answers", SHIPPED_ANSWERS))
     if isinstance(config, StudentConfig):
+        found = trace(student, config.name, answers=config.answers, sees=config.sees)
         found.recipe = {"student": describe(config)}
+    else:
+        found = trace(student)
     return found
 
 
@@ -306,11 +308,12 @@ def make_student(
     answers: Answers = SHIPPED_ANSWERS,
     rates: Mapping[str, float] | None = None,
     name: str = "student",
+    sees: StudentInput = USUAL,
 ) -> StudentGraph:
     """A user's network, `my_student.py:make`, as a graph that its files can be read back into.
 
     Args:
-        embedding: width. answers: what it has to say. rates: Hz of each input, where there are several.
+        embedding: width. answers: what it has to say. rates: Hz of each input, where there are several. sees: what it is fed.
 
     Raises:
         CheckpointError: no such function, or it makes no module. ExportError: something in it cannot be, or its widths are
@@ -323,7 +326,7 @@ def make_student(
         # A student's file says where its network is from; it is not to name any module of the installation.
         raise CheckpointError("is no function in a file", where=source, cure="Use my_student.py:make")
     columns = len(answers.columns)
-    student = trace(made_by_user(source, "student", embedding=embedding, answers=columns), name, rates, answers)
+    student = trace(made_by_user(source, "student", embedding=embedding, answers=columns), name, rates, answers, sees)
     for output, asked in ((EMBEDDING_OUTPUT, embedding), (ANSWERS_OUTPUT, columns)):
         given = [student.channels_of(o.place) for o in student.outputs if o.name == output]
         if given and given != [asked]:
@@ -338,5 +341,5 @@ def make_student(
         "rates": dict(rates or {}),
         "name": name,
     }
-    student.recipe = {"graph": recipe}
+    student.recipe = {"graph": recipe | ({"input": sees.plain} if sees.plain else {})}
     return student

@@ -16,6 +16,7 @@ from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.teaching.examples import read_material
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
 from onwrist.signals.people.split import in_half
@@ -75,24 +76,32 @@ def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
 
 
 def evaluation(
-    context: int, root: Path | None = None, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+    context: int,
+    root: Path | None = None,
+    progress: Progress = silent,
+    questions: Questions = SHIPPED_QUESTIONS,
+    sees: StudentInput = USUAL,
 ) -> Evaluation:
     """Held-out people of the larger sets where they are, else of the shipped recordings (with ECG)."""
     base = root or data_root()
     if all((base / s).is_dir() for s in EVALUATION_SETS):
-        tracks = [t for s in EVALUATION_SETS for t in load_tracks(s, base, progress)]
+        tracks = [t for s in EVALUATION_SETS for t in load_tracks(s, base, progress, sees)]
         name = "held-out people of cinc2015 and bidmc"
     else:
-        tracks, name = shipped_tracks(progress), "shipped recordings"
+        tracks, name = shipped_tracks(progress, sees), "shipped recordings"
     tracks = [t for t in tracks if t.role == "test" and t.beats is not None]
     return evaluation_of(cut(tracks), context, name, questions)
 
 
 def evaluation_of_material(
-    material: Material, context: int, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+    material: Material,
+    context: int,
+    progress: Progress = silent,
+    questions: Questions = SHIPPED_QUESTIONS,
+    sees: StudentInput = USUAL,
 ) -> Evaluation:
     """The held-out people of somebody's own recordings; labels are NaN where nothing tells them."""
-    tracks = [track for _, track in read_material(material, "test", progress)]
+    tracks = [track for _, track in read_material(material, "test", progress, sees)]
     name = f"{len({t.person for t in tracks})} held-out people of the spec"
     return evaluation_of(cut(tracks), context, name, questions)
 

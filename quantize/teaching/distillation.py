@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.models.student.graph import JUDGED_SAMPLES, graph_of
+from onwrist.models.student.graph import graph_of
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Examples
@@ -25,7 +25,7 @@ VALUE_BETA = 0.03
 RIGHT_BPM, WRONG_BPM = 4.0, 8.0
 # What only the training asks: variability from the embedding, beats from the features of each frame.
 DETAIL_WEIGHT, BEATS_WEIGHT = 0.1, 0.3
-# A beat on the 25 Hz grid is one sample in twenty.
+# A beat on a grid of 25 Hz is one sample in twenty.
 BEAT_ODDS = 6.0
 # Share of windows whose past is mirrored, as it is for isolated windows of data sets (see `mirror_past`): without it the
 # heart rate of such windows is 2 BPM too high.
@@ -53,7 +53,7 @@ class Detail(nn.Module):
     """Questions about single beats, for training only: thrown away with the optimiser.
 
     Args:
-        student: that is asked. Where its pool does not read the frames of 10 s, it is not asked for beats.
+        student: that is asked. Where its pool does not read the frames of its window, it is not asked for beats.
     """
 
     def __init__(self, student: nn.Module):
@@ -64,7 +64,7 @@ class Detail(nn.Module):
         edge = graph.pooled
         samples = 0 if edge is None else graph.timing.period[edge.source]
         self.beats = None
-        if edge is not None and samples * edge.frames == JUDGED_SAMPLES:
+        if edge is not None and samples * edge.frames == graph.sees.samples:
             self.beats = nn.Conv1d(graph.channels_of(edge.source), int(samples), 1)
 
     def forward(self, frames: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
