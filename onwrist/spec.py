@@ -117,6 +117,8 @@ class AnswerPart(Part):
     """What INT8 may cost: AUROC or macro-F1 (0.005 is half a point), or mean error in the unit of a value."""
     decides: bool = False
     """Whether a yes of it is needed for an output to be shown."""
+    at: Literal["hop", "frames"] = "hop"
+    """Said once a hop; or of every frame of a network of one's own."""
 
     @property
     def source(self) -> str:
@@ -141,6 +143,10 @@ class AnswerPart(Part):
             raise ValueError('has more than one word: use kind = "classes"')
         if self.decides and kind != "yes/no":
             raise ValueError("only a yes/no can decide what is shown")
+        if self.at == "frames" and built_in:
+            raise ValueError(f"{self.source} is said of windows: labels of frames are a table, or recording:NAME")
+        if self.at == "frames" and self.decides:
+            raise ValueError("what is said of frames decides nothing: let a yes/no of a hop decide")
         return self
 
 
@@ -341,6 +347,9 @@ class Spec(Part):
         if hop_s > given.window_s:
             raise ValueError(f"stream.hop_s: {hop_s:g} s is more than a window of {given.window_s:g} s")
         if self.student.source is None:
+            framed = next((a.name for a in self.answers if a.at == "frames"), "")
+            if framed:
+                raise ValueError(f"answers.{framed}.at: the shipped shapes answer once a hop; give student.source")
             # A network of one's own has frames of its own.
             stride = (shape and shape.stride) or 5
             frame, samples = stride / given.rate_hz, given.window_s * given.rate_hz

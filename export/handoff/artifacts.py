@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-from onwrist.models.student.timing import EMBEDDING_OUTPUT
+from onwrist.models.student.timing import EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.signals.front_end.fixed import FixedDesign
 
@@ -112,6 +112,15 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             "names": list(model.answers.columns), "shown_by": model.answers.shown_by, **model.answers.sentences(),
         },
     }  # fmt: skip
+    if hop and model.answers.framed:
+        frames = model.output(FRAMES_OUTPUT)
+        found["frame_answers"] = {
+            "type": "int8", "shape": [1, 1, model.frames_of(FRAMES_OUTPUT, hop), len(model.answers.columns)],
+            "scale": float(model.answers_scale), "zero_point": 0, "names": list(model.answers.columns),
+            "frame_samples": int(model.timing.period[frames.place]),
+            "note": "of every frame of a hop, oldest first, the newest with the hop's last sample; answers has the newest alone. "
+            "In C: int8 at arena + ONWRIST_FRAME_ANSWERS_OFFSET, good until the next hop",
+        }  # fmt: skip
     if hop:
         found["stream"] = {
             "hop_samples": hop,

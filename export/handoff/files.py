@@ -19,7 +19,9 @@ def student_tflite(weights: Path, hop_s: float | None = None) -> bytes:
         ConfigError: no such hop.
     """
     model = load_integers(weights)
-    data = write_tflite_step(model, hop_samples(hop_s, model.stride, model.sees.rate_hz)) if hop_s else write_tflite(model)
+    data = (
+        write_tflite_step(model, hop_samples(hop_s, model.stride, model.sees.rate_hz)) if hop_s else write_tflite(model)
+    )
     check_integer_only(data)
     return data
 

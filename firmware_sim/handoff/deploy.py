@@ -184,4 +184,4 @@ def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
 def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
     """The held-out people of a spec's own student; None for the shipped deployment, and for its answers on its people."""
     own = spec.trains and (spec.data.recordings or spec.answers)
-    return held_out(spec, artifacts.student.context, progress) if own else None
+    return held_out(spec, artifacts.student, progress) if own else None

@@ -27,7 +27,7 @@ from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
-    from onwrist.models.student.graph import AnyStudent
+    from onwrist.models.student.graph import AnyStudent, Framing
     from onwrist.models.student.network import StudentConfig
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
@@ -87,7 +87,7 @@ def training_stages(
         Stage(
             "embed", (*teacher, *own, *code), (examples, folder / EXAMINED),
             {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
-            lambda: embed(spec, examples, student_of(spec).context, progress, say),
+            lambda: embed_for(spec, examples, progress, say),
         ),
         Stage(
             "distil", (examples, *code), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
@@ -214,7 +214,7 @@ def questions_of(spec: Spec) -> Questions:
     for part in spec.answers:
         usual = next((a for a in SHIPPED_ANSWERS if a.name == part.source), None)
         kind: Kind = part.kind or BUILT_IN_LABELS.get(part.source, "yes/no")
-        own: dict = {"unit": part.unit, "words": part.words}
+        own: dict = {"unit": part.unit, "words": part.words, "at": part.at}
         if part.centre is not None and part.span is not None:
             own |= {"centre": part.centre, "span": part.span}
         if usual:
@@ -233,13 +233,15 @@ def student_of(spec: Spec) -> AnyStudent:
     """The spec's student before it is taught: of the shape that it says, or the user's own.
 
     Raises:
-        CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
+        CheckpointError: her function fails. ConfigError: a hop that is none of hers. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
         takes one signal, an embedding, answers and a window.
     """
     import torch
 
     from onwrist.models.student.graph import make_student
     from onwrist.models.student.network import Student
+    from onwrist.models.student.timing import FRAMES_OUTPUT
+    from onwrist.signals.front_end.floating import hop_samples
 
     s, answers, sees = spec.student, questions_of(spec).answers, input_of(spec)
     torch.manual_seed(s.seed)
@@ -254,7 +256,10 @@ def student_of(spec: Spec) -> AnyStudent:
             len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
             "A spec's student takes one argument, (B, samples) of PPG",
         ),
-        (names != ["embedding", "answers"], f"returns {', '.join(names)}", 'Return {"embedding": ..., "answers": ...}'),
+        (
+            names not in (["embedding", "answers"], ["embedding", "answers", FRAMES_OUTPUT]), f"returns {', '.join(names)}",
+            'Return {"embedding": ..., "answers": ...}',
+        ),
         (
             student.window < sees.samples, f"sees {seconds:g} s of the {sees.window_s:g} s that its teacher sees",
             f"Pool over more frames: nn.AvgPool1d over {sees.window_s:g} s of them",
@@ -267,10 +272,26 @@ def student_of(spec: Spec) -> AnyStudent:
     for is_wrong, what, cure in wrong:
         if is_wrong:
             raise ExportError(what, where=s.source, field="student.source", cure=cure)
+    hop = hop_samples(spec.stream.hop_s, student.stride, sees.rate_hz)
+    student.timing.check_hop(hop)
+    fewest = round(hop / sees.rate_hz / student.framing.seconds) if student.framing.count else 0
+    if student.framing.count < fewest:
+        raise ExportError(
+            f"says {student.framing.count} frames of a window, and a hop has {fewest}", where=s.source, field="student.source",
+            cure="Let what answers look back less far, or hop less",
+        )  # fmt: skip
     return student
 
 
-def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
+def embed_for(spec: Spec, out: Path, progress, say) -> None:
+    """`embed` for the spec's own student."""
+    from onwrist.models.student.graph import graph_of
+
+    student = graph_of(student_of(spec))
+    embed(spec, out, student.context, progress, say, student.framing)
+
+
+def embed(spec: Spec, out: Path, context: int, progress, say, framing: Framing | None = None) -> None:
     """Write a spec's examples, windows with so many samples before them, and what was noticed about its teacher beside them."""
     import json
 
@@ -278,6 +299,7 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
 
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import examine, load_teacher
+    from onwrist.models.student.graph import NO_FRAMES
     from onwrist.quantize.teaching.examples import build, save_examples
     from onwrist.signals.people.cohort import cut, shipped_tracks
     from onwrist.writing import write_whole
@@ -293,7 +315,8 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
         say(f"teacher: {warning}")
     examples, standard = build(
         teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
-        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), sees=sees, progress=progress,
+        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), sees=sees,
+        framing=framing or NO_FRAMES, progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
     write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
@@ -331,22 +354,24 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
     near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
     said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
     write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
-    say(words_of(student, held_out(spec, student.context, progress)))
+    say(words_of(student, held_out(spec, student, progress)))
 
 
-def held_out(spec: Spec, context: int, progress) -> Evaluation:
+def held_out(spec: Spec, student: AnyStudent, progress) -> Evaluation:
     """The people by whom a spec's student is judged: its own where it names recordings, else the usual ones."""
+    from onwrist.models.student.graph import graph_of
     from onwrist.quantize.judging.evaluate import evaluation, evaluation_of_material
 
-    material, asked = material_of(spec), questions_of(spec)
+    material, asked, graph = material_of(spec), questions_of(spec), graph_of(student)
     if material.items:
-        return evaluation_of_material(material, context, progress, asked, input_of(spec))
-    return evaluation(context, None, progress, asked, input_of(spec))
+        return evaluation_of_material(material, graph.context, progress, asked, graph.sees, graph.framing)
+    return evaluation(graph.context, None, progress, asked, graph.sees, graph.framing)
 
 
 def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say) -> None:
     import json
 
+    from onwrist.models.student.graph import graph_of
     from onwrist.quantize.integers.training import save_quantised
     from onwrist.quantize.judging.evaluate import ptq_and_qat
     from onwrist.quantize.qat import QATConfig
@@ -356,13 +381,13 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     from onwrist.writing import write_whole
 
     parent, _ = load_student(student)
-    s, context, usual = spec.student, parent.context, QATConfig()
+    s, usual, graph = spec.student, QATConfig(), graph_of(parent)
     examples, _ = build(
-        None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
-        width=s.embedding, sees=parent.sees, progress=progress,
+        None, graph.context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
+        width=s.embedding, sees=graph.sees, framing=graph.framing, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
-    made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)
+    made, found = quantised(parent, examples, course, held_out(spec, parent, progress), progress=progress, say=say)
     recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
     save_quantised(out, made, {"recipe": recipe}, parent=student)
     write_whole(judged, json.dumps(found, indent=1).encode())

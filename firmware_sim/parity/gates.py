@@ -151,31 +151,41 @@ class Played:
         chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
         windows: int8, the window that ends with each hop.
         counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
+        frames: of a hop, for which answers at frame rate are said.
     """
 
     chunks: np.ndarray
     first: np.ndarray
     windows: Windows
     counts: list[np.ndarray] = field(default_factory=list)
+    frames: int = 0
 
 
-def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, so many at a time."""
+def run_windows(
+    runtime: Runtime, windows: Windows, progress: Progress = silent, frames: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, so many at a time.
+
+    Args:
+        frames: the newest ones of answers at frame rate, which then follow the answers.
+    """
     parts = [runtime.run(windows[rows]) for rows in progress(windows.batches(BATCH), runtime.name)]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    said = [[p[1], *(f.reshape(len(f), -1)[:, -frames * p[1].shape[1] :] for f in p[2:3] if frames)] for p in parts]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([np.concatenate(each, axis=1) for each in said])
 
 
 def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
-    """int8 embedding (n, 256) and answers (n, 3) of a runtime over a run: hop by hop, or from whole windows."""
+    """int8 embedding (n, 256) and all that is said beside it (n, C) of a runtime over a run: hop by hop, or from windows."""
     if isinstance(runtime, Runtime):
-        return run_windows(runtime, played.windows, progress)
+        return run_windows(runtime, played.windows, progress, played.frames)
     runtime.reset()
     rows = []
     hops = zip(played.chunks, played.first, strict=True)
     for chunk, first in progress(hops, runtime.name, total=len(played.first)):
         if first:
             runtime.reset()
-        rows.append(runtime.step(chunk))
+        embedding, *said = runtime.step(chunk)
+        rows.append((embedding, np.concatenate([s.ravel() for s in said[: 1 + bool(played.frames)]])))
     return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
 
 

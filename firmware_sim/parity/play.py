@@ -65,7 +65,7 @@ def stream(
     recording, turned = upright(recording) if free else (recording, False)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
     reference = reference_rate(recording, run.time_s, deployed.model.answers, deployed.model.sees.window_s)
-    outputs = run.embedding, run.answers
+    outputs = run.outputs
     others = compare_runtimes(outputs, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, outputs, progress) if firmware else []
     watch_in_c = run_watch_everywhere(deployed, run, progress) if firmware else []
@@ -93,7 +93,9 @@ def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real)
     sees = deployed.model.sees
     fresh = run.played.chunks.ravel(), run.real.chunks.ravel()
-    return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh, sees.counts))
+    return FloatRun(
+        embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh, sees.counts)
+    )
 
 
 def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:
@@ -103,7 +105,7 @@ def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:
         other = model.quantise_input(run.real[rows])
         differs = np.flatnonzero((other != run.played.windows[rows]).any(axis=1))
         if len(differs):
-            out[rows][differs] = np.concatenate(model.run(other[differs]), axis=1)
+            out[rows][differs] = np.concatenate(model.run(other[differs])[:2], axis=1)
     return out
 
 

@@ -69,7 +69,9 @@ def reference_rate(
     if {"ibi_t", "ibi_s"} <= set(labels) and len(np.atleast_1d(labels["ibi_t"])):
         at = np.asarray(labels["ibi_t"], np.float64) + float(labels.get("ibi_t0_unix", start)) - start
         return Reference(
-            _from_intervals(at, np.asarray(labels["ibi_s"], np.float64), time_s, window_s), "the device's IBI.csv", "IBI"
+            _from_intervals(at, np.asarray(labels["ibi_s"], np.float64), time_s, window_s),
+            "the device's IBI.csv",
+            "IBI",
         )
     if "hr_e4" in labels:
         hr = np.asarray(labels["hr_e4"], np.float64)

@@ -88,11 +88,22 @@ class Run:
         return np.stack([h.answers for h in self.hops])
 
     @cached_property
+    def frames(self) -> np.ndarray:
+        """int8 (n, frames of a hop, answers), oldest first; no frames of a student that answers once a hop."""
+        none = np.zeros((0, self.answers.shape[1]), np.int8)
+        return np.stack([none if h.frames is None else h.frames for h in self.hops])
+
+    @property
+    def outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """int8 embedding (n, width), and (n, C) all that is said beside it: answers, and those of frames, one behind the other."""
+        return self.embedding, np.concatenate([self.answers, self.frames.reshape(len(self.hops), -1)], axis=1)
+
+    @cached_property
     def played(self) -> Played:
         """What went into the model, for whoever has to compute the same."""
         chunks, first = np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops])
         windows = Windows(chunks, first, self.watch.model.window)
-        return Played(chunks, first, windows, witnessed(self.hops, "counts"))
+        return Played(chunks, first, windows, witnessed(self.hops, "counts"), self.frames.shape[1])
 
     @cached_property
     def real(self) -> Windows:

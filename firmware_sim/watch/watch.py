@@ -113,6 +113,7 @@ class Hop:
         why: reasons not to show it.
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
+        frames: int8 (frames, answers), the answers of every frame, oldest first; of a student that answers at frame rate.
         beats: found during the hop, oldest first; of a watch that has beats.
         real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
             `witness` only.
@@ -128,6 +129,7 @@ class Hop:
     sequence: int
     latency_s: float
     beats: tuple[Beat, ...] = ()
+    frames: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -316,14 +318,15 @@ class Watch:
     def _infer(self, arrived: float) -> Hop:
         chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
         began = time.perf_counter()
-        embedding, answers, *_ = self.runtime.step(chunk)
+        embedding, answers, *more = self.runtime.step(chunk)
+        frames = more[0].reshape(-1, len(answers)) if more and self.model.answers.framed else None
         latency = time.perf_counter() - began
         self.seen += self.hop
         why = self._reasons(answers)
         self._keep_time(arrived)
         sequence = (self.number - 1) % SEQUENCE_SPAN
         beats = self.pulse.take() if self.pulse else ()
-        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats)
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats, frames)
         self.first = False
         counters = self.counters
         counters.hops += 1

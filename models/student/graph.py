@@ -21,7 +21,15 @@ from torch import Tensor, nn
 from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Output, Schedule, Timing
+from onwrist.models.student.timing import (
+    ANSWERS_OUTPUT,
+    EMBEDDING_OUTPUT,
+    FRAMES_OUTPUT,
+    Edge,
+    Output,
+    Schedule,
+    Timing,
+)
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 CONVOLUTION, SCALING, AVERAGE, MAXIMUM, ADD, CONCAT = "convolution", "scaling", "average", "maximum", "add", "concat"
@@ -58,6 +66,17 @@ class Node:
     stride: int = 1
     activation: str = ""
     dropouts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The frames of a window that an answer at frame rate is taught and judged on: the newest `count`, of `seconds` each."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+NO_FRAMES = Framing()
 
 
 class Computed(nn.Module):
@@ -122,6 +141,16 @@ class Computed(nn.Module):
     def context(self) -> int:
         """Samples of the first input before the window that is judged."""
         return self.window - self.sees.samples
+
+    @property
+    def framing(self) -> Framing:
+        """The frames of its window that it answers for; none where it answers once a hop."""
+        for output in self.outputs:
+            if output.name == FRAMES_OUTPUT:
+                period = self.timing.period[output.place]
+                there = self.timing.window_of(self.timing.samples(self.window)).frames[output.place]
+                return Framing(min(there, int(self.sees.samples / period)), float(period) / self.sees.rate_hz)
+        return NO_FRAMES
 
     def channels_of(self, place: int) -> int:
         """Channels of a node or an input."""

@@ -33,7 +33,7 @@ from onwrist.models.student.graph import (
 )
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.refusals import ACTIVATIONS, USE_CONVOLUTIONS, why_not
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Output
+from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT, Output
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 # Channels that the firmware's dense kernel spreads the groups of a convolution over, as zeros; see `export/sources`.
@@ -506,6 +506,14 @@ class _Reading:
                 raise self.refuse("is an input itself", "Put a convolution between")
             self.check_name(name)
             found.append(Output(name, value.place, value.once or name in (EMBEDDING_OUTPUT, ANSWERS_OUTPUT)))
+            if name == ANSWERS_OUTPUT and self.answers.framed:
+                if value.once:
+                    often = ", ".join(a.name for a in self.answers if a.at == "frames")
+                    raise self.refuse(
+                        f"says the newest frame alone, and {often} is asked of every frame",
+                        "Return (B, answers, frames), without a pool that skips frames or `[..., -1]`",
+                    )
+                found.append(Output(FRAMES_OUTPUT, value.place, False))
         return found
 
     def check_name(self, name: str) -> None:

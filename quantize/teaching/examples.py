@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,10 +13,11 @@ from torch import nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
+from onwrist.models.student.graph import NO_FRAMES, Framing
 from onwrist.models.student.network import EMBEDDING
 from onwrist.quantize.teaching.augment import Motion, watch_version
 from onwrist.quantize.teaching.motion import accelerations
-from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_frames, label_windows
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.material import Material
@@ -51,6 +52,7 @@ class Examples:
         weight: float32 (n,) how far teacher and rate are to be learnt: 1 where the pulse is left, 0 where it is drowned,
             between the two where it is one of two rhythms and nobody could say which.
         records: name of each window's record.
+        frames: float32 (n, columns, frames) as `questions.label_frames` gives them; no frames where nothing is asked of them.
     """
 
     x: np.ndarray
@@ -60,6 +62,11 @@ class Examples:
     beats: np.ndarray
     weight: np.ndarray
     records: np.ndarray
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 3:
+            self.frames = np.zeros((*self.labels.shape, 0), np.float32)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -145,6 +152,7 @@ def build(
     scaled: bool = True,
     device: str = "cpu",
     sees: StudentInput = USUAL,
+    framing: Framing = NO_FRAMES,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -157,7 +165,8 @@ def build(
         standard: of the student that goes on learning; None makes one from these examples.
         material: recordings of one's own, beside the open sets or in their place.
         questions: what the labels answer. width: of the student's embedding.
-        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher. sees: what the student is fed.
+        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher. sees: what the student is fed. framing:
+            of its answers at frame rate.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -184,9 +193,11 @@ def build(
             if not parts and standard is None:
                 basis = common_width(raw, seed, width)
             raw = raw if basis is None else raw @ basis
-        labels = label_windows(cohort, questions, [track for _, track in recordings])
+        originals = [track for _, track in recordings]
+        labels = label_windows(cohort, questions, originals)
+        frames = label_frames(cohort, questions, framing, originals)
         clean = [clean for _, clean, _ in versioned]
-        parts.append(_examples(cohort, clean, context, raw, labels, questions.quality))
+        parts.append(_examples(cohort, clean, context, raw, labels, frames, questions.quality))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     if standard is None:
         standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
@@ -216,11 +227,11 @@ def load_examples(path: Path) -> tuple[Examples, Standard]:
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         cure = "Delete it; it is made again"
         raise ConfigError(f"cannot be read ({type(error).__name__})", where=path, cure=cure) from error
-    missing = [f.name for f in fields(Examples) if f.name not in found]
+    missing = [f.name for f in fields(Examples) if f.name not in found and f.default_factory is MISSING]
     if missing:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
     standard = Standard(**{f.name: v for f in fields(Standard) if (v := found.get(f"standard.{f.name}")) is not None})
-    return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
+    return Examples(**{f.name: found[f.name] for f in fields(Examples) if f.name in found}), standard
 
 
 def _sets(root: Path | None, progress: Progress, sees: StudentInput) -> list[tuple[Recording, Track]]:
@@ -257,6 +268,7 @@ def _examples(
     context: int,
     embedding: np.ndarray,
     labels: np.ndarray,
+    frames: np.ndarray,
     quality: int | None,
 ) -> Examples:
     tracks, sees = cohort.tracks, cohort.sees
@@ -269,7 +281,7 @@ def _examples(
         moves = n > 10 and np.ptp(x[:n]) > 0 and np.ptp(y[:n]) > 0
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if moves else 0.0
     lost = follow < DROWNED
-    labels[lost] = np.nan
+    labels[lost] = frames[lost] = np.nan
     if quality is not None:
         labels[lost, quality] = 0.0
         # Between drowned and followed, good is no longer sure.
@@ -283,6 +295,7 @@ def _examples(
         np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
         np.clip((follow - DROWNED) / (FOLLOWED - DROWNED), 0.0, 1.0).astype(np.float32),
         cohort.records,
+        frames,
     )
 
 

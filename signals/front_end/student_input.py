@@ -65,7 +65,9 @@ class StudentInput(Checked):
                 f"a band of {self.low_hz:g}-{self.high_hz:g} Hz", field="low_hz", cure="Use an octave at least"
             )
         if math.log2(self.clip) % 1:
-            raise ConfigError(f"clip {self.clip:g}", field="clip", cure="Use a power of two, so that scaling is a shift")
+            raise ConfigError(
+                f"clip {self.clip:g}", field="clip", cure="Use a power of two, so that scaling is a shift"
+            )
 
     @property
     def samples(self) -> int:
