@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.step_reader import read_step
@@ -24,6 +26,7 @@ from onwrist.quantize.teaching.student_files import load_student, save_student
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.signals.people.cohort import Track, cut
+from onwrist.signals.people.windows import window_starts
 from onwrist.spec import Spec, read_spec
 
 WORDS = ("still", "walking", "cycling", "bed")
@@ -199,6 +202,26 @@ def test_a_window_is_as_long_as_its_student_sees(tmp_path):
     assert cohort.teacher_windows().shape == (3, 3000)
     windows = cohort.student_windows(7)
     np.testing.assert_array_equal(windows[1], cohort.tracks[0].student[1500 - 7 : 3000])
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([4.0, 10.0, 30.0]), st.sampled_from([1.0, 8.0, 30.0]))
+@settings(max_examples=30, deadline=None)
+def test_one_rule_says_what_a_window_is(seed, window_s, hop_s):
+    rng = np.random.default_rng(seed)
+    wave, missing = rng.standard_normal(9000), rng.random(9000) < 0.02
+    for first in rng.integers(0, 8000, 3):
+        missing[first : first + rng.integers(100, 1500)] = True
+    wave[2000:5500] = 1.0
+    found = window_starts(wave, missing, 100.0, window_s, hop_s, end_s=88.0)
+    length = int(window_s * 100)
+    for start in np.arange(0, 90, hop_s):
+        a = int(start * 100)
+        good = (
+            start + window_s <= 88
+            and missing[a : a + length].sum() <= 0.05 * length
+            and len(set(wave[a : a + length])) > 1
+        )
+        assert (start in found) == good, start
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onwrist.errors import ConfigError
 from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.study.store import Store
+
+if TYPE_CHECKING:
+    from onwrist.signals.front_end.student_input import StudentInput
 
 FOLDER = "model"
 CONTRACT, STEP, UNITS, STUDENT = "contract.json", "step.tflite", "units.npz", "student.safetensors"
@@ -56,6 +60,16 @@ class Kit:
     def hop(self) -> int:
         """Input samples between outputs."""
         return self.contract["stream"]["hop_samples"]
+
+    @property
+    def sees(self) -> StudentInput:
+        """What the student is fed."""
+        from onwrist.signals.front_end.student_input import StudentInput
+
+        front = self.contract["front_end"]
+        return StudentInput(
+            self.contract["rate_hz"], low_hz=front["highpass_hz"], high_hz=front["lowpass_hz"], floor=front["floor"], clip=front["clip"]
+        )  # fmt: skip
 
     @property
     def gate(self) -> int | None:

@@ -26,7 +26,7 @@ import numpy as np
 
 from onwrist.errors import ConfigError, RecordingError, SplitError
 from onwrist.models.bench.tasks import Task, Windows
-from onwrist.signals.people.cohort import MAX_MISSING
+from onwrist.signals.people.windows import is_window
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps, min_max, teacher_input
 from onwrist.signals.recordings.names import MISSING_WORDS
 from onwrist.signals.recordings.readers import read_recording
@@ -362,6 +362,4 @@ class _Cutter:
             firsts = [round(at * TEACHER_RATE_HZ)]
         else:
             firsts = list(range(0, len(wave) - LENGTH + 1, LENGTH))
-        found = [first for first in firsts if missing[first : first + LENGTH].mean() <= MAX_MISSING]
-        pieces = [wave[first : first + LENGTH] for first in found]
-        return [piece for piece in pieces if np.ptp(piece) > 0]
+        return [wave[first : first + LENGTH] for first in firsts if is_window(wave, missing, first, LENGTH)]

@@ -18,6 +18,7 @@ from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.floating import condition
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.split import person_of, record_name, role
+from onwrist.signals.people.windows import window_starts
 from onwrist.signals.pulse.beats import (
     LABELS,
     Beats,
@@ -40,8 +41,6 @@ from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 
 DATA_VARIABLE = "ONWRIST_DATA"
-# A window with more missing samples than this is not a window.
-MAX_MISSING = 0.05
 # R-peak to upslope time to which every training record is moved (the encoder must not learn the monitor).
 COMMON_DELAY_S = 0.25
 # What shipped weights may be trained on; the other sets evaluate and stay out of the repository.
@@ -211,7 +210,7 @@ def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
 
 
 def cut(tracks: Sequence[Track], hop_s: float | None = None) -> Cohort:
-    """Every window of every track, labelled from the ECG where there is one.
+    """Every window of every track (`windows.window_starts`), labelled from the ECG where there is one.
 
     Args:
         tracks: made for one student. hop_s: from window to window; left out: side by side.
@@ -221,17 +220,9 @@ def cut(tracks: Sequence[Track], hop_s: float | None = None) -> Cohort:
     hop_s = window_s if hop_s is None else hop_s
     at, starts = [], []
     labels: dict[str, list[float]] = {name: [] for name in LABELS}
-    length = round(window_s * TEACHER_RATE_HZ)
     for i, track in enumerate(tracks):
-        end = min(len(track.teacher) / TEACHER_RATE_HZ, len(track.student) / sees.rate_hz)
-        for start in np.arange(0.0, end - window_s + 1e-6, hop_s):
-            first = round(start * TEACHER_RATE_HZ)
-            if first + length > len(track.teacher):
-                continue
-            if track.missing is not None and track.missing[first : first + length].mean() > MAX_MISSING:
-                continue
-            if np.ptp(track.teacher[first : first + length]) == 0:
-                continue
+        end = len(track.student) / sees.rate_hz
+        for start in window_starts(track.teacher, track.missing, TEACHER_RATE_HZ, window_s, hop_s, end):
             at.append(i)
             starts.append(start)
             found: dict[str, float] = {}
