@@ -92,8 +92,13 @@ def bundle(home, done):
     return home / "build/site/handoff"
 
 
+@pytest.fixture(scope="module")
+def verdict(bundle):
+    return verify(bundle.with_suffix(".zip"))
+
+
 @pytest.mark.slow
-def test_the_whole_road_of_an_onnx_alone(home, bundle):
+def test_the_whole_road_of_an_onnx_alone(home, bundle, verdict):
     """Done-when (a) of the spec in one: a ResNet at 125 Hz x 10 s, 512 wide, as `.onnx` alone; one yes or no from a user's CSV; a
     student's embedding of 64; a sensor of 24 bits at 100 Hz; a bundle that verifies; the same bytes as a stream, as a window, in
     TFLM and in C on an emulated M4F."""
@@ -104,7 +109,7 @@ def test_the_whole_road_of_an_onnx_alone(home, bundle):
     front = contract["fixed_point_front_end"]
     assert (front["rate_hz"], front["bits"], contract["rate_hz"]) == (100, 24, 25)
     assert (contract["embedding"]["shape"][-1], contract["answers"]["names"]) == (64, ["wrist"])
-    assert verify(bundle.with_suffix(".zip")).word == "valid"
+    assert verdict.word == "valid", verdict.lines
     (run,) = json.loads((bundle / "report.json").read_text())["runs"]
     (m4f,) = (f for f in run["firmware"] if "M4F" in f["name"])
     assert (m4f["wrong"], m4f["bytes"]) == (0, run["hops"] * (50 + 64 + 1))

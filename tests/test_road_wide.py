@@ -143,6 +143,7 @@ def test_rate_window_and_frames_are_in_every_file(home, bundle):
     frames = golden["output_frame_answers"].reshape(hops, FRAMES, 4)
     np.testing.assert_array_equal(frames[:, -1], golden["answers"])
     assert len(np.unique(frames)) > 4
+    assert hops * 100 > contract["window_samples"]  # outputs of whole windows are among them
     config = next(bundle.rglob("onwrist_config.h")).read_text()
     assert f"#define ONWRIST_FRAME_ANSWERS_FRAMES {FRAMES}\n" in config
     assert "ONWRIST_WITH_BEATS" not in config  # their rules are of 25 Hz

@@ -233,8 +233,8 @@ def student_of(spec: Spec) -> AnyStudent:
     """The spec's student before it is taught: of the shape that it says, or the user's own.
 
     Raises:
-        CheckpointError: her function fails. ConfigError: a hop that is none of hers. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
-        takes one signal, an embedding, answers and a window.
+        CheckpointError: her function fails. ConfigError: a hop that is none of hers. ExportError: what it makes cannot stream or
+        be exact, or cannot be taught, which takes one signal, an embedding, answers and a window.
     """
     import torch
 

@@ -375,10 +375,11 @@ def cost_gates(
         if not np.isfinite(d):
             continue  # no labels, or of one kind only: the floors say so
         limit = (own or {}).get(answer.name)
+        seen_in = f"{what}, {found[answer.name]['frames']} frames" if answer.at == "frames" else what
         if np.isfinite([low, high]).all():
-            gates.append(answer_gate(answer, (d, low, high), detail=what, limit=limit, limits=limits))
+            gates.append(answer_gate(answer, (d, low, high), detail=seen_in, limit=limit, limits=limits))
         else:
-            seen = answer_gate(answer, (d, d, d), detail=what, limit=limit, limits=limits)
+            seen = answer_gate(answer, (d, d, d), detail=seen_in, limit=limit, limits=limits)
             gates.append(replace(seen, value=text((d, low, high)), severity="warn"))
     return gates
 

@@ -76,7 +76,7 @@ def survey(
         )  # fmt: skip
     answers = np.stack([h.answers for h in hops]).astype(np.float32) * model.answers_scale
     shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
-    reference = reference_rate(recording, np.array([h.time_s for h in hops]), model.answers)
+    reference = reference_rate(recording, np.array([h.time_s for h in hops]), model.answers, model.sees.window_s)
     others = baseline_rates(
         methods(), witnessed(hops, "counts"), valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
     )
