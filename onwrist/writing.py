@@ -54,7 +54,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _refused(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        # What could not be written can hardly be removed; why is being said already.
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onwrist.export.sources.c_text import c_array
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
@@ -45,7 +46,12 @@ class Golden:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """As `golden.npz` holds them."""
-        found = {"counts": self.counts, "input": self.input, "embedding": self.embedding, "answers": self.answers}
+        found = {
+            "counts": self.counts,
+            "input": self.input,
+            EMBEDDING_OUTPUT: self.embedding,
+            ANSWERS_OUTPUT: self.answers,
+        }
         found |= {f"{OTHER}{name}": values for name, values in self.others.items()}
         return found | {f"{LAYER}{name}": values for name, values in self.layers.items()}
 

@@ -33,6 +33,7 @@ from onwrist.export.handoff.names import (
 from onwrist.firmware_sim.handoff.confined import Row, limit_myself
 from onwrist.firmware_sim.handoff.opening import plain
 from onwrist.firmware_sim.handoff.schema import Student
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 
 if TYPE_CHECKING:
     from onwrist.export.handoff.reference import Reference
@@ -230,10 +231,9 @@ def _compare_onnx(s: Student, step) -> Row:
 def _differing(found: list[tuple[np.ndarray, ...]], golden: dict[str, np.ndarray], near: int = 0) -> int:
     """Values of embedding, answers and answers at frame rate that differ; of a window's frames the newest are a hop's."""
     from onwrist.export.handoff.golden import OTHER
-    from onwrist.models.student.timing import FRAMES_OUTPUT
 
     wrong = 0
-    for k, name in enumerate(("embedding", "answers", OTHER + FRAMES_OUTPUT)):
+    for k, name in enumerate((EMBEDDING_OUTPUT, ANSWERS_OUTPUT, OTHER + FRAMES_OUTPUT)):
         if name in golden:
             theirs = golden[name].reshape(len(found), -1)
             ours = np.stack([f[k].ravel()[-theirs.shape[1] :] for f in found]).astype(np.int16)

@@ -239,8 +239,8 @@ def student_of(spec: Spec) -> AnyStudent:
     import torch
 
     from onwrist.models.student.graph import make_student
+    from onwrist.models.student.names import FRAMES_OUTPUT
     from onwrist.models.student.network import Student
-    from onwrist.models.student.timing import FRAMES_OUTPUT
     from onwrist.signals.front_end.floating import hop_samples
 
     s, answers, sees = spec.student, questions_of(spec).answers, input_of(spec)
@@ -387,7 +387,8 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
         width=s.embedding, sees=graph.sees, framing=graph.framing, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
-    made, found = quantised(parent, examples, course, held_out(spec, parent, progress), progress=progress, say=say)
+    people = held_out(spec, parent, progress)
+    made, found = quantised(parent, examples, course, people, out=out, progress=progress, say=say)
     recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
     save_quantised(out, made, {"recipe": recipe}, parent=student)
     write_whole(judged, json.dumps(found, indent=1).encode())

@@ -98,11 +98,11 @@ def counters_of(watch: Watch) -> dict[str, int]:
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
     """The exported watch of a student on this host and on every emulated core, put through a logged run."""
-    firmware = deployed.firmware
+    firmware, hops = deployed.firmware, run.hops.each()
     if deployed.model.sees.finds_beats:
         firmware = with_beats(firmware, deployed.front_end)
     return [
-        run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, run.hops, run.watch)
+        run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
     ]
 

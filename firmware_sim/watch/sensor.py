@@ -16,7 +16,6 @@ from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
 from onwrist.ranges import Checked
 from onwrist.signals.front_end.counts import convert, count_wave, recorded_counts
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
 
 # No wearable's PPG is faster.
@@ -71,8 +70,7 @@ class Sensor:
             wave, self.present = count_wave(recording, config.rate_hz, config.bits)
             self.wave = 2**config.bits - 1 - wave if falling else wave
         self.full = 2**config.bits - 1
-        pulse = float(np.std(clean_ppg(self.wave - self.full / 2, config.rate_hz)))
-        self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, pulse)
+        self.scene = Scene(config.rate_hz, self.full, len(self.wave) / config.rate_hz, self.wave)
         self.sent = self.saturated = 0
 
     def __len__(self) -> int:
@@ -89,6 +87,8 @@ class Sensor:
         return self._convert(0)
 
     def _convert(self, cycle: int) -> np.ndarray:
+        if not self.faults.faults:
+            return convert(self.wave, self.config.bits)
         t = np.arange(len(self.wave)) / self.config.rate_hz
         x = self.wave
         instants = self.faults.instants(t, self.scene, cycle)

@@ -19,17 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError, ConfigError, ExportError
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.models.student.timing import (
-    ANSWERS_OUTPUT,
-    EMBEDDING_OUTPUT,
-    FRAMES_OUTPUT,
-    Edge,
-    Output,
-    Schedule,
-    Timing,
-)
+from onwrist.models.student.timing import Edge, Output, Schedule, Timing
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 CONVOLUTION, SCALING, AVERAGE, MAXIMUM, ADD, CONCAT = "convolution", "scaling", "average", "maximum", "add", "concat"

@@ -41,8 +41,8 @@ from onwrist.models.student.graph import (
     graph_of,
     operate,
 )
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.signals.front_end.student_input import USUAL
 
 with warnings.catch_warnings():
