@@ -62,9 +62,9 @@ def main(config: CConfig) -> None:
         plan = made.plan if made else None
     else:
         model = load_integers(int8_weights(config.size, config.teacher))
-        hop = hop_samples(config.hop_s, model.stride)
+        hop = hop_samples(config.hop_s, model.stride, model.sees.rate_hz)
         data = write_tflite_step(model, hop)
-        firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits))
+        firmware = firmware_sources(model, hop, design(config.sensor_hz, config.bits, model.sees.counts))
         files, plan = {**firmware.files, **package_files(firmware.files, model.digest())}, firmware.arena
     if config.array:
         files = {f"{name}_tflite.h": array_header(data, name)}

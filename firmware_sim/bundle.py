@@ -51,7 +51,7 @@ def main(config: BundleConfig) -> None:
     report = read_report(config.report) if config.report else None
     with claim_bundle(config.out):
         pairs = [(load_artifacts(s, teacher=config.teacher), origin(s, config.teacher)) for s in config.sizes]
-        hop = hop_samples(config.hop_s, pairs[0][0].model.stride)
+        hop = hop_samples(config.hop_s, pairs[0][0].model.stride, pairs[0][0].model.sees.rate_hz)
         bundle = assemble(pairs, hop, fixed, golden_watch_header, shipped_reference)
         if report and config.report:
             bundle = bundle.with_report(report, config.report)

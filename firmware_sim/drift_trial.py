@@ -52,7 +52,7 @@ def main(config: DriftTrialConfig) -> None:
     from onwrist.signals.recordings.readers import read_recording
 
     model, fixed = load_integers(config.size), design(config.sensor_hz, config.bits)
-    hop = hop_samples(config.hop_s, model.stride)
+    hop = hop_samples(config.hop_s, model.stride, model.sees.rate_hz)
     rules = shipped_reference(model, hop, fixed).rules
     plan = make_plan(Setting(config.size, model.digest()), config.recordings or (str(SHIPPED / "*.npz"),))
     paths = [Path(s.url) for part in plan.parts for s in part]

@@ -64,7 +64,7 @@ def main(config: SearchConfig) -> int:
     from onwrist.errors import ConfigError
     from onwrist.firmware_sim.deploy import DeployConfig
     from onwrist.firmware_sim.deploy import main as deploy
-    from onwrist.firmware_sim.handoff.road import EXAMPLES, MOST_CONTEXT, embed, material_of, questions_of, shape_of
+    from onwrist.firmware_sim.handoff.road import EXAMPLES, embed, material_of, most_context, questions_of, shape_of
     from onwrist.firmware_sim.parity.memory import BUDGETS
     from onwrist.firmware_sim.shapes.costs import Budget, costs_of
     from onwrist.firmware_sim.shapes.page import page, spec_of, table, verdicts
@@ -76,7 +76,6 @@ def main(config: SearchConfig) -> int:
     from onwrist.quantize.teaching.distillation import fingerprint
     from onwrist.quantize.teaching.examples import load_examples
     from onwrist.quantize.teaching.trial import short, split
-    from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
     from onwrist.spec import Spec, read_spec
     from onwrist.writing import write_whole
 
@@ -97,13 +96,13 @@ def main(config: SearchConfig) -> int:
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
     kept = config.examples or out / EXAMPLES
     if not kept.exists():
-        embed(spec, kept, MOST_CONTEXT, bar, say)
+        embed(spec, kept, most_context(shape_of(spec).sees), bar, say)
     examples, _ = load_examples(kept)
     people = {item.path.stem: item.person for item in material_of(spec).items}
     taught, choice = split(examples, people)
     course = Course(config.steps, config.batch, usual.lr, config.seed, usual.weight_decay, usual.bf16)
     task = Task(
-        replace(shape_of(spec), name="searched"), round(spec.stream.hop_s * STUDENT_RATE_HZ), examples.x.shape[1], budget, config.against,
+        replace(shape_of(spec), name="searched"), round(spec.stream.hop_s * spec.input.rate_hz), examples.x.shape[1], budget, config.against,
         {
             "examples": fingerprint(examples), "course": asdict(course), "budget": asdict(budget), "against": config.against,
             "hop_s": spec.stream.hop_s, "sensor": asdict(sensor),

@@ -63,8 +63,7 @@ def main(config: SensitivityConfig) -> None:
                 "its student is not there yet", where=file, cure=f"Run onwrist deploy {config.spec} first"
             )
     parent, _ = load_student(student)
-    context = parent.context
-    people = held_out(spec, context, bar) if config.spec else evaluation(context, config.data, bar)
+    people = held_out(spec, parent, bar) if config.spec else evaluation(parent.context, config.data, bar)
     data = part_of(people, config.half, config.most_windows)
     if not len(data.x):
         raise ConfigError(f"nobody is in the half {config.half!r}", field="half", cure="Use --half all")

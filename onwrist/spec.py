@@ -117,6 +117,8 @@ class AnswerPart(Part):
     """What INT8 may cost: AUROC or macro-F1 (0.005 is half a point), or mean error in the unit of a value."""
     decides: bool = False
     """Whether a yes of it is needed for an output to be shown."""
+    at: Literal["hop", "frames"] = "hop"
+    """Said once a hop; or of every frame of a network of one's own."""
 
     @property
     def source(self) -> str:
@@ -141,14 +143,35 @@ class AnswerPart(Part):
             raise ValueError('has more than one word: use kind = "classes"')
         if self.decides and kind != "yes/no":
             raise ValueError("only a yes/no can decide what is shown")
+        if self.at == "frames" and built_in:
+            raise ValueError(f"{self.source} is said of windows: labels of frames are a table, or recording:NAME")
+        if self.at == "frames" and self.decides:
+            raise ValueError("what is said of frames decides nothing: let a yes/no of a hop decide")
         return self
+
+
+class InputPart(Part):
+    """What the student is fed (`onwrist.signals.front_end.student_input`)."""
+
+    rate_hz: Annotated[int, Field(ge=20, le=100)] = 25
+    """Samples a second behind the front end; at most the sensor's."""
+    window_s: Annotated[float, Field(ge=4, le=60)] = 10.0
+    """Seconds that teacher and student see, that labels speak of, and that are judged."""
+    low_hz: Annotated[float, Field(ge=0.2, le=4)] = 0.5
+    """Lower edge of the band."""
+    high_hz: Annotated[float, Field(ge=2, le=40)] = 8.0
+    """Upper edge; at most 0.4 of the rate."""
+    floor: Annotated[float, Field(ge=0.01, le=1e6)] = 0.5
+    """Least mean magnitude, in counts of the sensor: what is quieter is its own noise."""
+    clip: Annotated[float, Field(ge=1, le=64)] = 4.0
+    """Mean magnitudes that int8 reaches to; a power of two."""
 
 
 class SensorPart(Part):
     """The watch's PPG sensor."""
 
     rate_hz: Annotated[int, Field(ge=25, le=1000)] = 64
-    """25 to 1,000: the student runs at 25 Hz, and what is slower has no place in it."""
+    """25 to 1,000, at least the student's."""
     bits: Annotated[int, Field(ge=8, le=24)] = 19
     """8 to 24: of a wider converter firmware hands in the upper 24."""
     fifo: Annotated[int, Field(ge=1, le=125)] = 16
@@ -173,7 +196,7 @@ class Shape(Part):
     """A student's layers where they are not those of its size; what is left out is its size's."""
 
     stem: Channels | None = None
-    """Channels at 25 Hz."""
+    """Channels at the student's rate."""
     stem_kernel: Taps | None = None
     """Samples that the first layer sees."""
     frames: Channels | None = None
@@ -181,7 +204,7 @@ class Shape(Part):
     frame_kernel: Taps | None = None
     """Samples that it sees."""
     stride: Annotated[int, Field(ge=1, le=25)] | None = None
-    """Samples a frame; a hop is a whole number of frames, and so are 10 s."""
+    """Samples a frame; a hop is a whole number of frames, and so is a window."""
     widths: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=8)] | None = None
     """Channels of each block."""
     kernel: Taps | None = None
@@ -194,9 +217,7 @@ class Shape(Part):
     """Widths of the hidden layers before the answers; none: a linear read-out."""
 
     @model_validator(mode="after")
-    def _whole_frames(self) -> Shape:
-        if self.stride is not None and 250 % self.stride:
-            raise ValueError(f"stride {self.stride}: 10 s are 250 samples, use 1, 2, 5, 10 or 25")
+    def _one_each(self) -> Shape:
         if self.widths is not None and self.dilations is not None and len(self.widths) != len(self.dilations):
             raise ValueError("widths and dilations: give one of each per block")
         return self
@@ -276,17 +297,10 @@ class Stream(Part):
 
     recording: str = str(SHIPPED / "S34.npz")
     """Played through the simulated watch."""
-    hop_s: Annotated[float, Field(ge=0.2, le=10)] = 1.0
-    """Seconds between outputs, a multiple of 0.2."""
+    hop_s: Annotated[float, Field(ge=0.2, le=60)] = 1.0
+    """Seconds between outputs, at most a window; a whole number of the student's frames (of 0.2 s, as shipped)."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
     """What bridges a gap of up to a second."""
-
-    @field_validator("hop_s")
-    @classmethod
-    def _on_the_grid(cls, value: float) -> float:
-        if abs(value / 0.2 - round(value / 0.2)) > 1e-9:
-            raise ValueError(f"{value:g} s is no multiple of 0.2 s: use {max(1, round(value / 0.2)) * 0.2:.1f}")
-        return value
 
 
 class Study(Part):
@@ -308,6 +322,7 @@ class Spec(Part):
     teacher: Teacher = Teacher()
     data: Data = Data()
     sensor: SensorPart = SensorPart()
+    input: InputPart = InputPart()
     answers: tuple[AnswerPart, ...] = ()
     """What the student says; left out: heart rate, quality and irregular, as shipped."""
     student: StudentPart = StudentPart()
@@ -324,13 +339,36 @@ class Spec(Part):
             raise ValueError("answers: one alone can decide what is shown")
         return self
 
+    @model_validator(mode="after")
+    def _fits(self) -> Spec:
+        given, hop_s, shape = self.input, self.stream.hop_s, self.student.shape
+        if given.rate_hz > self.sensor.rate_hz:
+            raise ValueError(f"input.rate_hz: {given.rate_hz} Hz from a sensor of {self.sensor.rate_hz} Hz")
+        if hop_s > given.window_s:
+            raise ValueError(f"stream.hop_s: {hop_s:g} s is more than a window of {given.window_s:g} s")
+        if self.student.source is None:
+            framed = next((a.name for a in self.answers if a.at == "frames"), "")
+            if framed:
+                raise ValueError(f"answers.{framed}.at: the shipped shapes answer once a hop; give student.source")
+            # A network of one's own has frames of its own.
+            stride = (shape and shape.stride) or 5
+            frame, samples = stride / given.rate_hz, given.window_s * given.rate_hz
+            if abs(samples / stride - round(samples / stride)) > 1e-9:
+                raise ValueError(
+                    f"student.shape.stride: {given.window_s:g} s are {samples:g} samples, no whole number of {stride}"
+                )
+            if abs(hop_s / frame - round(hop_s / frame)) > 1e-9:
+                near = max(1, round(hop_s / frame)) * frame
+                raise ValueError(f"stream.hop_s: {hop_s:g} s is no multiple of {frame:g} s: use {near:.4g}")
+        return self
+
     @property
     def trains(self) -> bool:
         """Whether a student has to be made for it."""
         if self.student.train is not None:
             return self.student.train
         own = self.teacher != Teacher() or bool(self.data.recordings) or bool(self.answers)
-        other = self.student.source is not None or self.student.shape is not None
+        other = self.student.source is not None or self.student.shape is not None or self.input != InputPart()
         return own or other or self.student.embedding != StudentPart().embedding
 
     def resolved(self) -> str:
@@ -355,11 +393,6 @@ def read_spec(path: Path) -> Spec:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"is no TOML ({error})", where=path, cure="See docs/spec.md") from None
     values.pop("schema", None)
-    if "input" in values:
-        raise ConfigError(
-            "the student's input is 25 Hz, 10 s, 0.5-8 Hz in this release", where=path, field="input",
-            cure="Leave [input] out",
-        )  # fmt: skip
     try:
         spec = Spec.model_validate(values)
     except ValidationError as error:
@@ -405,7 +438,9 @@ def _all_of(error: ValidationError) -> str:
             near = difflib.get_close_matches(str(found["loc"][-1]), _fields(found["loc"][:-1]), 1)
             said.append(f"{place}: no such field{f', did you mean {near[0]}?' if near else ''}")
         else:
-            said.append(f"{place}: {found['msg'].removeprefix('Value error, ')} (it is {found['input']!r:.60})")
+            text = found["msg"].removeprefix("Value error, ")
+            # What several tables together make wrong names its place itself.
+            said.append(f"{place}: {text} (it is {found['input']!r:.60})" if place else text)
     return "; ".join(said)
 
 

@@ -25,9 +25,15 @@ from onwrist.signals.front_end.fixed import (
     front_end_parity,
 )
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, FrontEnd
+from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.signals.recordings.readers import read_recording
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
+# The corners of what a spec may ask for: slow and fast, low and high edges, loud and quiet.
+INPUTS = (
+    StudentInput(20, low_hz=0.2), StudentInput(20, low_hz=4, high_hz=8), StudentInput(32, clip=64), StudentInput(50, high_hz=20, clip=1),
+    StudentInput(100, low_hz=0.2, high_hz=40), StudentInput(100, low_hz=4),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("rate", WATCH_RATES_HZ)
@@ -56,11 +62,23 @@ def test_any_split_gives_the_same_bits(seed, rate, bits, cuts):
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-@pytest.mark.parametrize("rate", WATCH_RATES_HZ)
+@pytest.mark.parametrize("sees", INPUTS)
+def test_every_input_of_a_student_comes_out_as_in_float(recordings, sees):
+    for name, rate, bits in (("S34.npz", 125, 19), ("bidmc_13.npz", 100, 22)):
+        counts = Sensor(read_recording(recordings / name), SensorConfig(rate, fifo=5, bits=bits)).counts[: rate * 120]
+        fixed = FixedFrontEnd(rate, bits, sees.counts)
+        assert (len(fixed.push(counts)), fixed.design.student_hz) == (120 * sees.rate_hz, sees.rate_hz)
+        assert all(g.passed for g in front_end_gates(front_end_parity(counts, rate, bits, sees.counts)))
+
+
+@pytest.mark.parametrize("sees", (StudentInput(), *INPUTS))
+@pytest.mark.parametrize("rate", (*WATCH_RATES_HZ, 1000))
 @pytest.mark.parametrize("bits", (8, 19, MAX_BITS))
-def test_no_input_overflows_a_word(rate, bits):
+def test_no_input_overflows_a_word(rate, bits, sees):
     """Largest value of each word over all inputs of `bits` bits: the l1 norms of what leads to it."""
-    d = design(rate, bits)
+    if rate < sees.rate_hz:
+        return
+    d = design(rate, bits, sees.counts)
     full = 2**bits - 1
     fir = int(np.abs(d.taps).sum(axis=1).max())
     assert fir * full + (1 << TAP_BITS) < INT64
@@ -69,7 +87,7 @@ def test_no_input_overflows_a_word(rate, bits):
     assert span <= INT32
     b = np.array([d.numerator, -2 * d.numerator, d.numerator]) / 2**POLE_BITS
     a = np.array([2**POLE_BITS, d.a1, d.a2]) / 2**POLE_BITS
-    impulse = lfilter(b, a, np.eye(1, 4000)[0])
+    impulse = lfilter(b, a, np.eye(1, 20_000)[0])
     assert np.abs(impulse[-1]) < 1e-12
     # It gives nothing for a constant, so that only half the span on either side of its middle counts.
     high = int(np.abs(impulse).sum() * span / 2) + 2

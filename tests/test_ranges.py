@@ -111,14 +111,15 @@ def test_help_shows_ranges(capsys):
 
 
 def test_cures_are_right():
-    for hop_s in (0, -1, math.nan, math.inf, 0.21, 0.04, 11):
-        with pytest.raises(ConfigError, match=r"from 0.2 to 10, a multiple of 0.2"):
+    for hop_s in (0, -1, math.nan, math.inf, 0.01, 61):
+        with pytest.raises(ConfigError, match=r"from 0.02 to 60"):
             WatchConfig(hop_s)
-    for hop_s in (0, math.nan, math.inf, 0.21):
+    for hop_s in (0, math.nan, math.inf, 0.21, 0.04):
         with pytest.raises(ConfigError, match=r"multiple of 0.2 s"):
             hop_samples(hop_s, 5)
     for hop in range(5, 255, 5):
         assert hop_samples(WatchConfig(hop / 25).hop_s, 5) == hop
+        assert hop_samples(hop / 50, 5, 50) == hop
 
 
 FAULT_NUMBERS = [(kind, f.name) for kind, made in KINDS.items() for f in fields(made)]

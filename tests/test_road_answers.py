@@ -10,6 +10,7 @@ import torch
 from onwrist.export.graphs.step_reader import read_step
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.models.encoders.resnet import ResNet1D
+from onwrist.models.encoders.teacher import FromOnnx, load_teacher
 from onwrist.resources import SHIPPED
 from onwrist.signals.recordings.readers import read_recording
 
@@ -91,10 +92,34 @@ def bundle(home, done):
     return home / "build/site/handoff"
 
 
+@pytest.fixture(scope="module")
+def verdict(bundle):
+    return verify(bundle.with_suffix(".zip"))
+
+
 @pytest.mark.slow
-def test_the_bundle_verifies(bundle):
-    verdict = verify(bundle.with_suffix(".zip"))
+def test_the_whole_road_of_an_onnx_alone(home, bundle, verdict):
+    """Done-when (a) of the spec in one: a ResNet at 125 Hz x 10 s, 512 wide, as `.onnx` alone; one yes or no from a user's CSV; a
+    student's embedding of 64; a sensor of 24 bits at 100 Hz; a bundle that verifies; the same bytes as a stream, as a window, in
+    TFLM and in C on an emulated M4F."""
+    encoder = load_teacher(str(home / "encoder.onnx"), 125, "z-score")
+    assert (type(encoder.encoder), encoder.samples) == (FromOnnx, 1250)
+    assert encoder(torch.zeros(1, 1000)).shape == (1, 512)
+    contract = json.loads((bundle / "band/contract.json").read_text())
+    front = contract["fixed_point_front_end"]
+    assert (front["rate_hz"], front["bits"], contract["rate_hz"]) == (100, 24, 25)
+    assert (contract["embedding"]["shape"][-1], contract["answers"]["names"]) == (64, ["wrist"])
     assert verdict.word == "valid", verdict.lines
+    (run,) = json.loads((bundle / "report.json").read_text())["runs"]
+    (m4f,) = (f for f in run["firmware"] if "M4F" in f["name"])
+    assert (m4f["wrong"], m4f["bytes"]) == (0, run["hops"] * (50 + 64 + 1))
+    exact = {r["runtime"]: r["equal"] for r in run["runtimes"]}
+    assert {exact[n] for n in ("TFLM, stream", "TFLM", "numpy model", "numpy model, stream")} == {1.0}
+
+
+@pytest.mark.slow
+def test_the_bundle_says_what_its_maker_chose(bundle):
+    verdict = verify(bundle.with_suffix(".zip"))
     assert any("limits that its maker chose: cosine_median 0.99" in line for line in verdict.lines)
 
 

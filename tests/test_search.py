@@ -9,7 +9,7 @@ import pytest
 
 from onwrist.errors import ConfigError
 from onwrist.export.handoff.artifacts import load_artifacts
-from onwrist.firmware_sim.handoff.road import MOST_CONTEXT, embed, shape_of
+from onwrist.firmware_sim.handoff.road import embed, most_context, shape_of
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.shapes.costs import Budget, Costs, costs_of, measured_costs
@@ -27,17 +27,18 @@ from onwrist.firmware_sim.shapes.study import (
     refused,
 )
 from onwrist.firmware_sim.watch.watch import WatchConfig
-from onwrist.models.student.graph import JUDGED_SAMPLES
 from onwrist.models.student.network import LADDER, Student
 from onwrist.models.student.work import work
 from onwrist.quantize.teaching.examples import Examples, Standard, load_examples, save_examples
 from onwrist.quantize.teaching.trial import Judged, split
 from onwrist.resources import SHIPPED
+from onwrist.signals.front_end.student_input import USUAL
 from onwrist.signals.people.cohort import silent
 from onwrist.spec import Spec, read_spec
 
 optuna = pytest.importorskip("optuna", reason="Optuna is not installed: the extra `search`")
 HOP = 25
+MOST_CONTEXT = most_context(USUAL)
 
 
 def costs(config, budget=Budget()) -> Costs:
@@ -214,7 +215,7 @@ def test_the_examples_of_a_search_see_as_far_back_as_any_shape_may(home):
     assert shape_of(spec).context < MOST_CONTEXT
     embed(spec, home / "far.npz", MOST_CONTEXT, silent, lambda text: None)
     examples, _ = load_examples(home / "far.npz")
-    assert examples.x.shape[1] == JUDGED_SAMPLES + MOST_CONTEXT
+    assert examples.x.shape[1] == USUAL.samples + MOST_CONTEXT
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onwrist.errors import CheckpointError, ConfigError, OnwristError, SplitError
+from onwrist.firmware_sim.handoff.road import input_of
 from onwrist.models.encoders.teacher import Adapted, examine, load_teacher
 from onwrist.signals.people.material import find, held_out_by_hash
 from onwrist.spec import AnswerPart, Gates, Spec, read_spec
@@ -24,7 +25,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_every_mistake_is_said_at_once_with_what_was_meant(tmp_path):
-    text = 'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 5000\nbits = 40\n[stream]\nhop_s = 0.3\n'
+    text = 'name = "a b"\n[teacher]\nsourc = "x"\nrate_hz = 5\n[sensor]\nrate_hz = 5000\nbits = 40\n[stream]\nhop_s = 0.1\n[input]\nwindow_s = 90\n'
     with pytest.raises(ConfigError) as error:
         read_spec(write(tmp_path, text))
     said = str(error.value)
@@ -35,7 +36,8 @@ def test_every_mistake_is_said_at_once_with_what_was_meant(tmp_path):
         "teacher.rate_hz",
         "sensor.rate_hz",
         "sensor.bits",
-        "multiple of 0.2",
+        "stream.hop_s",
+        "input.window_s",
     ):
         assert part in said
 
@@ -90,9 +92,35 @@ def test_an_answer_that_cannot_be_is_said(tmp_path, answer, said):
         read_spec(write(tmp_path, f"[[answers]]\n{answer}\n"))
 
 
-def test_what_is_not_in_the_spec_yet_is_refused_by_name(tmp_path):
-    with pytest.raises(ConfigError, match="25 Hz, 10 s"):
-        read_spec(write(tmp_path, "[input]\nrate_hz = 50\n"))
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[stream]\nhop_s = 0.3", "0.3 s is no multiple of 0.2 s: use 0.2"),
+        ("[input]\nrate_hz = 50\n[stream]\nhop_s = 0.25", "0.25 s is no multiple of 0.1 s"),
+        ("[stream]\nhop_s = 20", "20 s is more than a window of 10 s"),
+        ("[input]\nrate_hz = 100", "100 Hz from a sensor of 64 Hz"),
+        ("[student.shape]\nstride = 7", "10 s are 250 samples, no whole number of 7"),
+        ("[input]\nrate_hz = 32\nwindow_s = 7", "7 s are 224 samples, no whole number of 5"),
+    ],
+)
+def test_what_parts_make_wrong_together_is_said(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        read_spec(write(tmp_path, f"{text}\n"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"rate_hz": 25, "high_hz": 12.0}, "at most 10 Hz"),
+        ({"low_hz": 3.0, "high_hz": 4.0}, "an octave"),
+        ({"clip": 3.0}, "power of two"),
+        ({"rate_hz": 25, "window_s": 4.5}, "112.5 samples"),
+    ],
+)
+def test_an_input_that_no_front_end_makes_is_said(given, said):
+    spec = Spec.model_validate({"input": given, "student": {"source": "my.py:make"}})
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        input_of(spec)
 
 
 @given(st.text(max_size=200))

@@ -99,3 +99,42 @@ class Two(nn.Module):
 def make(embedding: int, answers: int) -> nn.Module:
     """Of a spec: `source = "users.py:make"`."""
     return Residual(embedding, answers)
+
+
+class Night(nn.Module):
+    """A ResNet at 50 Hz that says what every frame is, and embeds 30 s of them."""
+
+    def __init__(self, embedding: int, answers: int, width: int = 8):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv1d(1, width, 10, stride=5, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+        self.frames = nn.Sequential(nn.Conv1d(width, width, 4, stride=2, bias=False), nn.BatchNorm1d(width), nn.ReLU())
+        self.blocks = nn.Sequential(Block(width, 1), Block(width, 2))
+        self.pool, self.embed = nn.AvgPool1d(150), nn.Linear(width, embedding)
+        self.say = nn.Conv1d(width, answers, 1)
+
+    def forward(self, ppg):
+        frames = self.blocks(self.frames(self.stem(ppg.unsqueeze(1))))
+        return {"embedding": self.embed(self.pool(frames)[..., -1]), "answers": self.say(frames)}
+
+
+def night(embedding: int, answers: int) -> nn.Module:
+    """Of a spec: `source = "users.py:night"`."""
+    return Night(embedding, answers)
+
+
+class Encoder(nn.Module):
+    """Somebody's encoder, for windows of any length."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv1d(1, 16, 9, stride=4), nn.ReLU(), nn.Conv1d(16, 24, 9, stride=4), nn.ReLU())
+
+    def forward(self, wave):
+        found = self.layers(wave.unsqueeze(1))
+        return torch.cat([found.mean(-1), found.amax(-1)], dim=1)
+
+
+def encoder() -> nn.Module:
+    """Of a spec: `source = "users.py:encoder"`."""
+    torch.manual_seed(0)
+    return Encoder()

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from onwrist.errors import ExportError, OnwristError
+from onwrist.export.graphs.tflite_graph import ANSWERS_METADATA, INPUT_METADATA
 from onwrist.export.graphs.tflite_reader import Network, Operator, read_metadata, read_tflite
-from onwrist.export.graphs.tflite_writer import ANSWERS_METADATA, write_tflite_step
+from onwrist.export.graphs.tflite_writer import write_tflite_step
 from onwrist.models.student.names import ANSWERS_OUTPUT, NEXT_STATE, STATE
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import Output
@@ -29,6 +30,7 @@ from onwrist.quantize.integers.operators import (
     IntegerPool,
     ceiling_of,
 )
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 POOLS = {"AVERAGE_POOL_2D": "average", "MAX_POOL_2D": "maximum"}
 # Axis of a concatenation that holds frames, where the other one holds channels.
@@ -59,7 +61,7 @@ def read_step(data: bytes, where: str | Path = "") -> Step:
     """
     network = read_tflite(data, where)
     try:
-        found = _step(network, _answers(data))
+        found = _step(network, _answers(data), _input(data))
         again = write_tflite_step(found.model, found.hop)
     except ExportError:
         raise
@@ -80,7 +82,15 @@ def _answers(data: bytes) -> Answers:
         raise ExportError(f"says of its answers: {error}"[:200], field=ANSWERS_METADATA, cure=CURE) from None
 
 
-def _step(network: Network, answers: Answers) -> Step:
+def _input(data: bytes) -> StudentInput:
+    text = read_metadata(data, INPUT_METADATA)
+    try:
+        return USUAL if text is None else StudentInput.of(json.loads(text))
+    except OnwristError as error:
+        raise ExportError(f"says of its input: {error}"[:200], field=INPUT_METADATA, cure=CURE) from None
+
+
+def _step(network: Network, answers: Answers, sees: StudentInput) -> Step:
     tensors = network.tensors
     inputs = [i for i in network.inputs if not _numbered(tensors[i].name, STATE)]
     # What a tensor is: an input, a node, or frames of one of them.
@@ -110,7 +120,7 @@ def _step(network: Network, answers: Answers) -> Step:
     made = canonical(
         IntegerModel(
             name, tuple(IntegerInput(t.name, t.shape[3], np.float32(t.scale[0]), Fraction(hop, t.shape[2])) for t in given),
-            tuple(nodes), tuple(sources), outputs, answers,
+            tuple(nodes), tuple(sources), outputs, answers, sees,
         )
     )  # fmt: skip
     width = [made.channels_of(o.name) for o in outputs if o.name == ANSWERS_OUTPUT]

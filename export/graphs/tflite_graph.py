@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.quantize.integers.operators import INT8_MAX, IntegerAdd, IntegerLayer, IntegerPool
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -19,8 +20,8 @@ BUFFER_ALIGNMENT = 16
 CONV_VERSION, DEPTHWISE_VERSION, CONCATENATION_VERSION, SLICE_VERSION, POOL_VERSION, ADD_VERSION = 3, 3, 2, 2, 2, 2
 # Operators beyond it have no code in the field that old readers look at.
 LAST_OLD_CODE = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
-# Entry of a file's metadata that says what its answers mean; a file without it has the shipped ones.
-ANSWERS_METADATA = "onwrist.answers"
+# Entries of a file's metadata that say what its answers mean, and what it is fed; a file without one has the shipped ones.
+ANSWERS_METADATA, INPUT_METADATA = "onwrist.answers", "onwrist.input"
 
 
 class _Buffer(schema.BufferT):
@@ -191,8 +192,15 @@ class Graph:
         options = _shared_options(schema.SliceOptionsT)
         return self.append(code, [source, begin, size], output, options, schema.BuiltinOptions.SliceOptions)
 
-    def pack(self, name: str, inputs: list[int], outputs: list[int], answers: Answers = SHIPPED_ANSWERS) -> bytes:
-        """The finished file; it carries the meaning of answers that are not the shipped ones."""
+    def pack(
+        self,
+        name: str,
+        inputs: list[int],
+        outputs: list[int],
+        answers: Answers = SHIPPED_ANSWERS,
+        sees: StudentInput = USUAL,
+    ) -> bytes:
+        """The finished file; it carries the meaning of answers, and the input, that are not the shipped ones."""
         subgraph = schema.SubGraphT()
         subgraph.name = name.encode()
         subgraph.tensors, subgraph.operators = self.tensors, self.operators
@@ -200,13 +208,14 @@ class Graph:
         whole = schema.ModelT()
         whole.version, whole.description = SCHEMA_VERSION, f"onwrist {name}".encode()
         whole.subgraphs, whole.buffers, whole.operatorCodes = [subgraph], self.buffers, self.codes
-        if answers != SHIPPED_ANSWERS:
+        said = {ANSWERS_METADATA: answers.plain} if answers != SHIPPED_ANSWERS else {}
+        said |= {INPUT_METADATA: sees.plain} if sees != USUAL else {}
+        for key, values in said.items():
             entry, buffer = schema.MetadataT(), _Buffer()
-            text = json.dumps(answers.plain, separators=(",", ":"))
-            buffer.data = np.frombuffer(text.encode(), np.uint8)
-            entry.name, entry.buffer = ANSWERS_METADATA.encode(), len(self.buffers)
+            buffer.data = np.frombuffer(json.dumps(values, separators=(",", ":")).encode(), np.uint8)
+            entry.name, entry.buffer = key.encode(), len(self.buffers)
             self.buffers.append(buffer)
-            whole.metadata = [entry]
+            whole.metadata = [*(whole.metadata or ()), entry]
         builder = _Builder(1 << 16)
         builder.Finish(whole.Pack(builder), FILE_IDENTIFIER)
         return bytes(builder.Output())

@@ -11,7 +11,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
-from onwrist.export.graphs.tflite_graph import ANSWERS_METADATA, Graph  # noqa: F401 (where a file says its answers)
+from onwrist.export.graphs.tflite_graph import Graph
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, NEXT_STATE, STATE
 from onwrist.models.student.timing import Edge, Schedule
 from onwrist.quantize.integers.arithmetic import IntegerModel, only, renamed
@@ -48,7 +48,7 @@ class _Writing:
             self.tensors[i] = self._node(i, [self._read(edge) for edge in self.schedule.edges[i]])
         outputs = [self._output(k) for k in range(len(model.outputs))]
         answers = {"answers": model.answers} if any(o.name == ANSWERS_OUTPUT for o in model.outputs) else {}
-        return graph.pack(name, self.inputs, [*outputs, *self.kept], **answers)
+        return graph.pack(name, self.inputs, [*outputs, *self.kept], sees=model.sees, **answers)
 
     def _node(self, i: int, given: list[int]) -> int:
         node, frames, stride = self.model.nodes[i], self.schedule.frames[i], self.schedule.edges[i][0].stride

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
-from onwrist.models.student.names import EMBEDDING_OUTPUT, NEXT_STATE, STATE
+from onwrist.models.student.names import EMBEDDING_OUTPUT, FRAMES_OUTPUT, NEXT_STATE, STATE
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
-from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.front_end.fixed import FixedDesign
 
 if TYPE_CHECKING:
     from onwrist.models.student.graph import AnyStudent
@@ -101,10 +100,11 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
         "model": artifacts.size,
         "digest": model.digest(),
         "rounding": ROUNDING,
-        "rate_hz": STUDENT_RATE_HZ,
+        "rate_hz": model.sees.rate_hz,
         "window_samples": model.window,
         "hop_multiple_samples": model.stride,
-        "front_end": asdict(IN_COUNTS),
+        # What comes out of it stands above.
+        "front_end": {k: v for k, v in asdict(model.sees.counts).items() if k != "student_hz"},
         "input": {"type": "int8", "shape": [1, 1, model.window, 1], "scale": float(model.input_scale), "zero_point": 0},
         "embedding": {"type": "int8", "shape": [1, 1, 1, model.channels_of(EMBEDDING_OUTPUT)], "scale": float(model.embedding_scale), "zero_point": 0},
         "answers": {
@@ -112,6 +112,15 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             "names": list(model.answers.columns), "shown_by": model.answers.shown_by, **model.answers.sentences(),
         },
     }  # fmt: skip
+    if hop and model.answers.framed:
+        frames = model.output(FRAMES_OUTPUT)
+        found["frame_answers"] = {
+            "type": "int8", "shape": [1, 1, model.frames_of(FRAMES_OUTPUT, hop), len(model.answers.columns)],
+            "scale": float(model.answers_scale), "zero_point": 0, "names": list(model.answers.columns),
+            "frame_samples": int(model.timing.period[frames.place]),
+            "note": "of every frame of a hop, oldest first, the newest with the hop's last sample; answers has the newest alone. "
+            "In C: int8 at arena + ONWRIST_FRAME_ANSWERS_OFFSET, good until the next hop",
+        }  # fmt: skip
     if hop:
         found["stream"] = {
             "hop_samples": hop,

@@ -98,7 +98,9 @@ def bundle_sources(
     model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, watch_header: WatchHeader, rules: TelemetryRules
 ) -> tuple[Firmware, dict[str, str]]:
     """The firmware, and every C file of a student, the self-tests included."""
-    firmware = with_beats(with_telemetry(firmware_sources(model, hop, fixed), rules), fixed)
+    firmware = with_telemetry(firmware_sources(model, hop, fixed), rules)
+    if model.sees.finds_beats:
+        firmware = with_beats(firmware, fixed)
     vectors = {
         GOLDEN_HEADER: golden_header(golden, model),
         GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST, rules),

@@ -19,7 +19,9 @@ def student_tflite(weights: Path, hop_s: float | None = None) -> bytes:
         ConfigError: no such hop.
     """
     model = load_integers(weights)
-    data = write_tflite_step(model, hop_samples(hop_s, model.stride)) if hop_s else write_tflite(model)
+    data = (
+        write_tflite_step(model, hop_samples(hop_s, model.stride, model.sees.rate_hz)) if hop_s else write_tflite(model)
+    )
     check_integer_only(data)
     return data
 
@@ -32,5 +34,5 @@ def student_onnx(weights: Path, hop_s: float | None = None) -> bytes:
     """
     if hop_s:
         model = load_integers(weights)
-        return write_onnx_step(model, hop_samples(hop_s, model.stride))
+        return write_onnx_step(model, hop_samples(hop_s, model.stride, model.sees.rate_hz))
     return write_onnx(load_quantised(weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd
 GOLDEN_RECORDING, GOLDEN_FROM_S = "S34.npz", 660
 GOLDEN_REAL_S, GOLDEN_RAILS_S, GOLDEN_FLAT_S = 20, 4, 6
 GOLDEN_S = GOLDEN_REAL_S + GOLDEN_RAILS_S + GOLDEN_FLAT_S
+# Of the good stretch that a window fits into, whatever the student sees.
+GOLDEN_VALID_S = 4
 LAYER, OTHER = "layer_", "output_"
 # Digits of a student's digest that its self-test says.
 DIGEST = 16
@@ -53,8 +56,8 @@ class Golden:
         return found | {f"{LAYER}{name}": values for name, values in self.layers.items()}
 
 
-def golden_counts(rate_hz: float, bits: int) -> np.ndarray:
-    """int32 (GOLDEN_S * rate,) counts of a sensor."""
+def golden_counts(rate_hz: float, bits: int, real_s: int = GOLDEN_REAL_S) -> np.ndarray:
+    """int32 (n,) counts of a sensor: GOLDEN_S seconds, or as many more as `real_s` is longer than usual."""
     from onwrist.resources import SHIPPED
     from onwrist.signals.front_end.counts import convert, count_wave
     from onwrist.signals.recordings.readers import read_recording
@@ -62,7 +65,7 @@ def golden_counts(rate_hz: float, bits: int) -> np.ndarray:
     wave, _ = count_wave(read_recording(SHIPPED / GOLDEN_RECORDING), rate_hz, bits)
     rate, full = int(rate_hz), 2**bits - 1
     first = GOLDEN_FROM_S * rate
-    real = convert(wave[first : first + GOLDEN_REAL_S * rate], bits)
+    real = convert(wave[first : first + real_s * rate], bits)
     rails = np.random.default_rng(0).choice([0, full], GOLDEN_RAILS_S * rate)
     return np.concatenate([real, rails, np.full(GOLDEN_FLAT_S * rate, full // 3)]).astype(np.int32)
 
@@ -82,7 +85,8 @@ def golden_of(model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndar
 
 def golden_vectors(model: IntegerModel, hop: int, fixed: FixedDesign) -> Golden:
     """The vectors that this release hands over for a student at a hop, behind a sensor."""
-    return golden_of(model, hop, fixed, golden_counts(fixed.rate_hz, fixed.bits))
+    real_s = max(GOLDEN_REAL_S, math.ceil(model.window / model.sees.rate_hz) + GOLDEN_VALID_S)
+    return golden_of(model, hop, fixed, golden_counts(fixed.rate_hz, fixed.bits, real_s))
 
 
 def golden_file(golden: Golden) -> bytes:

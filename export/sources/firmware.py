@@ -66,7 +66,9 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
             f"{prefix}_CHANNELS": model.channels_of(output.name), f"{prefix}_SCALE": _c_float(model.scale_of(output.name)),
             f"{prefix}_ZERO": model.grid(output.place)[1],
         }  # fmt: skip
-    constants |= watch_rules(design.rate_hz, design.bits, model.window, hop, burst, model.answers).constants()
+    constants |= watch_rules(
+        design.rate_hz, design.bits, model.window, hop, burst, model.answers, model.sees
+    ).constants()
     private: dict[str, int | str] = {
         "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
         "ONWRIST_A1": f"({design.a1})", "ONWRIST_A2": f"({design.a2})", "ONWRIST_WEIGHT_BITS": WEIGHT_BITS,

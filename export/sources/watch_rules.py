@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onwrist.errors import ConfigError
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 # Beyond a second a made-up stretch is longer than a beat, and the high-pass would ring on it.
 MAX_BRIDGE_S = 1.0
@@ -79,18 +79,24 @@ class WatchRules:
 
 
 def watch_rules(
-    rate_hz: float, bits: int, window: int, hop: int, burst: int = BURST, answers: Answers = SHIPPED_ANSWERS
+    rate_hz: float,
+    bits: int,
+    window: int,
+    hop: int,
+    burst: int = BURST,
+    answers: Answers = SHIPPED_ANSWERS,
+    sees: StudentInput = USUAL,
 ) -> WatchRules:
     """The rules at a sensor's rate.
 
     Args:
         rate_hz, bits: of the sensor. window, hop: samples of the student. burst: samples per read-out of the FIFO.
-        answers: of the student; one of them may decide what is shown.
+        answers: of the student; one of them may decide what is shown. sees: what it is fed.
 
     Raises:
         ConfigError: more samples in a hop than the C can count.
     """
-    hop_s = hop / STUDENT_RATE_HZ
+    hop_s = hop / sees.rate_hz
     if hop_s * rate_hz + 1 > MOST_PER_HOP:
         raise ConfigError(
             f"{hop_s:g} s at {rate_hz:g} Hz", field="hop_s", cure=f"Use fewer than {MOST_PER_HOP} samples"

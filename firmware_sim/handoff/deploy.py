@@ -42,7 +42,7 @@ from onwrist.resources import WEIGHTS
 from onwrist.resources import recording as shipped_or_own
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.readers import read_recording
-from onwrist.spec import Spec, Teacher
+from onwrist.spec import InputPart, Spec, Teacher
 
 HUB_STORED = WEIGHTS / "hub.json"
 
@@ -183,5 +183,5 @@ def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:
 
 def _people(spec: Spec, artifacts: Artifacts, progress: Progress) -> Evaluation | None:
     """The held-out people of a spec's own student; None for the shipped deployment, and for its answers on its people."""
-    own = spec.trains and (spec.data.recordings or spec.answers)
-    return held_out(spec, artifacts.student.context, progress) if own else None
+    own = spec.trains and (spec.data.recordings or spec.answers or spec.input != InputPart())
+    return held_out(spec, artifacts.student, progress) if own else None

@@ -31,11 +31,12 @@ from onwrist.firmware_sim.handoff.confined import Row, check, limit_myself
 from onwrist.firmware_sim.handoff.encoder import hub
 from onwrist.firmware_sim.handoff.opening import plain
 from onwrist.firmware_sim.handoff.schema import Student
-from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 
 if TYPE_CHECKING:
     from onwrist.export.handoff.reference import Reference
     from onwrist.signals.front_end.fixed import FixedDesign
+    from onwrist.signals.front_end.student_input import StudentInput
 
 # ONNX Runtime rounds once where firmware rounds twice: it is near, not equal.
 ONNX_STEPS = 4
@@ -90,7 +91,7 @@ def derive(s: Student) -> list[Row]:
     wrong = "" if digest == s.digest else f"its integers are {digest[:12]}, not {s.digest[:12]}"
     rows = [check("integers", wrong, digest[:12])]
     fixed = sensor_of(s)
-    wrong = _design_error(fixed) or _golden_error(s, fixed, step.hop)
+    wrong = _design_error(fixed, step.model.sees) or _golden_error(s, fixed, step.hop)
     if wrong:
         return [*rows, Row("FAIL", "sensor", wrong)]
     golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
@@ -131,10 +132,10 @@ def read_reference(s: Student, fixed: FixedDesign) -> Reference:
     return reference_of(found, s.digest, s.hop, fixed, s.contract["answers"]["names"])
 
 
-def _design_error(found) -> str:
+def _design_error(found: FixedDesign, sees: StudentInput) -> str:
     from onwrist.signals.front_end.fixed import TAP_BITS, design
 
-    made = design(found.rate_hz, found.bits)
+    made = design(found.rate_hz, found.bits, sees.counts)
     for name, ours in vars(made).items():
         theirs = getattr(found, name)
         if name == "taps" and (theirs.shape != ours.shape or (theirs.sum(axis=1) != 1 << TAP_BITS).any()):
@@ -219,11 +220,16 @@ def _compare_onnx(s: Student, step) -> Row:
 # --- runtimes over the golden vectors ---
 
 
-def _differing(found: list[tuple[np.ndarray, np.ndarray]], golden: dict[str, np.ndarray], near: int = 0) -> int:
+def _differing(found: list[tuple[np.ndarray, ...]], golden: dict[str, np.ndarray], near: int = 0) -> int:
+    """Values of embedding, answers and answers at frame rate that differ; of a window's frames the newest are a hop's."""
+    from onwrist.export.handoff.golden import OTHER
+
     wrong = 0
-    for k, name in enumerate((EMBEDDING_OUTPUT, ANSWERS_OUTPUT)):
-        ours = np.stack([f[k] for f in found]).astype(np.int16)
-        wrong += int(np.count_nonzero(np.abs(ours - golden[name]) > near))
+    for k, name in enumerate((EMBEDDING_OUTPUT, ANSWERS_OUTPUT, OTHER + FRAMES_OUTPUT)):
+        if name in golden:
+            theirs = golden[name].reshape(len(found), -1)
+            ours = np.stack([f[k].ravel()[-theirs.shape[1] :] for f in found]).astype(np.int16)
+            wrong += int(np.count_nonzero(np.abs(ours - theirs) > near))
     return wrong
 
 
@@ -232,8 +238,8 @@ def _first_state(s: Student) -> list[np.ndarray]:
     return [np.broadcast_to(np.array(t["start"], np.int8), t["shape"]).copy() for t in states]
 
 
-def _steps(runtime, s: Student) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [runtime.step(np.ascontiguousarray(x))[:2] for x in s.golden["input"]]
+def _steps(runtime, s: Student) -> list[tuple[np.ndarray, ...]]:
+    return [runtime.step(np.ascontiguousarray(x)) for x in s.golden["input"]]
 
 
 def _golden_windows(s: Student) -> np.ndarray:

@@ -23,11 +23,11 @@ from doit.task import Task
 from doit.tools import config_changed
 
 from onwrist.errors import ConfigError, ExportError
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.spec import BUILT_IN_LABELS, Spec
 
 if TYPE_CHECKING:
-    from onwrist.models.student.graph import AnyStudent
+    from onwrist.models.student.graph import AnyStudent, Framing
     from onwrist.models.student.network import StudentConfig
     from onwrist.quantize.judging.evaluate import Evaluation
     from onwrist.quantize.teaching.questions import Questions
@@ -41,8 +41,10 @@ STUDENT, QUANTISED, JUDGED = "student.safetensors", "student.int8.safetensors", 
 EXAMINED, TAUGHT = "examined.json", "taught.json"
 
 
-# The past of an isolated window is its own 10 s mirrored (`quantize.teaching.distillation.isolate`): there is no more of it.
-MOST_CONTEXT = 249
+def most_context(sees: StudentInput) -> int:
+    """Samples before a window: its past, where it is isolated, is itself mirrored (`quantize.teaching.distillation.isolate`),
+    and there is no more of it."""
+    return sees.samples - 1
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def training_stages(
     data = {"data": spec.data.model_dump(mode="json"), "answers": [a.model_dump() for a in spec.answers]}
     s = spec.student
     shape: dict[str, Any] = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
+    data["input"] = spec.input.model_dump()
     if s.shape:
         shape["shape"] = s.shape.model_dump()
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
@@ -84,7 +87,7 @@ def training_stages(
         Stage(
             "embed", (*teacher, *own, *code), (examples, folder / EXAMINED),
             {"teacher": spec.teacher.model_dump(), **data, **shape, "versions": s.versions},
-            lambda: embed(spec, examples, student_of(spec).context, progress, say),
+            lambda: embed_for(spec, examples, progress, say),
         ),
         Stage(
             "distil", (examples, *code), (student, folder / TAUGHT), {**data, **shape, "steps": s.steps, "device": s.device},
@@ -171,19 +174,29 @@ def shape_of(spec: Spec) -> StudentConfig:
     """The layers of a spec's student, and what it answers.
 
     Raises:
-        ConfigError: they see more of the past than 10 s.
+        ConfigError: they see more of the past than a window, or a window is no whole number of its frames.
     """
     from onwrist.models.student.network import LADDER
 
     s = spec.student
     own = s.shape.model_dump(exclude_none=True) if s.shape else {}
-    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, **own)
-    if shape.context > MOST_CONTEXT:
+    sees = input_of(spec)
+    shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, sees=sees, **own)
+    if shape.context > most_context(sees):
         raise ConfigError(
-            f"sees {shape.context} samples before its 10 s, more than {MOST_CONTEXT}", field="student.shape",
-            cure="Use a smaller kernel or smaller dilations",
+            f"sees {shape.context} samples before its {sees.window_s:g} s, more than {most_context(sees)}",
+            field="student.shape", cure="Use a smaller kernel or smaller dilations",
         )  # fmt: skip
     return shape
+
+
+def input_of(spec: Spec) -> StudentInput:
+    """What the spec's student is fed.
+
+    Raises:
+        ConfigError: what cannot be.
+    """
+    return StudentInput(**spec.input.model_dump())
 
 
 def questions_of(spec: Spec) -> Questions:
@@ -201,7 +214,7 @@ def questions_of(spec: Spec) -> Questions:
     for part in spec.answers:
         usual = next((a for a in SHIPPED_ANSWERS if a.name == part.source), None)
         kind: Kind = part.kind or BUILT_IN_LABELS.get(part.source, "yes/no")
-        own: dict = {"unit": part.unit, "words": part.words}
+        own: dict = {"unit": part.unit, "words": part.words, "at": part.at}
         if part.centre is not None and part.span is not None:
             own |= {"centre": part.centre, "span": part.span}
         if usual:
@@ -210,7 +223,7 @@ def questions_of(spec: Spec) -> Questions:
             }
         question = Question(Answer(part.name, kind, **own), part.source, part.weight)
         if question.table is not None:
-            read_table(question.table, question.answer)
+            read_table(question.table, question.answer, spec.input.window_s)
         each.append(question)
         decides = part.name if part.decides else decides
     return Questions(tuple(each), decides)
@@ -220,62 +233,90 @@ def student_of(spec: Spec) -> AnyStudent:
     """The spec's student before it is taught: of the shape that it says, or the user's own.
 
     Raises:
-        CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
-        takes one signal, an embedding, answers and 10 s.
+        CheckpointError: her function fails. ConfigError: a hop that is none of hers. ExportError: what it makes cannot stream or
+        be exact, or cannot be taught, which takes one signal, an embedding, answers and a window.
     """
     import torch
 
-    from onwrist.models.student.graph import JUDGED_SAMPLES, make_student
+    from onwrist.models.student.graph import make_student
+    from onwrist.models.student.names import FRAMES_OUTPUT
     from onwrist.models.student.network import Student
+    from onwrist.signals.front_end.floating import hop_samples
 
-    s, answers = spec.student, questions_of(spec).answers
+    s, answers, sees = spec.student, questions_of(spec).answers, input_of(spec)
     torch.manual_seed(s.seed)
     if s.source is None:
         return Student(shape_of(spec))
-    student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT)
+    student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT, sees=sees)
     inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
     names = [o.name for o in student.outputs]
-    seconds = student.window / STUDENT_RATE_HZ
+    seconds = student.window / sees.rate_hz
     wrong = (
         (
             len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
             "A spec's student takes one argument, (B, samples) of PPG",
         ),
-        (names != ["embedding", "answers"], f"returns {', '.join(names)}", 'Return {"embedding": ..., "answers": ...}'),
         (
-            student.window < JUDGED_SAMPLES, f"sees {seconds:g} s of the 10 s that its teacher sees",
-            "Pool over more frames: nn.AvgPool1d over 10 s of them",
+            names not in (["embedding", "answers"], ["embedding", "answers", FRAMES_OUTPUT]), f"returns {', '.join(names)}",
+            'Return {"embedding": ..., "answers": ...}',
+        ),
+        (
+            student.window < sees.samples, f"sees {seconds:g} s of the {sees.window_s:g} s that its teacher sees",
+            f"Pool over more frames: nn.AvgPool1d over {sees.window_s:g} s of them",
+        ),
+        (
+            student.context > most_context(sees), f"sees {seconds:g} s, more than twice the {sees.window_s:g} s of its window",
+            "Pool over fewer frames, or give a longer window: window_s in [input]",
         ),
     )  # fmt: skip
     for is_wrong, what, cure in wrong:
         if is_wrong:
             raise ExportError(what, where=s.source, field="student.source", cure=cure)
+    hop = hop_samples(spec.stream.hop_s, student.stride, sees.rate_hz)
+    student.timing.check_hop(hop)
+    fewest = round(hop / sees.rate_hz / student.framing.seconds) if student.framing.count else 0
+    if student.framing.count < fewest:
+        raise ExportError(
+            f"says {student.framing.count} frames of a window, and a hop has {fewest}", where=s.source, field="student.source",
+            cure="Let what answers look back less far, or hop less",
+        )  # fmt: skip
     return student
 
 
-def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
-    """Write a spec's examples, windows with so many samples before their 10 s, and what was noticed about its teacher beside them."""
+def embed_for(spec: Spec, out: Path, progress, say) -> None:
+    """`embed` for the spec's own student."""
+    from onwrist.models.student.graph import graph_of
+
+    student = graph_of(student_of(spec))
+    embed(spec, out, student.context, progress, say, student.framing)
+
+
+def embed(spec: Spec, out: Path, context: int, progress, say, framing: Framing | None = None) -> None:
+    """Write a spec's examples, windows with so many samples before them, and what was noticed about its teacher beside them."""
     import json
 
     import numpy as np
 
     from onwrist.models.encoders.devices import device_of
     from onwrist.models.encoders.teacher import examine, load_teacher
+    from onwrist.models.student.graph import NO_FRAMES
     from onwrist.quantize.teaching.examples import build, save_examples
     from onwrist.signals.people.cohort import cut, shipped_tracks
     from onwrist.writing import write_whole
 
     s, scaled = spec.student, spec.teacher.scaling != "none"
-    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
+    sees = input_of(spec)
+    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling, sees.window_s)
     # Looked at before an hour is spent on it, on people of several kinds.
-    windows = cut(shipped_tracks()).teacher_windows(scaled=scaled)
+    windows = cut(shipped_tracks(sees=sees)).teacher_windows(scaled=scaled)
     seen = windows[:: max(1, len(windows) // 64)]
     warnings = examine(teacher, np.ascontiguousarray(seen), spec.teacher.source or "the shipped teacher")
     for warning in warnings:
         say(f"teacher: {warning}")
     examples, standard = build(
         teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
-        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), progress=progress,
+        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), sees=sees,
+        framing=framing or NO_FRAMES, progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
     write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
@@ -309,26 +350,28 @@ def _distil(spec: Spec, kept: Path, out: Path, progress, say) -> None:
         "teacher_warnings": warnings,
     }
     save_student(out, student, standard, {"recipe": recipe}, teacher=teacher_file(spec.teacher.source))
-    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling)
+    teacher = load_teacher(spec.teacher.source, spec.teacher.rate_hz, spec.teacher.scaling, student.sees.window_s)
     near = nearness(student, standard, teacher, material, scaled=spec.teacher.scaling != "none", progress=progress)
     said = taught(spec.teacher.source, warnings, material, len(examples), read_curve(out), near)
     write_whole(out.with_name(TAUGHT), json.dumps(said, indent=1).encode())
-    say(words_of(student, held_out(spec, student.context, progress)))
+    say(words_of(student, held_out(spec, student, progress)))
 
 
-def held_out(spec: Spec, context: int, progress) -> Evaluation:
+def held_out(spec: Spec, student: AnyStudent, progress) -> Evaluation:
     """The people by whom a spec's student is judged: its own where it names recordings, else the usual ones."""
+    from onwrist.models.student.graph import graph_of
     from onwrist.quantize.judging.evaluate import evaluation, evaluation_of_material
 
-    material, asked = material_of(spec), questions_of(spec)
+    material, asked, graph = material_of(spec), questions_of(spec), graph_of(student)
     if material.items:
-        return evaluation_of_material(material, context, progress, asked)
-    return evaluation(context, None, progress, asked)
+        return evaluation_of_material(material, graph.context, progress, asked, graph.sees, graph.framing)
+    return evaluation(graph.context, None, progress, asked, graph.sees, graph.framing)
 
 
 def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say) -> None:
     import json
 
+    from onwrist.models.student.graph import graph_of
     from onwrist.quantize.integers.training import save_quantised
     from onwrist.quantize.judging.evaluate import ptq_and_qat
     from onwrist.quantize.qat import QATConfig
@@ -338,13 +381,13 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     from onwrist.writing import write_whole
 
     parent, _ = load_student(student)
-    s, context, usual = spec.student, parent.context, QATConfig()
+    s, usual, graph = spec.student, QATConfig(), graph_of(parent)
     examples, _ = build(
-        None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
-        width=s.embedding, progress=progress,
+        None, graph.context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
+        width=s.embedding, sees=graph.sees, framing=graph.framing, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
-    people = held_out(spec, context, progress)
+    people = held_out(spec, parent, progress)
     made, found = quantised(parent, examples, course, people, out=out, progress=progress, say=say)
     recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
     save_quantised(out, made, {"recipe": recipe}, parent=student)

@@ -25,7 +25,6 @@ from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig, Why
 from onwrist.pages.rendering import PLOT, render
 from onwrist.resources import SHIPPED
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.names import NOT_TIME, OTHER_WORDS, PPG_NAMES, PPG_WORDS, TIME_WORDS, UNITS
 from onwrist.signals.recordings.readers import read_recording
@@ -143,7 +142,8 @@ def _stretch(recording: Recording, students: list[Deployed]) -> dict[str, Any]:
         marks = [fingerprint(h.chunk, h.embedding, h.answers, int(h.why), h.sequence) for h in hops]
         golden[deployed.artifacts.size] = pack_bytes(np.array(marks, "<u4").tobytes())
         times = np.array([h.time_s for h in hops])
-    reference = reference_rate(recording, times, students[0].model.answers)
+    first = students[0].model
+    reference = reference_rate(recording, times, first.answers, first.sees.window_s)
     tenths = np.nan_to_num(np.rint(reference.bpm * BPM_STEPS), nan=0.0).astype("<u2")
     return {
         "name": stem, "title": f"{stem.split('_bio_')[0]}: {PEOPLE.get(stem, 'your recording')}", "seconds": sensor.seconds,
@@ -192,7 +192,7 @@ def watch_page(
     behind = [Deployed(artifacts, config) for artifacts in students]
     data = {
         "rate": config.sensor.rate_hz, "bits": config.sensor.bits, "burst": config.sensor.fifo, "hop_s": config.hop_s,
-        "hop": behind[0].hop, "model_rate": STUDENT_RATE_HZ, "books": list(BOOKS),
+        "hop": behind[0].hop, "model_rate": behind[0].model.sees.rate_hz, "books": list(BOOKS),
         "reasons": [{"bit": int(bit), "title": title, "text": text} for bit, (title, text) in REASONS.items()],
         "students": [_student(deployed) for deployed in behind], "bpm_steps": BPM_STEPS,
         "stretches": [

@@ -43,12 +43,12 @@ class Deployed:
         Raises:
             ConfigError: the hop is not a whole number of strides.
         """
-        return self.config.hop_samples(self.model.stride)
+        return self.config.hop_samples(self.model.stride, self.model.sees.rate_hz)
 
     @cached_property
     def front_end(self) -> FixedDesign:
         """Integers of the front end at the sensor's rate."""
-        return design(self.config.sensor.rate_hz, self.config.sensor.bits)
+        return design(self.config.sensor.rate_hz, self.config.sensor.bits, self.model.sees.counts)
 
     @cached_property
     def step(self) -> bytes:

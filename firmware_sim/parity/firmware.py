@@ -56,7 +56,7 @@ def run_firmware(
     """Push the counts of a run through the firmware, reset it where the watch was, and compare every byte.
 
     Args:
-        outputs: int8 embedding (n, 256) and answers (n, 3) of the watch.
+        outputs: int8 embedding (n, 256) and all that is said beside it (n, C) of the watch.
     """
     runtime = FirmwareStep(firmware, core)
     wrong = total = 0
@@ -67,7 +67,9 @@ def run_firmware(
         found = runtime.device.push(counts)
         total += sum(e.size for e in expected)
         if len(found) == 1:
-            wrong += sum(int(np.count_nonzero(a != b)) for a, b in zip(found[0], expected, strict=True))
+            chunk, embedding, *said = found[0]
+            ours = chunk, embedding, np.concatenate([s.ravel() for s in said])
+            wrong += sum(int(np.count_nonzero(a != b)) for a, b in zip(ours, expected, strict=True))
         else:
             wrong += sum(e.size for e in expected)
     run = FirmwareRun(runtime.name, len(played.first), wrong, total, firmware.arena.bytes)

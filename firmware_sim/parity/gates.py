@@ -177,12 +177,14 @@ class Played:
         chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
         windows: int8, the window that ends with each hop.
         counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
+        frames: of a hop, for which answers at frame rate are said.
     """
 
     chunks: np.ndarray
     first: np.ndarray
     windows: Windows
     counts: list[np.ndarray] = field(default_factory=list)
+    frames: int = 0
 
 
 def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent) -> Said:
@@ -194,10 +196,12 @@ def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent)
 def replay(
     runtime: Runtime | Stepped, played: Played, progress: Progress = silent
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """(rows, int8 embedding, int8 answers) of a runtime over a run, block by block: hop by hop, or from whole windows."""
+    """(rows, int8 embedding (n, 256), int8 (n, C) of all that is said beside it) of a runtime over a run, block by block: hop by
+    hop, or from whole windows."""
     if isinstance(runtime, Runtime):
         for rows in progress(played.windows.batches(BATCH), runtime.name):
-            yield rows, *runtime.run(played.windows[rows])
+            embedding, *said = runtime.run(played.windows[rows])
+            yield rows, embedding, _beside(said, played.frames)
         return
     runtime.reset()
     hops = iter(progress(zip(played.chunks, played.first, strict=True), runtime.name, total=len(played.first)))
@@ -207,8 +211,16 @@ def replay(
             if first:
                 runtime.reset()
             found.append(runtime.step(chunk))
-        yield rows, np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
+        embedding, *said = (np.stack(each) for each in zip(*found, strict=True))
+        yield rows, embedding, _beside(said, played.frames)
     next(hops, None)  # a bar ends when it is asked once more
+
+
+def _beside(said: Sequence[np.ndarray], frames: int) -> np.ndarray:
+    """Answers (n, C) and, one after the other behind them, those of the newest frames, where there are such."""
+    answers, *more = said
+    newest = [m.reshape(len(m), -1)[:, -frames * answers.shape[1] :] for m in more[:1] if frames]
+    return np.concatenate([answers, *newest], axis=1)
 
 
 def compare_runtimes(
@@ -402,10 +414,11 @@ def cost_gates(
         if not np.isfinite(d):
             continue  # no labels, or of one kind only: the floors say so
         limit = (own or {}).get(answer.name)
+        seen_in = f"{what}, {found[answer.name]['frames']} frames" if answer.at == "frames" else what
         if np.isfinite([low, high]).all():
-            gates.append(answer_gate(answer, (d, low, high), detail=what, limit=limit, limits=limits))
+            gates.append(answer_gate(answer, (d, low, high), detail=seen_in, limit=limit, limits=limits))
         else:
-            seen = answer_gate(answer, (d, d, d), detail=what, limit=limit, limits=limits)
+            seen = answer_gate(answer, (d, d, d), detail=seen_in, limit=limit, limits=limits)
             gates.append(replace(seen, value=text((d, low, high)), severity="warn"))
     return gates
 

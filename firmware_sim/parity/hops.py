@@ -21,6 +21,7 @@ class Hops:
     """Outputs in order, as `Hop` describes them.
 
     Attributes:
+        frames: int8 (n, frames of a hop, answers); no frames of a student that answers once a hop.
         time_s, done_s, latency_s: float64 (n,). why: int64 (n,), bits of `Why`. first: bool (n,). sequence: int64 (n,).
         chunks: int8 (n, hop). real: float32 (n, hop). embedding, answers: int8 (n, width).
         counts: int32, of all outputs one after the other. fed: int64 (n,), how many of them are of each.
@@ -41,6 +42,7 @@ class Hops:
     fed: np.ndarray
     beats: np.ndarray
     found: np.ndarray
+    frames: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -68,6 +70,7 @@ class Hops:
             Hop(
                 self.time_s[i], self.done_s[i], self.chunks[i], bool(self.first[i]), self.embedding[i], self.answers[i],
                 Why(int(self.why[i])), int(self.sequence[i]), self.latency_s[i], tuple(beats[ends[i] - self.found[i] : ends[i]]),
+                self.frames[i] if self.frames.shape[1] else None,
             )
             for i in range(len(self))
         ]  # fmt: skip
@@ -100,7 +103,14 @@ def _columns(hops: list[Hop]) -> dict[str, np.ndarray]:
         "embedding": _rows([h.embedding for h in hops], np.int8), "answers": _rows([h.answers for h in hops], np.int8),
         "counts": np.concatenate([np.zeros(0, np.int32), *counts]), "fed": np.array([len(c) for c in counts], np.int64),
         "beats": np.array(beats, BEAT), "found": np.array([len(h.beats) for h in hops], np.int64),
+        "frames": _frames(hops),
     }  # fmt: skip
+
+
+def _frames(hops: list[Hop]) -> np.ndarray:
+    if not hops:
+        return np.zeros((0, 0, 0), np.int8)
+    return np.stack([np.zeros((0, len(h.answers)), np.int8) if h.frames is None else h.frames for h in hops])
 
 
 def _rows(rows: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -12,7 +12,6 @@ from onwrist.firmware_sim.watch.ring import RingBuffer
 from onwrist.models.student.work import Work, work
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, fifo: int, ho
     Args:
         step: TFLite file of the hop. fixed: the front end at the sensor's rate. fifo: samples a burst. hop_s: seconds.
     """
-    model, hop = artifacts.model, round(hop_s * STUDENT_RATE_HZ)
+    model, hop = artifacts.model, round(hop_s * artifacts.model.sees.rate_hz)
     return Memory(
         model=len(artifacts.tflite),
         step=len(step),

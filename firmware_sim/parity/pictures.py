@@ -27,9 +27,7 @@ from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.firmware_sim.watch.watch import Why
 from onwrist.models.student.work import work as student_work
-from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 from onwrist.quantize.judging.evaluate import said_of
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.onset_rules import TRUSTED
 from onwrist.signals.pulse.onsets import UNITS_HZ
 
@@ -152,8 +150,8 @@ def _shade_invalid(result: Streamed, axes) -> None:
 
 def wave(result: Streamed) -> str:
     """A minute of what the model is fed, at the best and the worst stretch by the watch's own quality."""
-    per_hop = round(result.hop_s * STUDENT_RATE_HZ)
-    line = result.hops.chunks.ravel().astype(np.float32) * INPUT_SCALE
+    sees, per_hop = result.deployed.model.sees, result.deployed.hop
+    line = result.hops.chunks.ravel().astype(np.float32) * sees.scale
     t0 = result.time_s[0] - result.hop_s
     quality = np.where(result.valid, result.meaning.sure(result.real_answers), 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
@@ -165,12 +163,12 @@ def wave(result: Streamed) -> str:
     figure, axes = plt.subplots(len(picks), 1, figsize=(FULL, 1.9 * len(picks)), squeeze=False)
     for axis, (name, first) in zip(axes[:, 0], picks, strict=True):
         piece = line[first * per_hop : (first + width) * per_hop]
-        t = t0 + first * result.hop_s + np.arange(len(piece)) / STUDENT_RATE_HZ
+        t = t0 + first * result.hop_s + np.arange(len(piece)) / sees.rate_hz
         axis.plot(t, piece, color=BLUE, lw=0.8)
         bad = ~result.valid[first : first + width]
         for i in np.flatnonzero(bad):
             axis.axvspan(t0 + (first + i) * result.hop_s, t0 + (first + i + 1) * result.hop_s, **SHADE)
-        axis.set_ylim(-4.2, 4.2)
+        axis.set_ylim(-1.05 * sees.clip, 1.05 * sees.clip)
         axis.set_xlim(t[0], t[-1])
         axis.set_ylabel("model input\n(standard deviations)")
         axis.set_title(f"{name}" + (" (red: not valid)" if bad.any() else ""))
@@ -296,17 +294,17 @@ def work(results: list[Streamed]) -> str:
 
 def timeline(result: Streamed) -> str:
     """Two minutes around the busiest stretch of trouble: model input, and under it why outputs are not shown."""
-    per_hop = round(result.hop_s * STUDENT_RATE_HZ)
+    sees, per_hop = result.deployed.model.sees, result.deployed.hop
     width = min(len(result.hops), max(1, int(TIMELINE_S / result.hop_s)))
     kinds = np.array([bin(w & ~int(Why.WARMING)).count("1") for w in result.why]) + 0.1 * (result.why > 0)
     first = int(np.convolve(kinds, np.ones(width), mode="valid").argmax())
     rows = range(first, first + width)
-    line = result.hops.chunks[first : first + width].ravel().astype(np.float32) * INPUT_SCALE
-    t = result.time_s[first] - result.hop_s + np.arange(len(line)) / STUDENT_RATE_HZ
+    line = result.hops.chunks[first : first + width].ravel().astype(np.float32) * sees.scale
+    t = result.time_s[first] - result.hop_s + np.arange(len(line)) / sees.rate_hz
     figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(FULL, 4.6), sharex=True, height_ratios=(1.6, 1.2, 1.1))
     top.plot(t, line, color=BLUE, lw=0.8)
     top.set_ylabel("model input")
-    top.set_ylim(-4.2, 4.2)
+    top.set_ylim(-1.05 * sees.clip, 1.05 * sees.clip)
     top.set_title(f"{result.size}: what the model is fed, what the watch says, why it does not")
     ends = t[per_hop - 1 :: per_hop][:width]
     rate = result.bpm[first : first + width]

@@ -66,8 +66,8 @@ def stream(
     free = said.when_blood_comes == "rise" and said.replay == "scaled"
     recording, turned = upright(recording) if free else (recording, False)
     run = run_watch_on(recording, deployed, faults, progress, logged=firmware)
-    reference = reference_rate(recording, run.time_s, deployed.model.answers)
-    outputs = run.embedding, run.answers
+    reference = reference_rate(recording, run.time_s, deployed.model.answers, deployed.model.sees.window_s)
+    outputs = run.outputs
     others = compare_runtimes(outputs, all_runtimes(deployed), run.played, progress)
     in_c = run_everywhere(deployed, run.played, outputs, progress) if firmware else []
     watch_in_c = run_watch_everywhere(deployed, run, progress) if firmware else []
@@ -104,7 +104,7 @@ def float_beside(deployed: Deployed, run: Run) -> FloatRun:
         similarity[rows] = cosine(int8, real)
         other, others[rows] = _with_input(model, model.quantise_input(windows), run, rows)
         other_similarity[rows] = cosine(int8, other)
-    parity = compare_front_ends(run.played.chunks.ravel(), run.real.chunks.ravel())
+    parity = compare_front_ends(run.played.chunks.ravel(), run.real.chunks.ravel(), model.sees.counts)
     return FloatRun(answers, joined(near), similarity, others, other_similarity, parity)
 
 
@@ -113,7 +113,7 @@ def _with_input(model: IntegerModel, x: np.ndarray, run: Run, rows: slice) -> tu
     embedding, answers = run.embedding[rows].copy(), run.answers[rows].copy()
     differs = np.flatnonzero((x != run.played.windows[rows]).any(axis=1))
     if len(differs):
-        embedding[differs], answers[differs] = model.run(x[differs])
+        embedding[differs], answers[differs], *_ = model.run(x[differs])
     return embedding, answers
 
 

@@ -13,7 +13,7 @@ from onwrist.signals.pulse.beats import MIN_INTERVALS, detect_r_peaks, intervals
 from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
 from onwrist.signals.recordings.recording import Recording
 
-# A wristband gives intervals where it was sure of them; they are a reference where they fill this share of the 10 s.
+# A wristband gives intervals where it was sure of them; they are a reference where they fill this share of the window.
 IBI_COVER = 0.4
 # The E4's HR.csv follows its own IBI.csv by 25 to 35 s (smallest difference, nine people of Stress-Predict), and even
 # then differs by 3 BPM in the median person.
@@ -38,11 +38,13 @@ class Reference:
     kind: Literal["labels", "ECG", "IBI", "HR", ""]
 
 
-def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = SHIPPED_ANSWERS) -> Reference:
+def reference_rate(
+    recording: Recording, time_s: np.ndarray, answers: Answers = SHIPPED_ANSWERS, window_s: float = WINDOW_S
+) -> Reference:
     """The best reference that a recording has.
 
     Args:
-        time_s: (n,) seconds from the recording's start at which the 10 s end.
+        time_s: (n,) seconds from the recording's start at which the windows end. window_s: how long they are.
         answers: of the student; where none is a heart rate there is nothing to hold against a reference.
     """
     if answers.rate is None:
@@ -52,7 +54,7 @@ def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = 
     if "bpm_ref" in labels:
         # Whoever made the set has looked at its ECG; on a treadmill a detector of ours finds steps in it.
         first, last = label_windows(labels, recording.source)
-        bpm = _from_windows(first, last, np.atleast_1d(labels["bpm_ref"]), np.asarray(time_s, np.float64))
+        bpm = _from_windows(first, last, np.atleast_1d(labels["bpm_ref"]), np.asarray(time_s, np.float64), window_s)
         return Reference(bpm, f"the set's own labels of {float(np.median(last - first)):g} s", "labels")
     if recording.ecg is not None:
         found = labels.get("rpeaks")
@@ -61,12 +63,14 @@ def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = 
         else:
             r = detect_r_peaks(fill_gaps(recording.ecg.samples), recording.ecg.rate_hz)
         r = np.sort(r + recording.ecg.start_s)
-        bpm = np.array([_rate_between(r, t - WINDOW_S, t) for t in time_s])
+        bpm = np.array([_rate_between(r, t - window_s, t) for t in time_s])
         return Reference(bpm, "ECG", "ECG")
     if {"ibi_t", "ibi_s"} <= set(labels) and len(np.atleast_1d(labels["ibi_t"])):
         at = np.asarray(labels["ibi_t"], np.float64) + float(labels.get("ibi_t0_unix", start)) - start
         return Reference(
-            _from_intervals(at, np.asarray(labels["ibi_s"], np.float64), time_s), "the device's IBI.csv", "IBI"
+            _from_intervals(at, np.asarray(labels["ibi_s"], np.float64), time_s, window_s),
+            "the device's IBI.csv",
+            "IBI",
         )
     if "hr_e4" in labels:
         hr = np.asarray(labels["hr_e4"], np.float64)
@@ -110,9 +114,11 @@ def label_windows(labels: dict[str, np.ndarray], source: str) -> tuple[np.ndarra
     return first, last
 
 
-def _from_windows(first: np.ndarray, last: np.ndarray, bpm: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-    """Labels of windows at the middle of the 10 s that end at each time; NaN where no window's middle is near."""
-    middle, at = (first + last) / 2, time_s - WINDOW_S / 2
+def _from_windows(
+    first: np.ndarray, last: np.ndarray, bpm: np.ndarray, time_s: np.ndarray, window_s: float
+) -> np.ndarray:
+    """Labels of windows at the middle of the `window_s` that end at each time; NaN where no window's middle is near."""
+    middle, at = (first + last) / 2, time_s - window_s / 2
     order = np.argsort(middle, kind="stable")[: np.count_nonzero(np.isfinite(middle))]
     middle, bpm = middle[order], np.asarray(bpm, np.float64)[order]
     beside = np.concatenate([[-np.inf], middle, [np.inf]])
@@ -129,10 +135,10 @@ def _rate_between(r: np.ndarray, start_s: float, end_s: float) -> float:
     return 60.0 / float(rr.mean()) if len(rr) >= MIN_INTERVALS else np.nan
 
 
-def _from_intervals(at: np.ndarray, seconds: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-    """Rate from intervals (s) that end at times `at` (s), where they fill enough of the 10 s before each time."""
+def _from_intervals(at: np.ndarray, seconds: np.ndarray, time_s: np.ndarray, window_s: float) -> np.ndarray:
+    """Rate from intervals (s) that end at times `at` (s), where they fill enough of the `window_s` before each time."""
     total = np.concatenate([[0.0], np.cumsum(seconds)])
-    first, last = (np.searchsorted(at, t, side="right") for t in (np.asarray(time_s) - WINDOW_S, time_s))
+    first, last = (np.searchsorted(at, t, side="right") for t in (np.asarray(time_s) - window_s, time_s))
     filled, count = total[last] - total[first], last - first
-    enough = (filled >= IBI_COVER * WINDOW_S) & (count >= MIN_INTERVALS)
+    enough = (filled >= IBI_COVER * window_s) & (count >= MIN_INTERVALS)
     return np.where(enough, 60.0 * count / np.where(filled > 0, filled, 1.0), np.nan)

@@ -18,7 +18,6 @@ from onwrist.firmware_sim.watch.script import LoggedRing, Script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch
 from onwrist.firmware_sim.watch.windows import Windows
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.recordings.recording import Recording
 
@@ -88,11 +87,22 @@ class Run:
         """int8 (n, answers)."""
         return self.hops.answers
 
+    @property
+    def frames(self) -> np.ndarray:
+        """int8 (n, frames of a hop, answers), oldest first; no frames of a student that answers once a hop."""
+        return self.hops.frames
+
+    @property
+    def outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """int8 embedding (n, width), and (n, C) all that is said beside it: answers, and those of frames, one behind the other."""
+        return self.embedding, np.concatenate([self.answers, self.frames.reshape(len(self.hops), -1)], axis=1)
+
     @cached_property
     def played(self) -> Played:
         """What went into the model, for whoever has to compute the same."""
         h = self.hops
-        return Played(h.chunks, h.first, Windows(h.chunks, h.first, self.watch.model.window), h.fed_counts)
+        windows = Windows(h.chunks, h.first, self.watch.model.window)
+        return Played(h.chunks, h.first, windows, h.fed_counts, h.frames.shape[1])
 
     @cached_property
     def real(self) -> Windows:
@@ -124,7 +134,7 @@ def run_watch_on(
     total = int(sensor.seconds / config.hop_s)
     hops = gather(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
     if np.count_nonzero(hops.valid) < MIN_HOPS:
-        raise too_few(recording, hops, deployed.model.window / STUDENT_RATE_HZ, config.hop_s)
+        raise too_few(recording, hops, deployed.model.window / deployed.model.sees.rate_hz, config.hop_s)
     return Run(recording, faults, sensor, watch, script, hops)
 
 

@@ -88,11 +88,12 @@ def front_end_effect(result: Streamed) -> dict:
 
 
 def says(result: Streamed) -> dict[str, dict]:
-    """What is shown, by answer: median and 5th to 95th percentile of a value, share of yes, share of each class; nothing
-    where nothing is shown, nor of the answer that decides, which is a yes then."""
+    """What is shown, by answer: median and 5th to 95th percentile of a value, share of yes, share of each class, over outputs or
+    their frames; nothing where nothing is shown, nor of the answer that decides, which is a yes then."""
     shown, found = result.real_answers[result.shown], {}
+    frames = result.run.frames[result.shown].reshape(-1, shown.shape[1]).astype(np.float32) * result.answer_scale
     for answer in result.meaning if len(shown) else ():
-        said = said_of(answer, result.meaning, shown)
+        said = said_of(answer, result.meaning, shown if answer.at == "hop" else frames)
         if answer.kind == "value":
             low, median, high = (float(v) for v in np.percentile(said, (5, 50, 95)))
             found[answer.name] = {"median": median, "p5": low, "p95": high, "unit": answer.unit}

@@ -77,7 +77,7 @@ def survey(
         )  # fmt: skip
     answers = hops.answers.astype(np.float32) * model.answers_scale
     shown, valid = hops.shown, hops.valid
-    reference = reference_rate(recording, hops.time_s, model.answers)
+    reference = reference_rate(recording, hops.time_s, model.answers, model.sees.window_s)
     judged = valid & np.isfinite(reference.bpm)
     others = baseline_rates(methods(), hops.fed_counts, judged, config.sensor.rate_hz, progress)
     reasons = count_reasons(hops.why, model.window, deployed.hop)

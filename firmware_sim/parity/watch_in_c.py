@@ -25,7 +25,7 @@ class WatchRun:
 
     Attributes:
         name: of the machine. hops: outputs of the simulated watch; extra: that one of the two has alone.
-        bytes: of embedding and answers, `wrong` of them differ. flags: outputs whose reasons, start, sequence number or
+        bytes: of embedding and answers, those of frames too, `wrong` of them differ. flags: outputs whose reasons, start, sequence number or
             beats differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`, front end and ring included.
     """
 
@@ -64,8 +64,9 @@ def compare_watches(
     if n:
         for ours, theirs in (
             (found.embedding, [h.embedding for h in hops[:n]]), (found.answers, [h.answers for h in hops[:n]]),
+            (found.frames, [h.frames for h in hops[:n] if h.frames is not None]),
         ):  # fmt: skip
-            wrong += int(np.count_nonzero(ours[:n] != np.stack(theirs)))
+            wrong += int(np.count_nonzero(ours[:n] != np.stack(theirs))) if theirs else 0
         facts = np.array([(int(h.why), h.sequence, h.first) for h in hops[:n]], np.int64)
         ours = np.stack([found.reasons, found.sequence, found.first], axis=1)[:n]
         different_facts = (ours != facts).any(axis=1)
@@ -74,7 +75,7 @@ def compare_watches(
         flags = int(np.count_nonzero(different_facts))
     expected = counters_of(watch)
     different = tuple(n for n in BOOKS if books[n] != expected[n])
-    total = sum(h.embedding.size + h.answers.size for h in hops)
+    total = sum(h.embedding.size + h.answers.size + (0 if h.frames is None else h.frames.size) for h in hops)
     return WatchRun(name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, ram)
 
 
@@ -97,7 +98,9 @@ def counters_of(watch: Watch) -> dict[str, int]:
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
     """The exported watch of a student on this host and on every emulated core, put through a logged run."""
-    firmware, hops = with_beats(deployed.firmware, deployed.front_end), run.hops.each()
+    firmware, hops = deployed.firmware, run.hops.each()
+    if deployed.model.sees.finds_beats:
+        firmware = with_beats(firmware, deployed.front_end)
     return [
         run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))

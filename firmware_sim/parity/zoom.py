@@ -9,9 +9,7 @@ import numpy as np
 
 from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.parity.streamed import Streamed
-from onwrist.quantize.integers.fake_quant import INPUT_SCALE
 from onwrist.quantize.judging.evaluate import said_of
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 # The wave is 90 kB an hour in the page; of a longer run the first hours are drawn.
 WAVE_HOURS = 6.0
@@ -20,11 +18,12 @@ WAVE_HOURS = 6.0
 def zoom_data(results: list[Streamed]) -> str:
     """JSON that can stand inside a script element."""
     first = results[0]
+    sees = first.deployed.model.sees
     wave = first.hops.chunks.ravel()
     found = {
-        "start_s": float(first.time_s[0] - first.hop_s), "hop_s": first.hop_s, "rate": STUDENT_RATE_HZ,
-        "hops": len(first.hops), "reasons": list(REASONS), "wave_scale": INPUT_SCALE,
-        "wave": _packed(wave[: round(WAVE_HOURS * 3600 * STUDENT_RATE_HZ)]),
+        "start_s": float(first.time_s[0] - first.hop_s), "hop_s": first.hop_s, "rate": sees.rate_hz,
+        "hops": len(first.hops), "reasons": list(REASONS), "wave_scale": sees.scale,
+        "wave": _packed(wave[: round(WAVE_HOURS * 3600 * sees.rate_hz)]),
         "reference": _packed(first.reference_bpm.astype("<f4")) if np.isfinite(first.reference_bpm).any() else "",
         "reference_name": first.reference.name, "students": [_student(r) for r in results], **_value(first),
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +80,7 @@ class Device:
             number["ONWRIST_ANSWERS"],
         )
         self.offsets = [number[f"ONWRIST_{n}_OFFSET"] for n in ("INPUT", "EMBEDDING", "ANSWERS")]
+        self.frames = frames_in(number)
         self.struct = machine.allocate(STRUCT_BYTES)
         self.arena = machine.allocate(number["ONWRIST_ARENA_BYTES"])
         self.counts = machine.allocate(4 * BLOCK)
@@ -88,8 +90,9 @@ class Device:
         """Start anew."""
         self.machine.call("onwrist_reset", self.struct)
 
-    def push(self, counts: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete."""
+    def push(self, counts: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete, and the answers of its
+        frames (frames, answers) where the student says them."""
         found = []
         left = np.asarray(counts, np.int32)
         while len(left):
@@ -102,17 +105,29 @@ class Device:
                 found.append((chunk, *self._outputs()))
         return found
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The model alone: int8 (hop,) to embedding and answers."""
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The model alone: int8 (hop,) to embedding and answers, and the answers of its frames where there are such."""
         self.machine.write(self.arena + self.offsets[0], np.asarray(x, np.int8))
         self.machine.call(f"{MODEL_NAME}_run", self.arena)
         return self._outputs()
 
-    def _outputs(self) -> tuple[np.ndarray, np.ndarray]:
-        return (
+    def _outputs(self) -> tuple[np.ndarray, ...]:
+        found = (
             self.machine.read(self.arena + self.offsets[1], self.width),
             self.machine.read(self.arena + self.offsets[2], self.answers),
         )
+        if not self.frames:
+            return found
+        at, size = self.frames
+        return *found, self.machine.read(self.arena + at, size).reshape(-1, self.answers)
+
+
+def frames_in(constants: Mapping[str, int]) -> tuple[int, int] | None:
+    """(offset in the arena, bytes) of the answers of a hop's frames; None of a student that answers once a hop."""
+    if "ONWRIST_FRAME_ANSWERS_OFFSET" not in constants:
+        return None
+    size = constants["ONWRIST_FRAME_ANSWERS_FRAMES"] * constants["ONWRIST_FRAME_ANSWERS_CHANNELS"]
+    return constants["ONWRIST_FRAME_ANSWERS_OFFSET"], size
 
 
 class FirmwareStep:
@@ -133,5 +148,5 @@ class FirmwareStep:
     def reset(self) -> None:
         self.device.reset()
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return self.device.step(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from onwrist.errors import ExportError
 from onwrist.export.sources.files import Firmware
 from onwrist.export.sources.telemetry_rules import BYTES
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
-from onwrist.firmware_sim.runtimes.device import Machine, Native
+from onwrist.firmware_sim.runtimes.device import Machine, Native, frames_in
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.watch.script import Script
 
@@ -49,6 +49,7 @@ class WatchOutputs:
             asked for.
         beats: uint32 (n, 4) of all beats, in the order in which they were found: time, found, interval, confidence
             (`signals.pulse.onsets.Beat`); of a firmware that has them. beat_count: int (n,), of each output.
+        frames: int8 (n, frames, answers), the answers of a hop's frames; without frames where it says none.
     """
 
     embedding: np.ndarray
@@ -59,6 +60,7 @@ class WatchOutputs:
     books: np.ndarray
     beats: np.ndarray
     beat_count: np.ndarray
+    frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int8))
 
     def __len__(self) -> int:
         return len(self.reasons)
@@ -93,6 +95,7 @@ class WatchInC:
         files["onwrist_config.h"] = switches + files["onwrist_config.h"]
         number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
         self.embedding, self.answers = number["ONWRIST_EMBEDDING"], number["ONWRIST_ANSWERS"]
+        self.frame_bytes = (frames_in(number) or (0, 0))[1]
         self.beat_room = number["ONWRIST_BEATS_ROOM"] if BEATS in firmware.files else 0
         self.burst, self.gap = number["ONWRIST_BURST"], gap
         self.name = f"watch in C, {'native' if core is None else f'{core.name} emulated'}"
@@ -102,9 +105,9 @@ class WatchInC:
             if core is None
             else Emulator(build_core(files, core, roots), core, count=count)
         )
-        # By kind: sequence, length, takes, counts; embedding, answers, facts, books.
+        # By kind: sequence, length, takes, counts; embedding, answers, facts, books, beats, answers of frames.
         sizes = (4 * BURSTS, 4 * BURSTS, 4 * BURSTS, 4 * SAMPLES)
-        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS), 4 * self._beat_words)
+        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS), 4 * self._beat_words, self.frame_bytes)
         self.inputs = [self.machine.allocate(s) for s in sizes]
         self.outputs = [self.machine.allocate(r * ROOM) for r in rows]
         self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows) + 1) + 4 * 6)
@@ -131,8 +134,8 @@ class WatchInC:
             ExportError: a burst of more than 16,384 samples.
         """
         parts = [found for block in _blocks(script) for found in self._play(script, block, books)]
-        kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32)
-        shapes = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words)
+        kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32, np.int8)
+        shapes = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words, self.frame_bytes)
         whole = [
             np.concatenate([np.zeros((0, n), kind), *(p[i].reshape(len(p[i]) // max(1, n), n) for p in parts)])
             for i, (kind, n) in enumerate(zip(kinds, shapes, strict=True))
@@ -142,7 +145,8 @@ class WatchInC:
         each = kept[:, 1:].reshape(len(kept), self.beat_room, BEAT_FACTS)
         beats = each[np.arange(self.beat_room) < count[: len(kept), None]]
         return WatchOutputs(
-            whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3], beats, count
+            whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3], beats, count,
+            whole[5].reshape(len(whole[5]), self.frame_bytes // self.answers, self.answers),
         )  # fmt: skip
 
     def play_counts(self, counts: np.ndarray) -> WatchOutputs:
@@ -184,15 +188,15 @@ class WatchInC:
         tail = (len(self.inputs + self.outputs) + 1) * self.word().itemsize
         while made == ROOM:
             kept = self.outputs[3] if books else 0
-            places = [*self.inputs, *self.outputs[:3], kept, self.counted, self.outputs[4]]
+            places = [*self.inputs, *self.outputs[:3], kept, self.counted, *self.outputs[4:]]
             numbers = np.concatenate([np.array([len(values[1]), ROOM], np.int32), at])
             self.machine.write(self.pointers, np.array(places, self.word))
             self.machine.write(self.pointers + tail, numbers)
             made = self._call("onwrist_play", self.watch, self.pointers)
             at = self.machine.read(self.pointers + tail + 8, 4, np.int32)
-            wanted = (made, made, made, made if books else 0, made)
-            widths = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words)
-            kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32)
+            wanted = (made, made, made, made if books else 0, made, made)
+            widths = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words, self.frame_bytes)
+            kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32, np.int8)
             yield [
                 self.machine.read(a, n * w, k) for a, n, w, k in zip(self.outputs, wanted, widths, kinds, strict=True)
             ]

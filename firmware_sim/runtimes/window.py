@@ -19,6 +19,7 @@ import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.onnx_writer import onnx_session
+from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.quantize.integers.arithmetic import IntegerModel
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Runtime(Protocol):
     name: str
     integer: bool
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n, window) to embedding (n, 256) and answers (n, 3)."""
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, window) to embedding (n, 256), answers (n, 3) and, of a student that answers at frame rate, (n, frames, answers)."""
         ...
 
 
@@ -56,7 +57,7 @@ class TorchFloat:
     def __init__(self, student: AnyStudent):
         self.student = student.eval()
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
         with torch.no_grad():
@@ -72,15 +73,15 @@ class Brevitas:
     def __init__(self, student: QuantGraph, model: IntegerModel):
         self.student, self.model = student.eval(), model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
         real = windows.astype(np.float32) * self.model.input_scale
         with torch.no_grad():
-            embedding, answers, *_ = self.student(torch.from_numpy(real))
-        return _to_int8(embedding.numpy(), self.model.embedding_scale), _to_int8(
-            answers.numpy(), self.model.answers_scale
-        )
+            embedding, answers, *more = self.student(torch.from_numpy(real))
+        scale = self.model.answers_scale
+        said = [_to_int8(answers.numpy(), scale), *(_to_int8(y.numpy().swapaxes(1, 2), scale) for y in more[:1])]
+        return _to_int8(embedding.numpy(), self.model.embedding_scale), *said
 
 
 class Numpy:
@@ -91,9 +92,8 @@ class Numpy:
     def __init__(self, model: IntegerModel):
         self.model = model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        embedding, answers, *_ = self.model.run(windows)
-        return embedding, answers
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.model.run(windows)
 
 
 class OnnxRuntime:
@@ -105,12 +105,13 @@ class OnnxRuntime:
         self.session = onnx_session(onnx_bytes)
         self.model = model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         real = windows.astype(np.float32) * self.model.input_scale
         name = self.session.get_inputs()[0].name
         rows = [self.session.run(None, {name: row[None]}) for row in real]
-        embedding, answers = (np.concatenate([r[k] for r in rows]) for k in (0, 1))
-        return _to_int8(embedding, self.model.embedding_scale), _to_int8(answers, self.model.answers_scale)
+        embedding, answers, *more = (np.concatenate(each) for each in zip(*rows, strict=True))
+        said = [answers, *(y.swapaxes(1, 2) for y in more[:1])]
+        return _to_int8(embedding, self.model.embedding_scale), *(_to_int8(y, self.model.answers_scale) for y in said)
 
 
 class LiteRT:
@@ -128,13 +129,13 @@ class LiteRT:
         self.source = self.interpreter.get_input_details()[0]
         self.outputs = self.interpreter.get_output_details()
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         rows = []
         for row in windows:
             self.interpreter.set_tensor(self.source["index"], row.reshape(self.source["shape"]))
             self.interpreter.invoke()
-            rows.append([self.interpreter.get_tensor(o["index"]).reshape(-1) for o in self.outputs])
-        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+            rows.append([_flat(self.interpreter.get_tensor(o["index"])) for o in self.outputs])
+        return tuple(np.stack(each) for each in zip(*rows, strict=True))
 
 
 class TFLM:
@@ -146,15 +147,15 @@ class TFLM:
         from tflite_micro.python.tflite_micro import runtime
 
         self.interpreter = runtime.Interpreter.from_bytes(tflite, arena_size=ARENA_BYTES)
-        self.window = window
+        self.window, self.outputs = window, len(read_tflite(tflite).outputs)
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
         rows = []
         for row in windows:
             self.interpreter.set_input(row.reshape(1, 1, self.window, 1), 0)
             self.interpreter.invoke()
-            rows.append([self.interpreter.get_output(k).reshape(-1).copy() for k in (0, 1)])
-        return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+            rows.append([_flat(self.interpreter.get_output(k).copy()) for k in range(self.outputs)])
+        return tuple(np.stack(each) for each in zip(*rows, strict=True))
 
     def activation_bytes(self) -> int:
         """Head of the arena: the activation plan."""
@@ -207,6 +208,11 @@ def other_runtimes(quantised: QuantGraph, model: IntegerModel, tflite: bytes, on
         OnnxRuntime(onnx_bytes, model),
         LiteRT(tflite, "xnnpack"),
     ]
+
+
+def _flat(y: np.ndarray) -> np.ndarray:
+    """(1, 1, 1, C) to (C,), (1, 1, frames, C) to (frames, C)."""
+    return y[0, 0] if y.ndim == 4 and y.shape[2] > 1 else y.reshape(-1)
 
 
 def _to_int8(values: np.ndarray, scale: np.float32) -> np.ndarray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol
 
-from onwrist.firmware_sim.handoff.road import MOST_CONTEXT
+from onwrist.firmware_sim.handoff.road import most_context
 from onwrist.models.student.network import StudentConfig
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 # Around the ladder's two, from a quarter of `band` to a little more than `watch`.
 STEM, STEM_KERNEL = (4, 40, 4), (3, 10)
@@ -28,15 +27,14 @@ class Chooser(Protocol):
     def suggest_categorical(self, name: str, choices: Any) -> Any: ...
 
 
-def strides_of(hop: int) -> tuple[int, ...]:
-    """The strides that a hop of `hop` samples is a whole number of; 10 s always are."""
-    whole = int(WINDOW_S * STUDENT_RATE_HZ)
-    return tuple(s for s in STRIDES if hop % s == 0 and whole % s == 0)
+def strides_of(hop: int, sees: StudentInput = USUAL) -> tuple[int, ...]:
+    """The strides that a hop of `hop` samples, and a window, are a whole number of."""
+    return tuple(s for s in STRIDES if hop % s == 0 and sees.samples % s == 0)
 
 
 def shape(choose: Chooser, like: StudentConfig, hop: int) -> StudentConfig:
     """One shape, with the embedding and answers of `like`."""
-    strides = strides_of(hop)
+    strides = strides_of(hop, like.sees)
     stem = choose.suggest_int("stem", *STEM[:2], step=STEM[2])
     stem_kernel = choose.suggest_int("stem_kernel", *STEM_KERNEL)
     frames = choose.suggest_int("frames", *FRAMES[:2], step=FRAMES[2])
@@ -61,13 +59,14 @@ def knobs(config: StudentConfig, hop: int) -> dict[str, Any]:
         "growth": config.dilations[1] // config.dilations[0] if len(config.dilations) > 1 else 1,
         "hidden": config.head[0] if config.head else 0,
     }  # fmt: skip
-    return found | ({"stride": config.stride} if len(strides_of(hop)) > 1 else {})
+    return found | ({"stride": config.stride} if len(strides_of(hop, config.sees)) > 1 else {})
 
 
 def beyond(config: StudentConfig, window: int) -> str:
     """Why a shape cannot be trained on windows of so many samples; empty if it can."""
-    if config.context > MOST_CONTEXT:
-        return f"sees {config.context} samples of the past, more than {MOST_CONTEXT}"
+    most = most_context(config.sees)
+    if config.context > most:
+        return f"sees {config.context} samples of the past, more than {most}"
     if config.window > window:
         return f"sees {config.window} samples, the examples have {window}"
     return ""

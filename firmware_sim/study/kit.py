@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from onwrist.errors import ConfigError
 from onwrist.export.handoff.names import CONTRACT, STEP
 from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.study.store import Store
+
+if TYPE_CHECKING:
+    from onwrist.signals.front_end.student_input import StudentInput
 
 FOLDER = "model"
 UNITS, STUDENT = "units.npz", "student.safetensors"
@@ -57,6 +61,16 @@ class Kit:
     def hop(self) -> int:
         """Input samples between outputs."""
         return self.contract["stream"]["hop_samples"]
+
+    @property
+    def sees(self) -> StudentInput:
+        """What the student is fed."""
+        from onwrist.signals.front_end.student_input import StudentInput
+
+        front = self.contract["front_end"]
+        return StudentInput(
+            self.contract["rate_hz"], low_hz=front["highpass_hz"], high_hz=front["lowpass_hz"], floor=front["floor"], clip=front["clip"]
+        )  # fmt: skip
 
     @property
     def gate(self) -> int | None:
@@ -112,8 +126,8 @@ def make_kit(size: str, setting, weights=None, student=None, teacher=None) -> Ki
     from onwrist.signals.front_end.floating import hop_samples
 
     artifacts = load_artifacts(size, weights, student, teacher)
-    hop = hop_samples(setting["hop_s"], artifacts.model.stride)
-    fixed = design(setting["sensor_hz"], setting["bits"])
+    hop = hop_samples(setting["hop_s"], artifacts.model.stride, artifacts.model.sees.rate_hz)
+    fixed = design(setting["sensor_hz"], setting["bits"], artifacts.model.sees.counts)
     found = contract(artifacts, hop, fixed)
     made = firmware_sources(artifacts.model, hop, fixed, BURST)
     steps = np.arange(-128, 128).astype(np.float32) * np.float32(artifacts.model.answers_scale)

@@ -105,7 +105,8 @@ class SimulatedPlayer:
         sensor = SensorConfig(setting.sensor_hz, bits=setting.bits)
         self.config = WatchConfig(setting.hop_s, sensor, setting.gap)
         # All that the watch asks of a model is its geometry, and which answer decides what is shown.
-        self.model = SimpleNamespace(window=kit.window, stride=kit.stride, answers=SimpleNamespace(gate=kit.gate))
+        answers = SimpleNamespace(gate=kit.gate, framed=False)
+        self.model = SimpleNamespace(window=kit.window, stride=kit.stride, answers=answers, sees=kit.sees)
         self.step = LiteRTStep(kit.step, kit.first_state())
 
     def play(self, pieces: Iterable[Light]) -> Iterator[Outputs]:

@@ -9,7 +9,6 @@ import numpy as np
 from onwrist.firmware_sim.study.kit import STUDENT, Kit
 from onwrist.firmware_sim.study.light import Light
 from onwrist.firmware_sim.study.plan import Setting
-from onwrist.signals.front_end.fixed import IN_COUNTS
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd
 
 # Student samples per call: a quarter of an hour keeps the widest layer below 50 MB.
@@ -62,7 +61,7 @@ class RealStudent:
 
     def outputs(self, pieces: Iterable[Light]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Embedding (n, width) and answers (n, k) of the hops in order, in blocks; NaN while the window warms up."""
-        front_end = FrontEnd(self.setting.sensor_hz, IN_COUNTS)
+        front_end = FrontEnd(self.setting.sensor_hz, self.student.sees.counts)
         line, done, at = np.zeros(0, np.float32), 0, 0
         for anew, counts in fed(pieces, self.setting.sensor_hz, self.setting.gap):
             if anew:

@@ -14,7 +14,6 @@ from onwrist.firmware_sim.watch.telemetry import Telemetry
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 
 # As onwrist_watch_counters has them, without what is not of the simulated counters.
 COUNTERS = ("received", "dropped", "discarded", "used", "gated", "pending", "bridged", "resets", "hops", "shown")
@@ -81,7 +80,7 @@ def golden_watch_header(
     Args:
         counts: int32 (n,), those of `onwrist_golden.h`. burst: samples per read-out. rules: of its telemetry.
     """
-    config = WatchConfig(hop / STUDENT_RATE_HZ, SensorConfig(int(fixed.rate_hz), burst, fixed.bits))
+    config = WatchConfig(hop / fixed.student_hz, SensorConfig(int(fixed.rate_hz), burst, fixed.bits))
     watch = Watch(model, NumpyStep(model, hop), config, beats=True)
     steps = golden_steps(len(counts), int(fixed.rate_hz), burst)
     script = Script()

@@ -26,9 +26,8 @@ from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.ranges import Checked
-from onwrist.settings import HopSeconds
-from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
-from onwrist.signals.front_end.floating import FrontEnd, hop_samples
+from onwrist.signals.front_end.fixed import FixedFrontEnd
+from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd, hop_samples
 from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.pulse.stream import BeatStream
 
@@ -52,8 +51,8 @@ class Why(enum.IntFlag):
 class WatchConfig(Checked):
     """The watch's side of the contract."""
 
-    hop_s: HopSeconds = 1.0
-    """Seconds between outputs; a multiple of 0.2 s (the student's total stride), at most 10."""
+    hop_s: Annotated[float, Interval(ge=0.02, le=60)] = 1.0
+    """Seconds between outputs; a whole number of the student's frames (of 0.2 s, as shipped), at most its pool."""
     sensor: SensorConfig = field(default_factory=SensorConfig)
     """The sensor."""
     gap: Literal["interpolate", "hold", "reset"] = "interpolate"
@@ -61,13 +60,13 @@ class WatchConfig(Checked):
     service_s: Annotated[float, Interval(ge=0, le=3_600)] = 0.0
     """Seconds that a hop keeps the processor busy (firmware_sim/parts.py has them by part)."""
 
-    def hop_samples(self, stride: int) -> int:
-        """Student samples per hop.
+    def hop_samples(self, stride: int, rate_hz: int = STUDENT_RATE_HZ) -> int:
+        """Student samples per hop, at the student's rate.
 
         Raises:
             ConfigError: not a whole number of strides.
         """
-        return hop_samples(self.hop_s, stride)
+        return hop_samples(self.hop_s, stride, rate_hz)
 
 
 @dataclass
@@ -114,6 +113,7 @@ class Hop:
         why: reasons not to show it.
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
+        frames: int8 (frames, answers), the answers of every frame, oldest first; of a student that answers at frame rate.
         beats: found during the hop, oldest first; of a watch that has beats.
         real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
             `witness` only.
@@ -129,6 +129,7 @@ class Hop:
     sequence: int
     latency_s: float
     beats: tuple[Beat, ...] = ()
+    frames: np.ndarray | None = None
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -163,7 +164,7 @@ class Watch:
         runtime: what computes them, hop by hop.
         config: hop, sensor, gap policy, service time.
         witness: also run the float front end and keep what went in, for parity; costs time and memory.
-        beats: also find beats, as a firmware with `onwrist_beats.h` does.
+        beats: also find beats, as a firmware with `onwrist_beats.h` does, where its input is one that beats are found in.
     """
 
     def __init__(
@@ -176,13 +177,15 @@ class Watch:
         beats: bool = False,
     ):
         self.model, self.runtime, self.config = model, runtime, config
-        self.hop = config.hop_samples(model.stride)
-        rate = config.sensor.rate_hz
-        self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers)
+        self.hop = config.hop_samples(model.stride, model.sees.rate_hz)
+        rate, sees = config.sensor.rate_hz, model.sees
+        self.rules = watch_rules(
+            rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers, sees
+        )
         self.ring = RingBuffer(self.rules.ring)
-        self.front_end = FixedFrontEnd(rate, config.sensor.bits)
-        self.pulse = BeatStream(self.front_end) if beats else None
-        self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
+        self.front_end = FixedFrontEnd(rate, config.sensor.bits, sees.counts)
+        self.pulse = BeatStream(self.front_end) if beats and sees.finds_beats else None
+        self.witness = FrontEnd(rate, sees.counts) if witness else None
         self.counters = Counters()
         self.expected: int | None = None
         self.last_count = self.number = self.newest = 0
@@ -315,14 +318,15 @@ class Watch:
     def _infer(self, arrived: float) -> Hop:
         chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
         began = time.perf_counter()
-        embedding, answers, *_ = self.runtime.step(chunk)
+        embedding, answers, *more = self.runtime.step(chunk)
+        frames = more[0].reshape(-1, len(answers)) if more and self.model.answers.framed else None
         latency = time.perf_counter() - began
         self.seen += self.hop
         why = self._reasons(answers)
         self._keep_time(arrived)
         sequence = (self.number - 1) % SEQUENCE_SPAN
         beats = self.pulse.take() if self.pulse else ()
-        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats)
+        hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats, frames)
         self.first = False
         counters = self.counters
         counters.hops += 1

@@ -26,12 +26,14 @@ import numpy as np
 
 from onwrist.errors import ConfigError, RecordingError, SplitError
 from onwrist.models.bench.tasks import Task, Windows
-from onwrist.signals.people.cohort import MAX_MISSING
+from onwrist.signals.people.windows import is_window
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, fill_gaps, min_max, teacher_input
 from onwrist.signals.recordings.names import MISSING_WORDS
 from onwrist.signals.recordings.readers import read_recording
 
 COLUMNS = ("person", "recording", "start", "label")
+# Seconds that a label is good for; of an answer at frame rate, and of whoever else wants it.
+DURATION = "duration"
 FOLDS = 5
 LENGTH = int(WINDOW_S * TEACHER_RATE_HZ)
 MISSING = (*MISSING_WORDS, "unknown")
@@ -217,7 +219,8 @@ def load_labels(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows with the four columns and their line; persons by one spelling, labels in small letters without blanks.
+    """Rows with the four columns, `duration` ("" where there is none) and their line; persons by one spelling, labels in
+    small letters without blanks.
 
     Raises:
         RecordingError: no such table.
@@ -255,6 +258,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             {
                 "person": spelling.setdefault(person, cells["person"]), "recording": cells["recording"],
                 "start": cells["start"], "label": cells["label"].casefold(), "line": str(line),
+                "duration": _plain(row[names[DURATION]]) if DURATION in names else "",
             }
         )  # fmt: skip
     return found
@@ -391,6 +395,4 @@ class _Cutter:
             firsts = [round(at * TEACHER_RATE_HZ)]
         else:
             firsts = list(range(0, len(wave) - LENGTH + 1, LENGTH))
-        found = [first for first in firsts if missing[first : first + LENGTH].mean() <= MAX_MISSING]
-        pieces = [wave[first : first + LENGTH] for first in found]
-        return [piece for piece in pieces if np.ptp(piece) > 0]
+        return [wave[first : first + LENGTH] for first in firsts if is_window(wave, missing, first, LENGTH)]

@@ -195,16 +195,16 @@ def _own_line(error: Exception, place: str) -> str:
     return f", line {own[-1].lineno} of {Path(place).name}" if own else ""
 
 
-def embedding_width(encoder: nn.Module) -> int:
-    """Width of an encoder's embedding, found by giving it two windows.
+def embedding_width(encoder: nn.Module, samples: int = XMAEConfig().samples) -> int:
+    """Width of an encoder's embedding, found by giving it two windows of so many samples.
 
     Raises:
-        CheckpointError: it does not take (2, 1000) or does not return (2, d).
+        CheckpointError: it does not take (2, samples) or does not return (2, d).
     """
-    cure = "forward must take (B, 1000) float32 and return (B, d)"
+    cure = f"forward must take (B, {samples}) float32 and return (B, d)"
     try:
         with torch.no_grad():
-            out = encoder(torch.zeros(2, XMAEConfig().samples))
+            out = encoder(torch.zeros(2, samples))
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"does not take a window ({error})"[:300], field="forward", cure=cure) from error
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:

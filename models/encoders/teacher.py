@@ -1,7 +1,7 @@
 """Any encoder as a teacher: brought to the windows that this project cuts, and looked at before it is believed.
 
-A window is 10 s of PPG, 0.5-8 Hz, 1000 samples at 100 Hz, scaled to [-1, 1]; an encoder that wants another rate or scale
-gets it here, so that nobody resamples inside a `forward`.
+A window is 10 s of PPG (or as long as a spec says), 0.5-8 Hz, at 100 Hz, scaled to [-1, 1]; an encoder that wants another
+rate or scale gets it here, so that nobody resamples inside a `forward`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,21 @@ class Adapted(nn.Module):
     """An encoder behind this project's windows.
 
     Args:
-        encoder: takes (B, round(10 * rate_hz)) float32, returns (B, d).
-        rate_hz: its own rate.
+        encoder: takes (B, round(window_s * rate_hz)) float32, returns (B, d).
+        rate_hz: its own rate. window_s: of a window.
         scaling: "min-max" (to [-1, 1]) or "z-score", of each window; "none" takes it as it comes.
     """
 
-    def __init__(self, encoder: nn.Module, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max"):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        rate_hz: float = TEACHER_RATE_HZ,
+        scaling: str = "min-max",
+        window_s: float = WINDOW_S,
+    ):
         super().__init__()
         self.encoder, self.scaling = encoder, scaling
-        self.samples = round(WINDOW_S * rate_hz)
+        self.samples = round(window_s * rate_hz)
 
     def forward(self, wave: Tensor) -> Tensor:
         """(B, 1000) in [-1, 1] to (B, d)."""
@@ -138,16 +144,18 @@ def _foreign(source: str | None) -> nn.Module | None:
     return None
 
 
-def load_teacher(source: str | None, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max") -> nn.Module:
-    """A teacher by whatever names it (see `Teacher` of the spec), behind this project's windows, in eval mode.
+def load_teacher(
+    source: str | None, rate_hz: float = TEACHER_RATE_HZ, scaling: str = "min-max", window_s: float = WINDOW_S
+) -> nn.Module:
+    """A teacher by whatever names it (see `Teacher` of the spec), behind this project's windows of `window_s`, in eval mode.
 
     Raises:
         CheckpointError: it is not there, or does not do what an encoder does.
     """
     encoder = _foreign(source) or load_encoder(source)
     plain = rate_hz == TEACHER_RATE_HZ and scaling == "min-max"
-    teacher = encoder if plain else Adapted(encoder, rate_hz, scaling)
-    embedding_width(teacher)
+    teacher = encoder if plain else Adapted(encoder, rate_hz, scaling, window_s)
+    embedding_width(teacher, round(window_s * TEACHER_RATE_HZ))
     return teacher.eval()
 
 

@@ -106,6 +106,7 @@ class Sampler:
                 continue
             start = float(rng.uniform(0, room))
             first, last = int(start * TEACHER_RATE_HZ), int((start + WINDOW_S * stretch) * TEACHER_RATE_HZ)
+            # Of its own, not `signals.people.windows`: a stretched window, and the draws of the shipped teacher's training.
             if track.missing[first:last].mean() < 0.05 and np.ptp(track.teacher[first:last]) > 0:
                 return at, start, stretch
         raise ConfigError("no usable window found", field="data", cure="The recordings are too short or empty")

@@ -19,15 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError, ConfigError, ExportError
-from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.models.student.network import Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import Edge, Output, Schedule, Timing
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
-# What is taught and judged: windows of 10 s at the student's rate.
-JUDGED_SAMPLES = int(WINDOW_S * STUDENT_RATE_HZ)
 CONVOLUTION, SCALING, AVERAGE, MAXIMUM, ADD, CONCAT = "convolution", "scaling", "average", "maximum", "add", "concat"
 RELU, RELU6 = "relu", "relu6"
 
@@ -64,12 +61,23 @@ class Node:
     dropouts: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Framing:
+    """The frames of a window that an answer at frame rate is taught and judged on: the newest `count`, of `seconds` each."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
+NO_FRAMES = Framing()
+
+
 class Computed(nn.Module):
     """A graph that torch computes: what float and fake-quantised students share.
 
     Attributes:
         name: of the student. inputs, nodes, sources, outputs: see `Timing`; the embedding is the first output and the
-            answers come second, where there are such.
+            answers come second, where there are such. sees: the signal that it is fed, and how long a window of it is.
     """
 
     name: str
@@ -80,12 +88,13 @@ class Computed(nn.Module):
 
     answers: Answers
     recipe: dict
+    sees: StudentInput
 
     def describe(
-        self, name, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, recipe=MappingProxyType({})
+        self, name, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, sees=USUAL, recipe=MappingProxyType({})
     ) -> None:
         """Say what the graph is; `recipe` is what a file of it carries, so that it can be built again."""
-        self.answers, self.recipe = answers, dict(recipe)
+        self.answers, self.sees, self.recipe = answers, sees, dict(recipe)
         self.name, self.inputs, self.nodes, self.sources = name, tuple(inputs), tuple(nodes), tuple(sources)
         self.outputs = tuple(outputs)
         self.timing = Timing(self.nodes, self.sources, tuple(i.period for i in inputs), self.outputs)
@@ -123,8 +132,18 @@ class Computed(nn.Module):
 
     @property
     def context(self) -> int:
-        """Samples of the first input before the last 10 s."""
-        return self.window - JUDGED_SAMPLES
+        """Samples of the first input before the window that is judged."""
+        return self.window - self.sees.samples
+
+    @property
+    def framing(self) -> Framing:
+        """The frames of its window that it answers for; none where it answers once a hop."""
+        for output in self.outputs:
+            if output.name == FRAMES_OUTPUT:
+                period = self.timing.period[output.place]
+                there = self.timing.window_of(self.timing.samples(self.window)).frames[output.place]
+                return Framing(min(there, int(self.sees.samples / period)), float(period) / self.sees.rate_hz)
+        return NO_FRAMES
 
     def channels_of(self, place: int) -> int:
         """Channels of a node or an input."""
@@ -186,10 +205,12 @@ class StudentGraph(Computed):
         module: the user's own.
     """
 
-    def __init__(self, module: nn.Module, name: str, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS):
+    def __init__(
+        self, module: nn.Module, name: str, inputs, nodes, sources, outputs, answers=SHIPPED_ANSWERS, sees=USUAL
+    ):
         super().__init__()
         self.module = module
-        self.describe(name, inputs, nodes, sources, outputs, answers)
+        self.describe(name, inputs, nodes, sources, outputs, answers, sees)
 
     def compute(self, place: int, given: list[Tensor]) -> Tensor:
         """See `Computed.compute`."""
@@ -295,9 +316,11 @@ def graph_of(student: nn.Module) -> Computed:
     from onwrist.models.student.tracing import trace
 
     config = getattr(student, "config", None)
-    found = trace(student, getattr(config, "name", "student"), answers=getattr(config, "answers", SHIPPED_ANSWERS))
     if isinstance(config, StudentConfig):
+        found = trace(student, config.name, answers=config.answers, sees=config.sees)
         found.recipe = {"student": describe(config)}
+    else:
+        found = trace(student)
     return found
 
 
@@ -307,11 +330,12 @@ def make_student(
     answers: Answers = SHIPPED_ANSWERS,
     rates: Mapping[str, float] | None = None,
     name: str = "student",
+    sees: StudentInput = USUAL,
 ) -> StudentGraph:
     """A user's network, `my_student.py:make`, as a graph that its files can be read back into.
 
     Args:
-        embedding: width. answers: what it has to say. rates: Hz of each input, where there are several.
+        embedding: width. answers: what it has to say. rates: Hz of each input, where there are several. sees: what it is fed.
 
     Raises:
         CheckpointError: no such function, or it makes no module. ExportError: something in it cannot be, or its widths are
@@ -324,7 +348,7 @@ def make_student(
         # A student's file says where its network is from; it is not to name any module of the installation.
         raise CheckpointError("is no function in a file", where=source, cure="Use my_student.py:make")
     columns = len(answers.columns)
-    student = trace(made_by_user(source, "student", embedding=embedding, answers=columns), name, rates, answers)
+    student = trace(made_by_user(source, "student", embedding=embedding, answers=columns), name, rates, answers, sees)
     for output, asked in ((EMBEDDING_OUTPUT, embedding), (ANSWERS_OUTPUT, columns)):
         given = [student.channels_of(o.place) for o in student.outputs if o.name == output]
         if given and given != [asked]:
@@ -339,5 +363,5 @@ def make_student(
         "rates": dict(rates or {}),
         "name": name,
     }
-    student.recipe = {"graph": recipe}
+    student.recipe = {"graph": recipe | ({"input": sees.plain} if sees.plain else {})}
     return student

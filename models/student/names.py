@@ -4,5 +4,7 @@ from __future__ import annotations
 
 # The first and the second output of a student.
 EMBEDDING_OUTPUT, ANSWERS_OUTPUT = "embedding", "answers"
+# The third, of a student that answers at frame rate: the answers of every frame.
+FRAMES_OUTPUT = "frame_answers"
 # What a stream keeps: an input and, handed back in as that, an output; numbered in the order of first use.
 STATE, NEXT_STATE = "state", "next"

@@ -30,8 +30,7 @@ from onwrist.models.student.outputs import (  # noqa: F401 (what a student says 
     Answers,
 )
 from onwrist.ranges import Checked
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 # A file that says more is no student of a watch: its network alone would fill the memory of the host.
 Channels = Annotated[int, Interval(ge=1, le=1_024)]
@@ -43,7 +42,7 @@ BLOCKS, LAYERS = 16, 4
 class StudentConfig(Checked):
     """Shape of a student.
 
-    The stem runs at 25 Hz, the blocks at 5 Hz (total stride 5, so that a hop is any multiple of 0.2 s).
+    As shipped, the stem runs at 25 Hz, the blocks at 5 Hz (total stride 5, so that a hop is any multiple of 0.2 s).
     """
 
     name: str = "watch"
@@ -70,16 +69,23 @@ class StudentConfig(Checked):
     """Width of the embedding."""
     answers: Answers = SHIPPED_ANSWERS
     """What it says beside the embedding."""
+    sees: StudentInput = USUAL
+    """The signal that it is fed, and how long a window of it is."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.widths) != len(self.dilations):
             raise ConfigError("as many widths as dilations are needed", field="widths", cure="Give one per block")
+        if self.sees.samples % self.stride:
+            raise ConfigError(
+                f"{self.sees.window_s:g} s are {self.sees.samples} samples", field="stride",
+                cure="Use a stride that divides them",
+            )  # fmt: skip
 
     @property
     def pool(self) -> int:
-        """Frames of the last 10 s."""
-        return int(WINDOW_S * STUDENT_RATE_HZ) // self.stride
+        """Frames of the window that is judged."""
+        return self.sees.samples // self.stride
 
     @property
     def window(self) -> int:
@@ -89,8 +95,8 @@ class StudentConfig(Checked):
 
     @property
     def context(self) -> int:
-        """Samples before the last 10 s."""
-        return self.window - int(WINDOW_S * STUDENT_RATE_HZ)
+        """Samples before the window that is judged."""
+        return self.window - self.sees.samples
 
 
 # `watch`: INT8 flash <= 160 kB, activations <= 48 kB. `band`: <= 48 kB, <= 16 kB, <= 2 MMAC per 10 s streamed.
@@ -146,8 +152,13 @@ class Student(nn.Module):
         return self.config.answers
 
     @property
+    def sees(self) -> StudentInput:
+        """The signal that it is fed."""
+        return self.config.sees
+
+    @property
     def context(self) -> int:
-        """Samples before the last 10 s."""
+        """Samples before the window that is judged."""
         return self.config.context
 
     def forward(self, ppg: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,4 +192,5 @@ def layers_of(student: nn.Module) -> list[tuple[str, nn.Conv1d]]:
 
 def describe(config: StudentConfig) -> dict:
     """The config as plain values, for metadata."""
-    return {**asdict(config), "answers": config.answers.plain}
+    found = {**asdict(config), "answers": config.answers.plain}
+    return found if config.sees.plain else {k: v for k, v in found.items() if k != "sees"}

@@ -33,6 +33,7 @@ MOST_COLUMNS = 32
 RATE_UNIT = "BPM"
 
 Kind = Literal["value", "yes/no", "classes"]
+Pace = Literal["hop", "frames"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Answer:
         kind: "value" (one output), "yes/no" (one logit), or "classes" (a logit each, the largest is the answer).
         unit: of a value. centre, span: value = centre + span * z, so that centre +- 2 * span can be said.
         words: what a yes is called; or the classes, in order.
+        at: "hop": said once a hop; "frames": of every frame, and once a hop of the newest.
 
     Raises:
         ConfigError: a name, span or words that cannot be.
@@ -55,6 +57,7 @@ class Answer:
     centre: float = 0.0
     span: float = LOGIT_SPAN
     words: tuple[str, ...] = ()
+    at: Pace = "hop"
 
     def __post_init__(self) -> None:
         where = f"answers.{self.name}"
@@ -64,6 +67,8 @@ class Answer:
             )
         if self.kind not in ("value", "yes/no", "classes"):
             raise ConfigError(f"no kind {self.kind!r}", field=where, cure="Use value, yes/no or classes")
+        if self.at not in ("hop", "frames"):
+            raise ConfigError(f"at {self.at!r}", field=where, cure="Use hop or frames")
         if not (np.isfinite([self.centre, self.span]).all() and self.span > 0):
             raise ConfigError(f"a span of {self.span:g}", field=where, cure="Give centre, and a span above 0")
         if not all(NAME.fullmatch(w) for w in self.words):
@@ -126,6 +131,12 @@ class Answers:
             raise ConfigError("no answer, or one name twice", field="answers", cure="Give each answer its own name")
         if len(self.columns) > MOST_COLUMNS:
             raise ConfigError(f"{len(self.columns)} outputs", field="answers", cure=f"Use at most {MOST_COLUMNS}")
+        if self.shown_by in names and self[self.shown_by].at == "frames":
+            raise ConfigError(
+                f"{self.shown_by!r} is said of frames",
+                field="answers",
+                cure="Let a yes/no of a hop decide what is shown",
+            )
         if self.shown_by is not None and (self.shown_by not in names or self[self.shown_by].kind != "yes/no"):
             raise ConfigError(
                 f"{self.shown_by!r} cannot decide what is shown", field="answers", cure="Let a yes/no of them decide"
@@ -161,6 +172,11 @@ class Answers:
     def column(self, name: str) -> int:
         """Where an answer's first output is."""
         return self.at(name).start
+
+    @property
+    def framed(self) -> bool:
+        """Whether one of them is said of every frame."""
+        return any(a.at == "frames" for a in self.each)
 
     @property
     def gate(self) -> int | None:
@@ -207,7 +223,11 @@ class Answers:
     @property
     def plain(self) -> dict[str, Any]:
         """As plain values, for metadata."""
-        return {"each": [{**asdict(a), "words": list(a.words)} for a in self.each], "shown_by": self.shown_by}
+        each = [{**asdict(a), "words": list(a.words)} for a in self.each]
+        for values in each:
+            if values["at"] == "hop":  # what files from before there were others say
+                del values["at"]
+        return {"each": each, "shown_by": self.shown_by}
 
     @classmethod
     def of(cls, values: Any) -> Answers:

@@ -31,10 +31,11 @@ from onwrist.models.student.graph import (
     Node,
     StudentGraph,
 )
-from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, NEXT_STATE, STATE
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT, NEXT_STATE, STATE
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.refusals import ACTIVATIONS, USE_CONVOLUTIONS, why_not
 from onwrist.models.student.timing import Output
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 # Channels that the firmware's dense kernel spreads the groups of a convolution over, as zeros; see `export/sources`.
 MOST_GROUPS = 16
@@ -83,13 +84,14 @@ def trace(
     name: str = "student",
     rates: Mapping[str, float] | None = None,
     answers: Answers = SHIPPED_ANSWERS,
+    sees: StudentInput = USUAL,
 ) -> StudentGraph:
     """A module as a graph; its weights stay its own.
 
     Args:
         module: forward takes (B, channels, samples) for each input and returns a dict, or a tuple of embedding and answers.
         rates: Hz of each input, by the names of forward's arguments; left out: all the same.
-        answers: what the output `answers` means.
+        answers: what the output `answers` means. sees: the signal that it is fed.
 
     Raises:
         ExportError: something in it that cannot stream or be exact: which module, why, and what to use instead.
@@ -102,14 +104,16 @@ def trace(
             field=name,
             cure="Take decisions on values and shapes out of forward: only modules and plain operations",
         ) from None
-    return _Reading(module, name, rates, answers).read(traced)
+    return _Reading(module, name, rates, answers, sees).read(traced)
 
 
 class _Reading:
     """One pass over what fx found."""
 
-    def __init__(self, module: nn.Module, name: str, rates: Mapping[str, float] | None, answers: Answers):
-        self.module, self.name, self.rates, self.answers = module, name, dict(rates or {}), answers
+    def __init__(
+        self, module: nn.Module, name: str, rates: Mapping[str, float] | None, answers: Answers, sees: StudentInput
+    ):
+        self.module, self.name, self.rates, self.answers, self.sees = module, name, dict(rates or {}), answers, sees
         self.modules = dict(module.named_modules())
         self.calls: list[_Call] = []
         self.inputs: list[str] = []
@@ -503,6 +507,14 @@ class _Reading:
                 raise self.refuse("is an input itself", "Put a convolution between")
             self.check_name(name)
             found.append(Output(name, value.place, value.once or name in (EMBEDDING_OUTPUT, ANSWERS_OUTPUT)))
+            if name == ANSWERS_OUTPUT and self.answers.framed:
+                if value.once:
+                    often = ", ".join(a.name for a in self.answers if a.at == "frames")
+                    raise self.refuse(
+                        f"says the newest frame alone, and {often} is asked of every frame",
+                        "Return (B, answers, frames), without a pool that skips frames or `[..., -1]`",
+                    )
+                found.append(Output(FRAMES_OUTPUT, value.place, False))
         return found
 
     def check_name(self, name: str) -> None:
@@ -571,7 +583,7 @@ class _Reading:
             Input(n, self._known(c), p) for n, c, p in zip(self.inputs, self.channels, self._periods(), strict=True)
         ]
         ends = [replace(o, place=new[of(o.place)]) for o in outputs]
-        made = StudentGraph(self.module, self.name, inputs, nodes, sources, ends, self.answers)
+        made = StudentGraph(self.module, self.name, inputs, nodes, sources, ends, self.answers, self.sees)
         self._check_rates(made)
         unused = [k for k in range(len(inputs)) if not any(-1 - k in s for s in sources)]
         if unused or not inputs:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from torch import nn
 
 from onwrist.models.student.graph import graph_of
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import WINDOW_S
 
 
@@ -31,7 +30,7 @@ class Work:
 def work(student: nn.Module, hop_s: float = 1.0) -> Work:
     """MACs of a float student at a hop."""
     graph = graph_of(student)
-    timing, samples = graph.timing, int(STUDENT_RATE_HZ * WINDOW_S)
+    timing, samples = graph.timing, int(graph.sees.rate_hz * WINDOW_S)
     window = timing.window_of(timing.samples(graph.window)).frames
     per_window = frames = per_hop = 0
     for i, weights in graph.weights().items():

@@ -33,6 +33,7 @@ from onwrist.quantize.integers.operators import (  # noqa: F401 (the arithmetic 
     quantised_multiplier,
     requantise,
 )
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 
 if TYPE_CHECKING:
     from onwrist.quantize.integers.fake_quant import QuantGraph
@@ -55,7 +56,7 @@ class IntegerModel:
     Attributes:
         nodes: in order of execution. sources: of each, the places that feed it; -1, -2, ... are the inputs.
         outputs: the embedding first and the answers second, where there are such.
-        answers: what the outputs of `answers` mean.
+        answers: what the outputs of `answers` mean. sees: the signal of the first input.
     """
 
     name: str
@@ -64,6 +65,7 @@ class IntegerModel:
     sources: tuple[tuple[int, ...], ...]
     outputs: tuple[Output, ...]
     answers: Answers = SHIPPED_ANSWERS
+    sees: StudentInput = USUAL
 
     @cached_property
     def timing(self) -> Timing:
@@ -224,7 +226,8 @@ class IntegerModel:
         return x[..., ::-1][..., :: int(hop / self.timing.period[output.place])][..., ::-1]
 
     def digest(self) -> str:
-        """SHA-256 over every integer and scale, in order, over a shape and answers that are not the shipped students'."""
+        """SHA-256 over every integer and scale, in order, over a shape, answers and an input that are not the shipped
+        students'."""
         sha = hashlib.sha256()
         for i, node in enumerate(self.nodes):
             scales = [self.grid(s)[0] for s in self.sources[i]]
@@ -241,6 +244,8 @@ class IntegerModel:
             sha.update(repr((shape, groups, inputs, outputs)).encode())
         if self.answers != SHIPPED_ANSWERS:
             sha.update(repr(self.answers.plain).encode())
+        if self.sees != USUAL:
+            sha.update(repr(self.sees.plain).encode())
         return sha.hexdigest()
 
 
@@ -293,7 +298,9 @@ def read_integers(student: QuantGraph) -> IntegerModel:
         nodes = tuple(_integer_node(student, i) for i in range(len(student.nodes)))
     scale = _grid(student, -1)[0]
     inputs = tuple(IntegerInput(i.name, i.channels, scale, i.period) for i in student.inputs)
-    return canonical(IntegerModel(student.name, inputs, nodes, student.sources, student.outputs, student.answers))
+    return canonical(
+        IntegerModel(student.name, inputs, nodes, student.sources, student.outputs, student.answers, student.sees)
+    )
 
 
 def _grid(student: QuantGraph, place: int) -> tuple[np.float32, int]:

@@ -2,7 +2,7 @@
 
 | here                                    | TFLite                                              |
 |-----------------------------------------|-----------------------------------------------------|
-| input: int8, scale 1/32, fixed          | input tensor int8, zero point 0                     |
+| input: int8, fixed scale (1/32)         | input tensor int8, zero point 0                     |
 | weights: int8, symmetric, per channel   | CONV_2D / DEPTHWISE_CONV_2D filter                  |
 | computed once a hop, and no answer:     | the same with one scale (saves 8 bytes a channel)   |
 |   per tensor                            |                                                     |
@@ -43,7 +43,7 @@ from onwrist.models.student.graph import (
 )
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
-from onwrist.signals.front_end.floating import FrontEndConfig
+from onwrist.signals.front_end.student_input import USUAL
 
 with warnings.catch_warnings():
     # Brevitas announces at import that an optional GPU kernel is absent; nothing here uses it.
@@ -59,7 +59,6 @@ with warnings.catch_warnings():
         Uint8ActPerTensorFloat,
     )
 
-INPUT_SCALE = FrontEndConfig().clip / 128
 # A channel that hardly ever speaks is not blown up beyond this share of the loudest.
 DEAD_CHANNEL = 0.02
 # Scale of a range that only zeros were seen in: Brevitas leaves next to nothing.
@@ -70,7 +69,7 @@ class InputQuant(Int8ActPerTensorFloat):
     """Fixed scale: the front end's clip is the range, nothing is left to calibrate."""
 
     scaling_impl_type = ScalingImplType.CONST
-    scaling_init = FrontEndConfig().clip
+    scaling_init = USUAL.clip
 
 
 class ReLUQuant(Uint8ActPerTensorFloat):
@@ -112,9 +111,10 @@ class QuantGraph(Computed):
             student.sources,
             student.outputs,
             student.answers,
+            student.sees,
             student.recipe,
         )
-        self.input = qnn.QuantIdentity(act_quant=InputQuant, return_quant_tensor=True)
+        self.input = qnn.QuantIdentity(act_quant=InputQuant, scaling_init=student.sees.clip, return_quant_tensor=True)
         self.group = _groups(self)
         # Whoever reads an embedding or answers counts on a zero point of 0, whatever they end with.
         signed = {self.group[o.place] for o in self.outputs if o.name in (EMBEDDING_OUTPUT, ANSWERS_OUTPUT)}

@@ -17,7 +17,7 @@ from onwrist.errors import CheckpointError, ExportError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
 from onwrist.models.encoders.digests import told
 from onwrist.models.student.graph import graph_of
-from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quant_student
@@ -125,7 +125,7 @@ def _imitation(given: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[Ten
             distance = distances.mean()
             tail = distances.topk(max(1, int(TAIL_SHARE * len(wanted)))).values.mean()
             loss = loss + DISTANCE_WEIGHT * (distance + tail) + F.mse_loss(given[name], wanted)
-        elif name == ANSWERS_OUTPUT:
+        elif name in (ANSWERS_OUTPUT, FRAMES_OUTPUT):
             # What leaves the answers' range is the same to the watch wherever it is.
             miss = F.mse_loss(given[name], wanted.clamp(-ANSWER_RANGE, ANSWER_RANGE))
             loss = loss + ANSWER_WEIGHT * miss

@@ -12,10 +12,13 @@ from torch import nn
 
 from onwrist.models.bench.probe import auroc, interval
 from onwrist.models.bench.subsets import text
+from onwrist.models.student.graph import NO_FRAMES, Framing
+from onwrist.models.student.names import FRAMES_OUTPUT
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.teaching.examples import read_material
-from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_frames, label_windows
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
 from onwrist.signals.people.split import in_half
@@ -28,34 +31,61 @@ EVALUATION_SETS = ("cinc2015_125hz", "bidmc")
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a student says of n windows: embedding (n, width) and answers (n, columns), as the head gives them."""
+    """What a student says of n windows: embedding (n, width) and answers (n, columns), as the head gives them; of one that
+    answers at frame rate the frames (n, columns, frames), the newest last."""
 
     embedding: np.ndarray
     answers: np.ndarray
+    frames: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,)."""
+    """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,); of answers at frame
+    rate the labels `frames` (n, columns, frames).
+
+    An answer is judged by rows: windows, or frames where it is said of those.
+    """
 
     name: str
     x: np.ndarray
     labels: np.ndarray
     person: np.ndarray
     answers: Answers = SHIPPED_ANSWERS
+    frames: np.ndarray | None = None
+
+    def rows(self, answer: Answer) -> np.ndarray:
+        """Labels (m, columns) of an answer's rows."""
+        return self.labels if self.frames is None or answer.at == "hop" else _row_a_frame(self.frames)
+
+    def whose(self, answer: Answer) -> np.ndarray:
+        """Person (m,) of an answer's rows."""
+        return np.repeat(self.person, len(self.rows(answer)) // max(1, len(self.person)))
+
+    def said(self, outputs: Outputs, answer: Answer) -> np.ndarray:
+        """What a student says in an answer's rows (m,), as `truth`."""
+        z = outputs.answers
+        if answer.at == "frames" and self.frames is not None and outputs.frames is not None:
+            z = _row_a_frame(outputs.frames[..., outputs.frames.shape[-1] - self.frames.shape[-1] :])
+        return said_of(answer, self.answers, z)
 
     def known(self, answer: Answer) -> np.ndarray:
-        """(n,) bool, windows by which an answer is judged: a value only where the deciding answer is truly a yes (the watch
+        """(m,) bool, rows by which an answer is judged: a value only where the deciding answer is truly a yes (the watch
         shows no number elsewhere either), where that is known of any of them."""
-        known = np.isfinite(self.labels[:, self.answers.column(answer.name)])
-        if answer.kind != "value" or self.answers.gate is None:
+        known = np.isfinite(self.rows(answer)[:, self.answers.column(answer.name)])
+        if answer.at == "frames" or answer.kind != "value" or self.answers.gate is None:
             return known
         shown = self.labels[:, self.answers.gate]
         return known & (shown == 1.0) if np.isfinite(shown[known]).any() else known
 
     def truth(self, answer: Answer, rows: np.ndarray) -> np.ndarray:
         """Labels of an answer in some rows: in its unit, 1 or 0, or the class's place."""
-        return said_of(answer, self.answers, self.labels[rows])
+        return said_of(answer, self.answers, self.rows(answer)[rows])
+
+
+def _row_a_frame(z: np.ndarray) -> np.ndarray:
+    """(n, columns, frames) to (n * frames, columns)."""
+    return z.transpose(0, 2, 1).reshape(-1, z.shape[1])
 
 
 @torch.no_grad()
@@ -63,45 +93,69 @@ def run_torch(model: nn.Module, x: np.ndarray) -> Outputs:
     """A float or fake-quantised student over (n, window)."""
     model.eval()
     parts = [model(torch.from_numpy(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
-    return Outputs(*(np.concatenate([p[k].numpy() for p in parts]) for k in (0, 1)))
+    framed = _is_framed(model)
+    return Outputs(*(np.concatenate([p[k].numpy() for p in parts]) for k in range(3 if framed else 2)))
+
+
+def _is_framed(model: nn.Module | IntegerModel) -> bool:
+    """Whether what it says third are answers at frame rate."""
+    return any(o.name == FRAMES_OUTPUT for o in getattr(model, "outputs", ()))
 
 
 def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
     """The integer model over (n, window), in real units."""
     parts = [model.run(model.quantise_input(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
-    embedding, answers = (np.concatenate([p[k] for p in parts]) for k in (0, 1))
+    embedding, answers, *more = (np.concatenate([p[k] for p in parts]) for k in range(3 if _is_framed(model) else 2))
     return Outputs(
-        embedding.astype(np.float32) * model.embedding_scale, answers.astype(np.float32) * model.answers_scale
-    )
+        embedding.astype(np.float32) * model.embedding_scale, answers.astype(np.float32) * model.answers_scale,
+        more[0].swapaxes(1, 2).astype(np.float32) * model.answers_scale if more else None,
+    )  # fmt: skip
 
 
 def evaluation(
-    context: int, root: Path | None = None, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+    context: int,
+    root: Path | None = None,
+    progress: Progress = silent,
+    questions: Questions = SHIPPED_QUESTIONS,
+    sees: StudentInput = USUAL,
+    framing: Framing = NO_FRAMES,
 ) -> Evaluation:
     """Held-out people of the larger sets where they are, else of the shipped recordings (with ECG)."""
     base = root or data_root()
     if all((base / s).is_dir() for s in EVALUATION_SETS):
-        tracks = [t for s in EVALUATION_SETS for t in load_tracks(s, base, progress)]
+        tracks = [t for s in EVALUATION_SETS for t in load_tracks(s, base, progress, sees)]
         name = "held-out people of cinc2015 and bidmc"
     else:
-        tracks, name = shipped_tracks(progress), "shipped recordings"
+        tracks, name = shipped_tracks(progress, sees), "shipped recordings"
     tracks = [t for t in tracks if t.role == "test" and t.beats is not None]
-    return evaluation_of(cut(tracks), context, name, questions)
+    return evaluation_of(cut(tracks), context, name, questions, framing)
 
 
 def evaluation_of_material(
-    material: Material, context: int, progress: Progress = silent, questions: Questions = SHIPPED_QUESTIONS
+    material: Material,
+    context: int,
+    progress: Progress = silent,
+    questions: Questions = SHIPPED_QUESTIONS,
+    sees: StudentInput = USUAL,
+    framing: Framing = NO_FRAMES,
 ) -> Evaluation:
     """The held-out people of somebody's own recordings; labels are NaN where nothing tells them."""
-    tracks = [track for _, track in read_material(material, "test", progress)]
+    tracks = [track for _, track in read_material(material, "test", progress, sees)]
     name = f"{len({t.person for t in tracks})} held-out people of the spec"
-    return evaluation_of(cut(tracks), context, name, questions)
+    return evaluation_of(cut(tracks), context, name, questions, framing)
 
 
-def evaluation_of(cohort: Cohort, context: int, name: str, questions: Questions = SHIPPED_QUESTIONS) -> Evaluation:
+def evaluation_of(
+    cohort: Cohort,
+    context: int,
+    name: str,
+    questions: Questions = SHIPPED_QUESTIONS,
+    framing: Framing = NO_FRAMES,
+) -> Evaluation:
     """A labelled cohort as an evaluation."""
     x, labels = cohort.student_windows(context), label_windows(cohort, questions)
-    return Evaluation(name, x, labels, cohort.people, questions.answers)
+    frames = label_frames(cohort, questions, framing) if framing.count else None
+    return Evaluation(name, x, labels, cohort.people, questions.answers, frames)
 
 
 def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
@@ -109,7 +163,8 @@ def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
     rows = np.flatnonzero(in_half(data.person, half))
     rows = rows[:: 1 if most is None else max(1, -(-len(rows) // most))]
     name = data.name if half == "all" else f"{data.name}, every other person ({half})"
-    return replace(data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows])
+    frames = None if data.frames is None else data.frames[rows]
+    return replace(data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows], frames=frames)
 
 
 def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:
@@ -188,7 +243,7 @@ def scores(said: Outputs, data: Evaluation) -> dict[str, float | None]:
         known = data.known(answer)
         truth = data.truth(answer, known)
         told = len(truth) > 0 and (answer.kind == "value" or len(np.unique(truth)) > 1)
-        own = said_of(answer, data.answers, said.answers[known])
+        own = data.said(said, answer)[known]
         found[answer.name] = float(METRICS[answer.kind](truth, own)) if told else None
     return found
 
@@ -196,10 +251,11 @@ def scores(said: Outputs, data: Evaluation) -> dict[str, float | None]:
 def _compare_answer(answer: Answer, reference: Outputs, other: Outputs, data: Evaluation) -> dict:
     known, metric = data.known(answer), METRICS[answer.kind]
     y = data.truth(answer, known)
-    a, b = (said_of(answer, data.answers, o.answers[known]) for o in (reference, other))
-    difference = interval(_difference(metric, y, b, a), data.person[known])
+    a, b = (data.said(o, answer)[known] for o in (reference, other))
+    difference = interval(_difference(metric, y, b, a), data.whose(answer)[known])
     return {
-        "reference": metric(y, a), "other": metric(y, b), "difference": difference, "windows": int(known.sum()),
+        "reference": metric(y, a), "other": metric(y, b), "difference": difference,
+        "windows" if answer.at == "hop" else "frames": int(known.sum()),
     }  # fmt: skip
 
 

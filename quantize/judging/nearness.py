@@ -36,12 +36,17 @@ def nearness(
         gives a window.
     """
     if material.items:
-        tracks, data = [track for _, track in read_material(material, "test", progress)], "held-out people of the spec"
+        tracks, data = (
+            [track for _, track in read_material(material, "test", progress, student.sees)],
+            "held-out people of the spec",
+        )
     else:
         root = data_root()
         sets = all((root / s).is_dir() for s in EVALUATION_SETS)
         tracks = (
-            [t for s in EVALUATION_SETS for t in load_tracks(s, root, progress)] if sets else shipped_tracks(progress)
+            [t for s in EVALUATION_SETS for t in load_tracks(s, root, progress, student.sees)]
+            if sets
+            else shipped_tracks(progress, student.sees)
         )
         tracks = [t for t in tracks if t.role == "test"]
         data = f"held-out people of {' and '.join(EVALUATION_SETS)}" if sets else "held-out shipped recordings"

@@ -16,7 +16,7 @@ from onwrist.models.bench.comparison import TALLIES
 from onwrist.models.bench.probe import interval as jackknife
 from onwrist.models.bench.subsets import FEWEST, TOO_FEW, Interval, interval
 from onwrist.models.student.outputs import Answer
-from onwrist.quantize.judging.evaluate import Evaluation, Outputs, macro_f1, run_torch, said_of
+from onwrist.quantize.judging.evaluate import Evaluation, Outputs, macro_f1, run_torch
 
 CHANCE = 0.5
 # An answer that spreads less than this over different people's windows is a constant: of a value's span (0.5 BPM of a heart
@@ -79,15 +79,15 @@ def floors(said: Outputs, data: Evaluation) -> list[Floor]:
     """
     found = []
     for answer in data.answers:
-        known = np.isfinite(data.labels[:, data.answers.column(answer.name)])
+        known = np.isfinite(data.rows(answer)[:, data.answers.column(answer.name)])
         truth = data.truth(answer, known).astype(float)
-        own = said_of(answer, data.answers, said.answers[known]).astype(float)
+        own, person = data.said(said, answer)[known].astype(float), data.whose(answer)[known]
         kinds = len(np.unique(truth))
         if kinds and answer.kind == "value":
-            found.append(_value(answer, truth, own, data.person[known]))
+            found.append(_value(answer, truth, own, person))
         elif kinds > 1:
             floor = _yes_no if answer.kind == "yes/no" else _classes
-            found.append(floor(answer.name, truth, own, data.person[known]))
+            found.append(floor(answer.name, truth, own, person))
     return found
 
 

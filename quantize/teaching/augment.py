@@ -35,10 +35,11 @@ STRETCH_S = 20.0
 
 @dataclass(frozen=True)
 class Motion:
-    """What disturbs a pulse: 25 Hz stretches of wrist PPG in daily life (n,), and of acceleration (n, 3)."""
+    """What disturbs a pulse: stretches of wrist PPG in daily life (n,) at `ppg_hz`, and of acceleration (n, 3) at 25 Hz."""
 
     ppg: list[np.ndarray]
     acceleration: list[np.ndarray]
+    ppg_hz: int = STUDENT_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -170,11 +171,11 @@ def disturb(
         last = min(n, first + int(STRETCH_S * rate_hz))
         if motion.ppg and rng.random() < MOTION_SHARE:
             source = motion.ppg[rng.integers(len(motion.ppg))]
-            count = int((last - first) / rate_hz * STUDENT_RATE_HZ) + 2
+            count = int((last - first) / rate_hz * motion.ppg_hz) + 2
             if count < len(source):
                 start = rng.integers(0, len(source) - count)
                 wave = np.interp(
-                    np.arange(last - first) / rate_hz, np.arange(count) / STUDENT_RATE_HZ, source[start : start + count]
+                    np.arange(last - first) / rate_hz, np.arange(count) / motion.ppg_hz, source[start : start + count]
                 )
                 y[first:last] += pulse * float(np.exp(rng.uniform(-2.5, 1.5))) * wave
         if rng.random() < 0.05:
@@ -220,14 +221,17 @@ def watch_version(
         d = track.device
         device = DeviceIntervals(d.at / factor, d.rr / factor, d.upslope / factor)
     teacher = teacher_input(played, rate)
-    watch_rate = float(rng.choice(WATCH_RATES_HZ)) if rate >= STUDENT_RATE_HZ else float(STUDENT_RATE_HZ)
+    sees = track.sees
+    sensors = [hz for hz in WATCH_RATES_HZ if hz >= sees.rate_hz]
+    watch_rate = float(rng.choice(sensors)) if rate >= sees.rate_hz else float(sees.rate_hz)
     at_watch = resample(played, rate, watch_rate)
-    clean = condition(at_watch, watch_rate)
+    clean = condition(at_watch, watch_rate, sees.floating)
     missing = None
     if track.missing is not None:
         at = np.interp(np.arange(len(teacher)) / TEACHER_RATE_HZ, way.new, way.old) * TEACHER_RATE_HZ
         missing = track.missing[np.minimum(at.astype(int), len(track.missing) - 1)]
-    student = condition(disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60), watch_rate)
+    disturbed = disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60)
+    student = condition(disturbed, watch_rate, sees.floating)
     version = replace(
         track, teacher=teacher, student=student, ecg=None, beats=beats, device=device, missing=missing, extra={},
         played=(way.new, way.old),

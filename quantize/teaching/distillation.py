@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.models.student.graph import JUDGED_SAMPLES, graph_of
-from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
+from onwrist.models.student.graph import graph_of
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.quantize.teaching.examples import Examples
-from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Question, Questions
 
 # Of a value's span, from which on its error counts as it is and not squared: 1.5 BPM of a heart rate.
 VALUE_BETA = 0.03
@@ -25,7 +25,7 @@ VALUE_BETA = 0.03
 RIGHT_BPM, WRONG_BPM = 4.0, 8.0
 # What only the training asks: variability from the embedding, beats from the features of each frame.
 DETAIL_WEIGHT, BEATS_WEIGHT = 0.1, 0.3
-# A beat on the 25 Hz grid is one sample in twenty.
+# A beat on a grid of 25 Hz is one sample in twenty.
 BEAT_ODDS = 6.0
 # Share of windows whose past is mirrored, as it is for isolated windows of data sets (see `mirror_past`): without it the
 # heart rate of such windows is 2 BPM too high.
@@ -53,7 +53,7 @@ class Detail(nn.Module):
     """Questions about single beats, for training only: thrown away with the optimiser.
 
     Args:
-        student: that is asked. Where its pool does not read the frames of 10 s, it is not asked for beats.
+        student: that is asked. Where its pool does not read the frames of its window, it is not asked for beats.
     """
 
     def __init__(self, student: nn.Module):
@@ -64,7 +64,7 @@ class Detail(nn.Module):
         edge = graph.pooled
         samples = 0 if edge is None else graph.timing.period[edge.source]
         self.beats = None
-        if edge is not None and samples * edge.frames == JUDGED_SAMPLES:
+        if edge is not None and samples * edge.frames == graph.sees.samples:
             self.beats = nn.Conv1d(graph.channels_of(edge.source), int(samples), 1)
 
     def forward(self, frames: Tensor | None, embedding: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -106,10 +106,25 @@ def right_or_wrong(predicted: Tensor, labels: Tensor, questions: Questions = SHI
 
 def answer_loss(predicted: Tensor, labels: Tensor, weight: Tensor, questions: Questions = SHIPPED_QUESTIONS) -> Tensor:
     """Values by smooth L1 and `weight` (B,), yes or no and classes by cross-entropy, each with its own weight; (B, columns)
-    both, NaN left out."""
+    both, NaN left out. Of the answers that are said once a hop."""
     labels = right_or_wrong(predicted, labels, questions)
+    return _loss_of([q for q in questions.each if q.answer.at == "hop"], predicted, labels, weight, questions)
+
+
+def frames_loss(predicted: Tensor, labels: Tensor, weight: Tensor, questions: Questions) -> Tensor:
+    """As `answer_loss`, of the answers at frame rate: predicted (B, columns, n), whose newest frames labels (B, columns, frames)
+    speak of; every frame counts alike."""
+    frames = labels.shape[-1]
+    said, label = (x.transpose(1, 2).flatten(0, 1) for x in (predicted[..., predicted.shape[-1] - frames :], labels))
+    asked = [q for q in questions.each if q.answer.at == "frames"]
+    return _loss_of(asked, said, label, weight.repeat_interleave(frames), questions)
+
+
+def _loss_of(asked: list[Question], predicted: Tensor, labels: Tensor, weight: Tensor, questions: Questions) -> Tensor:
+    if not asked:
+        return predicted.new_zeros(())
     losses, known = [], []
-    for question in questions.each:
+    for question in asked:
         answer, at = question.answer, questions.answers.at(question.answer.name)
         said, label = predicted[:, at], labels[:, at]
         there = torch.isfinite(label)
@@ -176,10 +191,10 @@ def train(
         keeper: from what makes this training itself, and the parts of its state, to what keeps them (`course.Keeper`).
         device: where it is computed; the student comes back to the CPU.
     """
-    x, target, labels, weight, known_detail, beats = (
+    x, target, labels, weight, known_detail, beats, every = (
         torch.from_numpy(a)
         for a in (
-            examples.x, examples.embedding, examples.labels, examples.weight, examples.detail, examples.beats,
+            examples.x, examples.embedding, examples.labels, examples.weight, examples.detail, examples.beats, examples.frames,
         )
     )  # fmt: skip
     chance = np.cumsum(draw_weights(examples.labels, questions.answers))
@@ -211,6 +226,8 @@ def train(
         )
         imitation = imitation_loss(embedding, wanted.float(), counted)
         answer = answer_loss(answers, asked, counted, questions)
+        if FRAMES_OUTPUT in said:
+            answer = answer + frames_loss(said[FRAMES_OUTPUT].float(), every[rows].to(device), counted, questions)
         single = detail.loss(frames if frames is None else frames.float(), embedding, known, pulses)
         optimiser.zero_grad(set_to_none=True)
         (imitation + answer + single).backward()
@@ -229,6 +246,6 @@ def train(
 def fingerprint(examples: Examples) -> str:
     """What examples these are: enough that others would not be taken for them."""
     sha = hashlib.sha256(repr(examples.x.shape).encode())
-    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels):
+    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels, examples.frames):
         sha.update(np.ascontiguousarray(part).tobytes())
     return sha.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,16 +13,17 @@ from torch import nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
+from onwrist.models.student.graph import NO_FRAMES, Framing
 from onwrist.models.student.network import EMBEDDING
 from onwrist.quantize.teaching.augment import Motion, watch_version
 from onwrist.quantize.teaching.motion import accelerations
-from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
+from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_frames, label_windows
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.material import Material
 from onwrist.signals.people.split import check_disjoint, role
 from onwrist.signals.pulse.beats import RHYTHM_RECALL, agreement
-from onwrist.signals.pulse.clean import WINDOW_S
+from onwrist.signals.pulse.clean import TEACHER_RATE_HZ
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 from onwrist.writing import written_whole
@@ -47,10 +48,11 @@ class Examples:
         embedding: float32 (n, width), standardised teacher embedding.
         labels: float32 (n, columns) as `questions.label_windows` gives them; NaN where unknown.
         detail: float32 (n, 2) log of RMSSD and of SDNN over the mean interval; NaN where unknown.
-        beats: int8 (n, 250) pulses of the ECG's beats on the 25 Hz grid of the window; -1 where unknown.
+        beats: int8 (n, samples) pulses of the ECG's beats on the grid of the window; -1 where unknown.
         weight: float32 (n,) how far teacher and rate are to be learnt: 1 where the pulse is left, 0 where it is drowned,
             between the two where it is one of two rhythms and nobody could say which.
         records: name of each window's record.
+        frames: float32 (n, columns, frames) as `questions.label_frames` gives them; no frames where nothing is asked of them.
     """
 
     x: np.ndarray
@@ -60,6 +62,11 @@ class Examples:
     beats: np.ndarray
     weight: np.ndarray
     records: np.ndarray
+    frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 3:
+            self.frames = np.zeros((*self.labels.shape, 0), np.float32)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -114,7 +121,7 @@ def embed_teacher(
             batch = torch.from_numpy(windows[i : i + TEACHER_BATCH]).to(device)
             parts.append(encoder(batch).float().cpu().numpy())
     encoder.to("cpu")
-    return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder)), np.float32)
+    return np.concatenate(parts) if parts else np.zeros((0, embedding_width(encoder, windows.shape[-1])), np.float32)
 
 
 def open_files(root: Path | None = None) -> list[tuple[str, Path]]:
@@ -144,38 +151,41 @@ def build(
     width: int = EMBEDDING,
     scaled: bool = True,
     device: str = "cpu",
+    sees: StudentInput = USUAL,
+    framing: Framing = NO_FRAMES,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
 
     Args:
         encoder: the teacher, eval mode; None leaves the embeddings zero, for whoever needs only the windows.
-        context: student samples before the 10 s.
+        context: student samples before the window.
         versions: augmented versions per recording.
         hop_s: between windows of one version, in the recording's own time.
         standard: of the student that goes on learning; None makes one from these examples.
         material: recordings of one's own, beside the open sets or in their place.
         questions: what the labels answer. width: of the student's embedding.
-        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher.
+        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher. sees: what the student is fed. framing:
+            of its answers at frame rate.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
         CheckpointError: the encoder does not do what an encoder does.
     """
     if encoder is not None:
-        embedding_width(encoder)
+        embedding_width(encoder, round(sees.window_s * TEACHER_RATE_HZ))
     rng = np.random.default_rng(seed)
-    recordings = _sets(root, progress) if material is None or material.sets else []
+    recordings = _sets(root, progress, sees) if material is None or material.sets else []
     if material is not None:
-        recordings += read_material(material, "train", progress)
+        recordings += read_material(material, "train", progress, sees)
     wrists = [(r, track) for r, track in recordings if track.source == "stress_predict"]
-    motion = Motion([track.student for _, track in wrists], accelerations([r.acc for r, _ in wrists]))
+    motion = Motion([track.student for _, track in wrists], accelerations([r.acc for r, _ in wrists]), sees.rate_hz)
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
     for _ in range(versions):
         versioned = [watch_version(r, track, rng, motion) for r, track in progress(recordings, "disturb")]
         # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
-        cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, WINDOW_S))) for t, _, f in versioned]
+        cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, sees.window_s))) for t, _, f in versioned]
         cohort = joined(cohorts)
         raw = np.zeros((len(cohort), width), np.float32)
         if encoder is not None:
@@ -183,9 +193,11 @@ def build(
             if not parts and standard is None:
                 basis = common_width(raw, seed, width)
             raw = raw if basis is None else raw @ basis
-        labels = label_windows(cohort, questions, [track for _, track in recordings])
+        originals = [track for _, track in recordings]
+        labels = label_windows(cohort, questions, originals)
+        frames = label_frames(cohort, questions, framing, originals)
         clean = [clean for _, clean, _ in versioned]
-        parts.append(_examples(cohort, clean, context, raw, labels, questions.quality))
+        parts.append(_examples(cohort, clean, context, raw, labels, frames, questions.quality))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     if standard is None:
         standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
@@ -215,30 +227,32 @@ def load_examples(path: Path) -> tuple[Examples, Standard]:
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         cure = "Delete it; it is made again"
         raise ConfigError(f"cannot be read ({type(error).__name__})", where=path, cure=cure) from error
-    missing = [f.name for f in fields(Examples) if f.name not in found]
+    missing = [f.name for f in fields(Examples) if f.name not in found and f.default_factory is MISSING]
     if missing:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
     standard = Standard(**{f.name: v for f in fields(Standard) if (v := found.get(f"standard.{f.name}")) is not None})
-    return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
+    return Examples(**{f.name: found[f.name] for f in fields(Examples) if f.name in found}), standard
 
 
-def _sets(root: Path | None, progress: Progress) -> list[tuple[Recording, Track]]:
+def _sets(root: Path | None, progress: Progress, sees: StudentInput) -> list[tuple[Recording, Track]]:
     """The open sets' training recordings, prepared."""
     files = open_files(root)
     check_disjoint([f.stem for _, f in files], _test_names(root))
     found = []
     for source, file in progress(files, "read"):
         recording = read_recording(file)
-        found.append((recording, prepare(recording, file.stem, source)))
+        found.append((recording, prepare(recording, file.stem, source, sees)))
     return found
 
 
-def read_material(material: Material, side: str, progress: Progress = silent) -> list[tuple[Recording, Track]]:
+def read_material(
+    material: Material, side: str, progress: Progress = silent, sees: StudentInput = USUAL
+) -> list[tuple[Recording, Track]]:
     """One side of somebody's own recordings, prepared: `side` is "train" or "test"."""
     found = []
     for item in progress([i for i in material.items if i.role == side], f"read {side}"):
         recording = read_recording(item.path)
-        track = prepare(recording, item.path.stem, "own")
+        track = prepare(recording, item.path.stem, "own", sees)
         found.append((recording, replace(track, person=item.person, role=side, path=item.path.resolve())))
     return found
 
@@ -254,19 +268,20 @@ def _examples(
     context: int,
     embedding: np.ndarray,
     labels: np.ndarray,
+    frames: np.ndarray,
     quality: int | None,
 ) -> Examples:
-    tracks = cohort.tracks
+    tracks, sees = cohort.tracks, cohort.sees
     follow = np.empty(len(cohort), np.float32)
     for row, (i, start) in enumerate(zip(cohort.at, cohort.start_s, strict=True)):
-        a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
+        a, b = (round(t * sees.rate_hz) for t in (start, start + sees.window_s))
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
         # Not by their spread: that of a constant is rounding, and its correlation none.
         moves = n > 10 and np.ptp(x[:n]) > 0 and np.ptp(y[:n]) > 0
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if moves else 0.0
     lost = follow < DROWNED
-    labels[lost] = np.nan
+    labels[lost] = frames[lost] = np.nan
     if quality is not None:
         labels[lost, quality] = 0.0
         # Between drowned and followed, good is no longer sure.
@@ -280,6 +295,7 @@ def _examples(
         np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
         np.clip((follow - DROWNED) / (FOLLOWED - DROWNED), 0.0, 1.0).astype(np.float32),
         cohort.records,
+        frames,
     )
 
 
@@ -290,14 +306,15 @@ def _detail(cohort: Cohort) -> np.ndarray:
 
 
 def _beat_map(track: Track, start_s: float) -> np.ndarray:
-    """Pulses on the 25 Hz grid of a window, `BEAT_LAG_S` late: a causal layer has to see a pulse to find it."""
-    found = np.full(int(WINDOW_S * STUDENT_RATE_HZ), -1, np.int8)
+    """Pulses on the student's grid of a window, `BEAT_LAG_S` late: a causal layer has to see a pulse to find it."""
+    sees = track.sees
+    found = np.full(sees.samples, -1, np.int8)
     begin = start_s - BEAT_LAG_S
     if track.beats is None or not np.isfinite(track.beats.delay_s) or begin < 0:
         return found
-    if agreement(track.beats, start_s, start_s + WINDOW_S)[0] < RHYTHM_RECALL:
+    if agreement(track.beats, start_s, start_s + sees.window_s)[0] < RHYTHM_RECALL:
         return found
     found[:] = 0
-    at = ((track.beats.r + track.beats.delay_s - begin) * STUDENT_RATE_HZ).astype(int)
+    at = ((track.beats.r + track.beats.delay_s - begin) * sees.rate_hz).astype(int)
     found[at[(at >= 0) & (at < len(found))]] = 1
     return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.models.bench.labels import MISSING, read_rows
+from onwrist.models.student.graph import Framing
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.signals.people.cohort import Cohort, Track, one_hertz
 from onwrist.signals.pulse.clean import WINDOW_S
@@ -92,17 +93,27 @@ class Labelled:
     """What a table says of one recording.
 
     Attributes:
-        person: whose it is. start_s, value: (m,) of the 10 s from each start; `whole` of the rest, NaN where nothing.
+        person: whose it is. start_s, value, length_s: (m,) of the seconds from each start; `whole` of the rest, NaN where
+            nothing.
     """
 
     person: str
     start_s: np.ndarray
     value: np.ndarray
+    length_s: np.ndarray
     whole: float
+
+    def during(self, moments_s: np.ndarray) -> np.ndarray:
+        """The label of each moment (k,): of the row that began last and is still good, else of the whole; NaN where none is."""
+        order = np.argsort(self.start_s, kind="stable")
+        start, end, value = self.start_s[order], (self.start_s + self.length_s)[order], self.value[order]
+        row = np.searchsorted(start, moments_s, side="right") - 1
+        good = (row >= 0) & (moments_s < end[row]) if len(start) else np.zeros(len(moments_s), bool)
+        return np.where(good, value[row] if len(start) else self.whole, self.whole)
 
     def at(self, begin_s: float, end_s: float, average: bool) -> float:
         """The label of a stretch: what most of it is labelled as (or the mean, of a value), NaN where too little is."""
-        overlap = np.minimum(end_s, self.start_s + WINDOW_S) - np.maximum(begin_s, self.start_s)
+        overlap = np.minimum(end_s, self.start_s + self.length_s) - np.maximum(begin_s, self.start_s)
         there = overlap > 0
         values, seconds = self.value[there], overlap[there]
         if seconds.sum() < LEAST_LABELLED * (end_s - begin_s):
@@ -115,48 +126,55 @@ class Labelled:
 
 
 @lru_cache(maxsize=32)
-def read_table(path: Path, answer: Answer) -> dict[Path, Labelled]:
+def read_table(path: Path, answer: Answer, window_s: float = WINDOW_S) -> dict[Path, Labelled]:
     """Recording (resolved) -> its labels, of one answer.
+
+    Args:
+        window_s: how long a label is good for, where the table has no column `duration`.
 
     Raises:
         RecordingError: not such a table, a label that is none of the answer's, or only one kind of them.
     """
-    rows: dict[Path, list[tuple[str, str, float]]] = {}
+    rows: dict[Path, list[tuple[str, str, str, float]]] = {}
     for row in read_rows(path):
         if row["label"] not in MISSING:
             value = _value(row["label"], answer, f"{path}:{row['line']}")
             place = (path.parent / row["recording"]).resolve()
-            rows.setdefault(place, []).append((row["person"], row["start"], value))
-    values = {v for each in rows.values() for _, _, v in each}
+            rows.setdefault(place, []).append((row["person"], row["start"], row["duration"], value))
+    values = {v for each in rows.values() for *_, v in each}
     if len(values) < 2:
         said = "no label" if not values else "the same label in every row"
         word = f"; a yes is {answer.word!r}, or 1" if answer.kind == "yes/no" else ""
         raise RecordingError(
             f"{said} for {answer.name}", where=path, field="label", cure=f"Label people of both kinds{word}"
         )
-    return {place: _labelled(each, place, path) for place, each in rows.items()}
+    return {place: _labelled(each, place, path, window_s) for place, each in rows.items()}
 
 
-def _labelled(rows: list[tuple[str, str, float]], place: Path, path: Path) -> Labelled:
-    people = {person for person, _, _ in rows}
+def _labelled(rows: list[tuple[str, str, str, float]], place: Path, path: Path, window_s: float) -> Labelled:
+    people = {person for person, *_ in rows}
     if len(people) > 1:
         raise RecordingError(
             f"{place.name} is of {' and of '.join(sorted(people))}", where=path, field="person", cure="Name one person"
         )
-    starts, values = [], []
+    starts, values, lengths = [], [], []
     whole = float("nan")
-    for _, start, value in rows:
+    for _, start, duration, value in rows:
         if start:
-            try:
-                starts.append(float(start))
-            except ValueError:
-                raise RecordingError(
-                    f"start {start!r} of {place.name}", where=path, field="start", cure="Give seconds, or nothing"
-                ) from None
+            starts.append(_seconds(start, "start", place, path))
+            lengths.append(_seconds(duration, "duration", place, path) if duration else window_s)
             values.append(value)
         else:
             whole = value
-    return Labelled(people.pop(), np.array(starts), np.array(values), whole)
+    return Labelled(people.pop(), np.array(starts), np.array(values), np.array(lengths), whole)
+
+
+def _seconds(text: str, field: str, place: Path, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        cure = "Give seconds, or nothing"
+        raise RecordingError(f"{field} {text!r} of {place.name}", where=path, field=field, cure=cure) from None
 
 
 def _value(label: str, answer: Answer, where: str) -> float:
@@ -197,34 +215,79 @@ def label_windows(cohort: Cohort, questions: Questions, originals: Sequence[Trac
     parts = []
     for question in questions.each:
         answer, n = question.answer, len(cohort)
-        if question.labels in BUILT_IN:
+        if answer.at == "frames":
+            values = np.full(n, np.nan, np.float32)  # asked of every frame: `label_frames`
+        elif question.labels in BUILT_IN:
             values = cohort.labels[BUILT_IN[question.labels]]
         else:
             values = np.array([_of_window(cohort, i, question, originals) for i in range(n)], np.float32)
-        if answer.kind == "value":
-            parts.append(answer.standardised(values)[:, None])
-        elif answer.kind == "yes/no":
-            parts.append(values[:, None])
-        else:
-            known = np.isfinite(values)
-            hot = np.where(known[:, None], values[:, None] == np.arange(len(answer.words)), np.nan)
-            parts.append(hot.astype(np.float32))
+        parts.append(_columns(answer, values))
     return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _columns(answer: Answer, values: np.ndarray) -> np.ndarray:
+    """Labels (n, ...) of an answer to its outputs (n, columns, ...)."""
+    if answer.kind == "value":
+        return answer.standardised(values)[:, None]
+    if answer.kind == "yes/no":
+        return values[:, None]
+    each = np.arange(len(answer.words)).reshape(-1, *(1,) * (values.ndim - 1))
+    return np.where(np.isfinite(values)[:, None], values[:, None] == each, np.nan).astype(np.float32)
+
+
+def label_frames(
+    cohort: Cohort, questions: Questions, framing: Framing, originals: Sequence[Track] | None = None
+) -> np.ndarray:
+    """What every frame of every window should be answered, by the label of the frame's middle: float32 (n, columns, frames),
+    the newest last, which ends with the window; NaN where unknown, and of answers that are said once a hop.
+
+    Args:
+        originals: as `label_windows` takes them.
+    """
+    middles = cohort.sees.window_s - framing.seconds * (framing.count - np.arange(framing.count) - 0.5)
+    parts = []
+    for question in questions.each:
+        values = np.full((len(cohort), framing.count), np.nan, np.float32)
+        for row in range(len(cohort) if question.answer.at == "frames" else 0):
+            values[row] = _of_moments(cohort, row, middles, question, originals)
+        parts.append(_columns(question.answer, values))
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _of_moments(
+    cohort: Cohort, row: int, moments: np.ndarray, question: Question, originals: Sequence[Track] | None
+) -> np.ndarray:
+    at = int(cohort.at[row])
+    track = cohort.tracks[at]
+    recorded = track if originals is None else originals[at]
+    moments = moments + float(cohort.start_s[row])
+    moments = np.interp(moments, *track.played) if track.played else moments
+    if question.table is not None:
+        table = read_table(question.table, question.answer, cohort.sees.window_s)
+        labelled = table.get(recorded.path) if recorded.path else None
+        return np.full(len(moments), np.nan) if labelled is None else labelled.during(moments)
+    values = recorded.extra.get(question.labels.removeprefix(IN_RECORDING))
+    if values is None or not len(values):
+        return np.full(len(moments), np.nan)
+    second = moments.astype(int)
+    return np.where(second < len(values), np.asarray(values, np.float32)[np.minimum(second, len(values) - 1)], np.nan)
 
 
 def _of_window(cohort: Cohort, row: int, question: Question, originals: Sequence[Track] | None) -> float:
     at, begin = int(cohort.at[row]), float(cohort.start_s[row])
     track = cohort.tracks[at]
     recorded = track if originals is None else originals[at]
-    a, b = track.recorded_at(begin), track.recorded_at(begin + WINDOW_S)
+    a, b = track.recorded_at(begin), track.recorded_at(begin + cohort.sees.window_s)
     answer = question.answer
     if question.table is not None:
-        labelled = read_table(question.table, answer).get(recorded.path) if recorded.path else None
+        labelled = (
+            read_table(question.table, answer, cohort.sees.window_s).get(recorded.path) if recorded.path else None
+        )
         value = float("nan") if labelled is None else labelled.at(a, b, answer.kind == "value")
     else:
         value = _of_seconds(recorded, question.labels.removeprefix(IN_RECORDING), a, b, answer)
     # A heart that is played faster beats faster; nothing else that a person was labelled with changes by it.
-    return value * (b - a) / WINDOW_S if answer.is_rate else value
+    return value * (b - a) / cohort.sees.window_s if answer.is_rate else value
 
 
 def _of_seconds(track: Track, name: str, begin_s: float, end_s: float, answer: Answer) -> float:

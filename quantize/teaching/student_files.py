@@ -20,6 +20,7 @@ from onwrist.models.student.network import Student, StudentConfig
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
+from onwrist.signals.front_end.student_input import StudentInput
 
 
 def runs_of(step: str, teacher: str | None) -> Path:
@@ -132,9 +133,10 @@ def student_of(metadata: dict[str, str], where: Path | str) -> AnyStudent:
     try:
         source, width, answers = str(made["source"]), int(made["embedding"]), Answers.of(made["answers"])
         rates, name = dict(made["rates"]), str(made["name"])
+        sees = StudentInput.of(made.get("input", {}))
     except (TypeError, KeyError, ValueError, ConfigError) as error:
         raise damaged(where, "graph") from error
-    return make_student(source, width, answers, rates, name)
+    return make_student(source, width, answers, rates, name, sees)
 
 
 def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig:
@@ -152,6 +154,8 @@ def student_config(metadata: dict[str, str], where: Path | str) -> StudentConfig
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         if "answers" in fields:
             fields["answers"] = Answers.of(fields["answers"])
+        if "sees" in fields:
+            fields["sees"] = StudentInput.of(fields["sees"])
         return StudentConfig(**fields)
     except (TypeError, ConfigError) as error:
         raise damaged(where, "student") from error

@@ -16,13 +16,14 @@ numerator is b0 * (1, -2, 1) in integers too, so that a constant gives exactly n
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.signal import butter
 
 from onwrist.errors import ConfigError
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd, FrontEndConfig, polyphase
+from onwrist.signals.front_end.floating import FrontEnd, FrontEndConfig, polyphase
+from onwrist.signals.front_end.student_input import USUAL
 
 TAP_BITS = POLE_BITS = 29
 # int32 less the sign, less a bit for the overshoot of the filters.
@@ -33,10 +34,8 @@ COMPARED = 1 << 17
 # The running magnitude moves by a hundredth of a difference: finer than the signal by more than that.
 MAGNITUDE_BITS = 12
 WEIGHT_BITS, KEEP_BITS, ALPHA_BITS = 20, 24, 20
-# Half an ADC count of mean magnitude: what is quieter is the converter's own noise, and must not be blown up.
-FLOOR_COUNTS = 0.5
-# The contract of a watch: its signal is in counts, so its floor is too.
-IN_COUNTS = replace(FrontEndConfig(), floor=FLOOR_COUNTS)
+# The contract of a shipped student's watch.
+IN_COUNTS = USUAL.counts
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class FixedDesign:
     """Every number of the fixed-point front end; what firmware is given.
 
     Attributes:
-        rate_hz, bits: of the sensor. up, down: 25 Hz = rate * up / down.
+        rate_hz, bits: of the sensor. up, down: student's rate = rate * up / down.
         fraction: bits below a count in the filtered signal.
         taps: int32 (up, n) in Q29, newest input last; each phase sums to exactly one.
         numerator: b0 of b0 * (1, -2, 1), Q29. a1, a2: Q29, of y = ... - a1 y1 - a2 y2.
@@ -64,6 +63,11 @@ class FixedDesign:
     keep: int
     floor: int
     steps: int
+
+    @property
+    def student_hz(self) -> int:
+        """Samples a second that come out."""
+        return round(self.rate_hz * self.up / self.down)
 
     @property
     def state_bytes(self) -> int:
@@ -92,9 +96,9 @@ def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> Fix
     taps = np.rint(phases * (1 << TAP_BITS)).astype(np.int64)
     # A phase that did not sum to one would turn a constant into a ripple at the phase rate.
     taps[np.arange(up), taps.argmax(axis=1)] += (1 << TAP_BITS) - taps.sum(axis=1)
-    b0, _, _, _, a1, a2 = butter(2, config.highpass_hz, "highpass", fs=STUDENT_RATE_HZ, output="sos")[0]
+    b0, _, _, _, a1, a2 = butter(2, config.highpass_hz, "highpass", fs=config.student_hz, output="sos")[0]
     fraction = WORD_BITS - bits
-    keep = np.exp(-1.0 / (config.scale_tau_s * STUDENT_RATE_HZ))
+    keep = np.exp(-1.0 / (config.scale_tau_s * config.student_hz))
     if config.floor * (1 << (fraction + MAGNITUDE_BITS)) < 1:
         raise ConfigError(
             f"a floor of {config.floor:g} counts",
@@ -229,11 +233,13 @@ class FrontEndParity:
     largest: int
 
 
-def front_end_parity(counts: np.ndarray, rate_hz: float, bits: int) -> FrontEndParity:
+def front_end_parity(
+    counts: np.ndarray, rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS
+) -> FrontEndParity:
     """Run counts (n,) through both front ends."""
-    fixed = FixedFrontEnd(rate_hz, bits).push(counts).astype(np.float64)
-    real = FrontEnd(rate_hz, IN_COUNTS).push(counts).astype(np.float64)
-    return compare_front_ends(fixed, real)
+    fixed = FixedFrontEnd(rate_hz, bits, config).push(counts).astype(np.float64)
+    real = FrontEnd(rate_hz, config).push(counts).astype(np.float64)
+    return compare_front_ends(fixed, real, config)
 
 
 def compare_front_ends(fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = IN_COUNTS) -> FrontEndParity:

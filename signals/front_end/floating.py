@@ -3,7 +3,7 @@
 One design serves training and the simulated watch, so that the student is trained on exactly what it
 will be fed. Three stages, all with left context only:
 
-1. polyphase FIR rate conversion to 25 Hz (its low-pass is also the 8 Hz upper edge of the pulse band),
+1. polyphase FIR rate conversion to the student's rate, 25 Hz unless a spec says another (its low-pass is also the 8 Hz upper edge of the pulse band),
 2. second-order Butterworth high-pass at 0.5 Hz,
 3. division by a running mean magnitude, clipped to +-4.
 
@@ -30,18 +30,19 @@ STUDENT_RATE_HZ = 25
 WATCH_RATES_HZ = (25, 32, 50, 64, 100, 125)
 
 
-def hop_samples(hop_s: float, multiple: int) -> int:
+def hop_samples(hop_s: float, multiple: int, rate_hz: int = STUDENT_RATE_HZ) -> int:
     """Student samples in a hop of `hop_s` seconds.
 
     Args:
+        rate_hz: of the student.
         multiple: samples between two outputs of the student at its fastest: its total stride.
 
     Raises:
         ConfigError: not a whole number of `multiple` samples, or none at all.
     """
-    steps = hop_s * STUDENT_RATE_HZ / multiple
+    steps = hop_s * rate_hz / multiple
     if not 1 <= steps < math.inf or abs(steps - round(steps)) > 1e-9:
-        cure = f"Use a multiple of {multiple / STUDENT_RATE_HZ:g} s"
+        cure = f"Use a multiple of {multiple / rate_hz:g} s"
         raise ConfigError(f"hop {hop_s:g} s", field="hop_s", cure=cure)
     return round(steps) * multiple
 
@@ -52,7 +53,7 @@ class FrontEndConfig(Checked):
 
     highpass_hz: Annotated[float, Interval(gt=0, le=4)] = 0.5
     """Lower edge: below it is breathing, posture and sensor drift."""
-    lowpass_hz: Annotated[float, Interval(gt=0, le=12.5)] = 8.0
+    lowpass_hz: Annotated[float, Interval(gt=0, le=50)] = 8.0
     """Upper edge of the pulse band (xMAE, NeuroKit)."""
     filter_s: Annotated[float, Interval(ge=0.04, le=10)] = 0.4
     """Length of the rate-conversion FIR, seconds; its delay is half of it."""
@@ -63,24 +64,27 @@ class FrontEndConfig(Checked):
     floor: Annotated[float, Interval(gt=0, le=1e6)] = 1e-6
     """Least mean magnitude, in input units: keeps a flat line from dividing by zero. For a recording in units of its
     own next to nothing; a watch's counts have a floor of half a count (`fixed.IN_COUNTS`)."""
+    student_hz: Annotated[int, Interval(ge=20, le=100)] = STUDENT_RATE_HZ
+    """Samples a second that come out."""
 
 
 @lru_cache(maxsize=32)
 def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tuple[np.ndarray, int, int]:
-    """FIR phases of the conversion `rate_hz` -> 25 Hz.
+    """FIR phases of the conversion `rate_hz` -> the student's rate.
 
     Returns (phases, up, down): phases has shape (up, taps), newest input sample last.
 
     Raises:
         ConfigError: the rate is below the student's.
     """
-    ratio = Fraction(STUDENT_RATE_HZ) / Fraction(rate_hz).limit_denominator(1000)
+    ratio = Fraction(config.student_hz) / Fraction(rate_hz).limit_denominator(1000)
     up, down = ratio.numerator, ratio.denominator
-    if rate_hz < STUDENT_RATE_HZ:
+    if rate_hz < config.student_hz:
         raise ConfigError(
-            f"{rate_hz:g} Hz is below the student's {STUDENT_RATE_HZ} Hz",
+            f"{rate_hz:g} Hz is below the student's {config.student_hz} Hz",
             field="rate_hz",
-            cure="Resample to 25 Hz first (signals.resample); content above 8 Hz is not needed",
+            cure=f"Resample to {config.student_hz} Hz first (signals.resample); "
+            f"content above {config.lowpass_hz:g} Hz is not needed",
         )
     taps = max(3, round(config.filter_s * rate_hz))
     kernel = firwin(taps * up, config.lowpass_hz, fs=rate_hz * up, window=("kaiser", 4.0)) * up
@@ -90,20 +94,20 @@ def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tupl
 
 
 class FrontEnd:
-    """Streaming front end; `push` any burst of samples, get the 25 Hz samples that became ready.
+    """Streaming front end; `push` any burst of samples, get the samples at the student's rate that became ready.
 
     Splitting a recording into bursts in any way gives the same output (to rounding of float64).
 
     Args:
-        rate_hz: sensor rate, any rate >= 25 Hz.
+        rate_hz: sensor rate, the student's or above.
         config: the contract.
     """
 
     def __init__(self, rate_hz: float, config: FrontEndConfig = FrontEndConfig()):
         self.config, self.rate_hz = config, rate_hz
         self.phases, self.up, self.down = polyphase(rate_hz, config)
-        self.sos = butter(2, config.highpass_hz, "highpass", fs=STUDENT_RATE_HZ, output="sos")
-        self.keep = float(np.exp(-1.0 / (config.scale_tau_s * STUDENT_RATE_HZ)))
+        self.sos = butter(2, config.highpass_hz, "highpass", fs=config.student_hz, output="sos")
+        self.keep = float(np.exp(-1.0 / (config.scale_tau_s * config.student_hz)))
         self.reset()
 
     def reset(self) -> None:
@@ -153,5 +157,5 @@ class FrontEnd:
 
 
 def condition(ppg: np.ndarray, rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> np.ndarray:
-    """A whole recording through the front end: shape (n,) in, about n * 25 / rate out, float32."""
+    """A whole recording through the front end: shape (n,) in, about n * student_hz / rate out, float32."""
     return FrontEnd(rate_hz, config).push(ppg)

@@ -1,7 +1,7 @@
-"""Cohorts: many recordings cut into 10-s windows, each with labels, person and split role.
+"""Cohorts: many recordings cut into windows, each with labels, person and split role.
 
 A window is addressed, not copied: a `Track` keeps the recording's teacher signal (100 Hz, zero-phase) and student
-signal (25 Hz, causal) whole, so that a streaming student can be given the seconds that came before its window.
+signal (causal, at the student's rate) whole, so that a streaming student can be given the seconds that came before its window.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.resources import SHIPPED
-from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, condition
+from onwrist.signals.front_end.floating import condition
+from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.split import person_of, record_name, role
+from onwrist.signals.people.windows import window_starts
 from onwrist.signals.pulse.beats import (
     LABELS,
     Beats,
@@ -29,7 +31,6 @@ from onwrist.signals.pulse.beats import (
 )
 from onwrist.signals.pulse.clean import (
     TEACHER_RATE_HZ,
-    WINDOW_S,
     clean_ecg,
     fill_gaps,
     min_max,
@@ -40,8 +41,6 @@ from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 
 DATA_VARIABLE = "ONWRIST_DATA"
-# A window with more missing samples than this is not a window.
-MAX_MISSING = 0.05
 # R-peak to upslope time to which every training record is moved (the encoder must not learn the monitor).
 COMMON_DELAY_S = 0.25
 # What shipped weights may be trained on; the other sets evaluate and stay out of the repository.
@@ -68,7 +67,7 @@ class Track:
         name, person, role: record name, person id, 'train' / 'test' / 'gap'.
         source: data set.
         teacher: float32 (n,), 100 Hz, 0.5-8 Hz zero phase.
-        student: float32 (m,), 25 Hz, causal front end.
+        student: float32 (m,), at the rate of `sees`, causal front end.
         ecg: float32 (n,), 100 Hz, cleaned, or None.
         beats: beat times, or None without ECG.
         missing: bool (n,), teacher samples that were interpolated.
@@ -76,6 +75,7 @@ class Track:
         device: the wristband's own intervals, or None.
         path: of the file, resolved, where the recording is somebody's own.
         played: moments (s) of it and of the recording, (k,) each, where it is played otherwise than it was recorded.
+        sees: what the student signal is made for.
     """
 
     name: str
@@ -91,6 +91,7 @@ class Track:
     device: DeviceIntervals | None = None
     path: Path | None = None
     played: tuple[np.ndarray, np.ndarray] | None = None
+    sees: StudentInput = USUAL
 
     def recorded_at(self, seconds: float) -> float:
         """Where a moment of it lies in the recording, seconds."""
@@ -99,19 +100,21 @@ class Track:
 
 @dataclass
 class Cohort:
-    """Windows of many tracks.
+    """Windows of many tracks, as long as their student sees.
 
     Attributes:
         tracks: the recordings.
         at: int32 (n,), track of each window.
         start_s: float64 (n,), start of each window in its recording.
         labels: name -> float32 (n,), NaN where unknown.
+        sees: what the student is fed.
     """
 
     tracks: list[Track]
     at: np.ndarray
     start_s: np.ndarray
     labels: dict[str, np.ndarray]
+    sees: StudentInput = USUAL
 
     def __len__(self) -> int:
         return len(self.at)
@@ -132,8 +135,9 @@ class Cohort:
         return np.array([self.tracks[i].role for i in self.at])
 
     def teacher_windows(self, *, scaled: bool = True) -> np.ndarray:
-        """(n, 1000) float32, each window min-max scaled, as xMAE takes it; or band-passed alone, in the recording's units."""
-        length = int(WINDOW_S * TEACHER_RATE_HZ)
+        """(n, 1000) float32 of 10 s, each window min-max scaled, as xMAE takes it; or band-passed alone, in the recording's
+        units."""
+        length = round(self.sees.window_s * TEACHER_RATE_HZ)
         out = np.empty((len(self), length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             first = round(start * TEACHER_RATE_HZ)
@@ -141,31 +145,36 @@ class Cohort:
         return min_max(out) if scaled else out
 
     def student_windows(self, context: int) -> np.ndarray:
-        """(n, context + 250) float32: the window at 25 Hz after `context` samples of its past.
+        """(n, context + 250) float32: the window of 10 s at 25 Hz after `context` samples of its past.
 
         Before the start of a recording the past is the recording mirrored in time, the same rule that
         `mirror_past` applies to an isolated window.
         """
-        length = int(WINDOW_S * STUDENT_RATE_HZ)
+        rate_hz, length = self.sees.rate_hz, self.sees.samples
         out = np.empty((len(self), context + length), np.float32)
         for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
             signal = self.tracks[i].student
-            end = round((start + WINDOW_S) * STUDENT_RATE_HZ)
+            end = round((start + self.sees.window_s) * rate_hz)
             index = np.abs(np.arange(end - length - context, end))
             out[row] = signal[np.minimum(index, len(signal) - 1)]
         return out
 
 
-def prepare(recording: Recording, name: str | None = None, source: str = "") -> Track:
-    """Clean, resample and find beats: everything that windows need, once per recording."""
+def prepare(recording: Recording, name: str | None = None, source: str = "", sees: StudentInput = USUAL) -> Track:
+    """Clean, resample and find beats: everything that windows need, once per recording.
+
+    Args:
+        sees: what the student is fed.
+    """
     name = name or record_name(recording.source)
     ppg, rate = recording.ppg.samples, recording.ppg.rate_hz
     filled = fill_gaps(ppg)
     teacher = teacher_input(filled, rate)
     grid = np.minimum((np.arange(len(teacher)) * rate / TEACHER_RATE_HZ).astype(int), len(ppg) - 1)
     missing = ~np.isfinite(ppg)[grid]
-    student_rate = rate if rate >= STUDENT_RATE_HZ else STUDENT_RATE_HZ
-    student = condition(filled if rate >= STUDENT_RATE_HZ else resample(filled, rate, STUDENT_RATE_HZ), student_rate)
+    enough = rate >= sees.rate_hz
+    at_least = filled if enough else resample(filled, rate, sees.rate_hz)
+    student = condition(at_least, rate if enough else sees.rate_hz, sees.floating)
     ecg = beats = None
     if recording.ecg is not None:
         raw = fill_gaps(recording.ecg.samples)
@@ -186,7 +195,7 @@ def prepare(recording: Recording, name: str | None = None, source: str = "") -> 
         rise = upslopes(teacher, TEACHER_RATE_HZ)
         device = DeviceIntervals(labels["ibi_t"].astype(np.float64) + late, labels["ibi_s"].astype(np.float64), rise)
     who = (name, person_of(name), role(name), source)
-    return Track(*who, teacher, student, ecg, beats, missing, labels, device)
+    return Track(*who, teacher, student, ecg, beats, missing, labels, device, sees=sees)
 
 
 def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
@@ -200,28 +209,27 @@ def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
     return -ecg if np.median(centred.max(axis=0)) < np.median(-centred.min(axis=0)) else ecg
 
 
-def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
-    """Every 10-s window of every track at the given hop, labelled from the ECG where there is one."""
+def cut(tracks: Sequence[Track], hop_s: float | None = None) -> Cohort:
+    """Every window of every track (`windows.window_starts`), labelled from the ECG where there is one.
+
+    Args:
+        tracks: made for one student. hop_s: from window to window; left out: side by side.
+    """
+    sees = tracks[0].sees if tracks else USUAL
+    window_s = sees.window_s
+    hop_s = window_s if hop_s is None else hop_s
     at, starts = [], []
     labels: dict[str, list[float]] = {name: [] for name in LABELS}
-    length = int(WINDOW_S * TEACHER_RATE_HZ)
     for i, track in enumerate(tracks):
-        end = min(len(track.teacher) / TEACHER_RATE_HZ, len(track.student) / STUDENT_RATE_HZ)
-        for start in np.arange(0.0, end - WINDOW_S + 1e-6, hop_s):
-            first = round(start * TEACHER_RATE_HZ)
-            if first + length > len(track.teacher):
-                continue
-            if track.missing is not None and track.missing[first : first + length].mean() > MAX_MISSING:
-                continue
-            if np.ptp(track.teacher[first : first + length]) == 0:
-                continue
+        end = len(track.student) / sees.rate_hz
+        for start in window_starts(track.teacher, track.missing, TEACHER_RATE_HZ, window_s, hop_s, end):
             at.append(i)
             starts.append(start)
             found: dict[str, float] = {}
             if track.beats:
-                found = window_labels(track.beats, start, start + WINDOW_S)
+                found = window_labels(track.beats, start, start + window_s)
             elif track.device:
-                found = device_labels(track.device, start, start + WINDOW_S)
+                found = device_labels(track.device, start, start + window_s)
             for name in LABELS:
                 labels[name].append(found.get(name, np.nan))
     return Cohort(
@@ -229,6 +237,7 @@ def cut(tracks: Sequence[Track], hop_s: float = WINDOW_S) -> Cohort:
         np.array(at, np.int32),
         np.array(starts),
         {name: np.array(values, np.float32) for name, values in labels.items()},
+        sees,
     )
 
 
@@ -240,11 +249,14 @@ def joined(cohorts: Sequence[Cohort]) -> Cohort:
         np.concatenate([c.at + at for c, at in zip(cohorts, first[:-1], strict=True)]).astype(np.int32),
         np.concatenate([c.start_s for c in cohorts]),
         {name: np.concatenate([c.labels[name] for c in cohorts]) for name in LABELS},
+        cohorts[0].sees if cohorts else USUAL,
     )
 
 
-def load_tracks(source: str, root: Path | None = None, progress: Progress = silent) -> list[Track]:
-    """All recordings of one of the shared sets, prepared.
+def load_tracks(
+    source: str, root: Path | None = None, progress: Progress = silent, sees: StudentInput = USUAL
+) -> list[Track]:
+    """All recordings of one of the shared sets, prepared for what a student sees.
 
     Raises:
         RecordingError: the set is not there.
@@ -253,13 +265,13 @@ def load_tracks(source: str, root: Path | None = None, progress: Progress = sile
     files = sorted(folder.glob("*.npz"))
     if not files:
         raise RecordingError("no recordings", where=folder, cure=f"Set {DATA_VARIABLE} to the folder of the sets")
-    return [prepare(read_recording(f), f.stem, source) for f in progress(files, source)]
+    return [prepare(read_recording(f), f.stem, source, sees) for f in progress(files, source)]
 
 
-def shipped_tracks(progress: Progress = silent) -> list[Track]:
+def shipped_tracks(progress: Progress = silent, sees: StudentInput = USUAL) -> list[Track]:
     """The recordings in `recordings/`: all of people whom no shipped weight has seen."""
     files = sorted(SHIPPED.glob("*.npz"))
-    return [prepare(read_recording(f), f.stem, "recordings") for f in progress(files, "recordings")]
+    return [prepare(read_recording(f), f.stem, "recordings", sees) for f in progress(files, "recordings")]
 
 
 def mirror_past(window: np.ndarray, count: int) -> np.ndarray:

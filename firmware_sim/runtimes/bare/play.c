@@ -30,6 +30,20 @@ static uint32_t *keep_beats(uint32_t *at, const onwrist_watch_output *out) {
 }
 #endif
 
+#ifdef ONWRIST_FRAME_ANSWERS_OFFSET
+/* Answers of the hop's frames, as firmware reads them: where they lie in its arena. */
+#define FRAME_BYTES (ONWRIST_FRAME_ANSWERS_FRAMES * ONWRIST_FRAME_ANSWERS_CHANNELS)
+static int8_t *keep_frames(int8_t *at, const onwrist_watch *watch) {
+    for (int32_t i = 0; i < FRAME_BYTES; i++) at[i] = watch->core.arena[ONWRIST_FRAME_ANSWERS_OFFSET + i];
+    return at + FRAME_BYTES;
+}
+#else
+static int8_t *keep_frames(int8_t *at, const onwrist_watch *watch) {
+    (void)watch;
+    return at;
+}
+#endif
+
 /* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead. After it the loop
  * runs `takes` bursts out of the ring, -1: until nothing waits. `at` is where the last call stopped. */
 typedef struct {
@@ -40,6 +54,7 @@ typedef struct {
     onwrist_watch_counters *books; /* at each output; may be NULL */
     onwrist_telemetry *telemetry;  /* where the firmware has it */
     uint32_t *beats;               /* likewise */
+    int8_t *frames;                /* likewise */
     int32_t bursts, room;
     struct {
         int32_t burst, pushed, counts, takes;
@@ -79,6 +94,7 @@ int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
                 *s->facts++ = out.sequence;
                 *s->facts++ = out.first ? 1u : 0u;
                 s->beats = keep_beats(s->beats, &out);
+                s->frames = keep_frames(s->frames, watch);
                 if (s->books != NULL) (void)onwrist_watch_books(watch, s->books++);
                 if (++made == s->room) return made;
                 continue;
