@@ -19,11 +19,10 @@ from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
     KEEP_BITS,
     MAGNITUDE_BITS,
-    POLE_BITS,
-    TAP_BITS,
     WEIGHT_BITS,
     FixedDesign,
 )
+from onwrist.signals.front_end.stages import POLE_BITS, TAP_BITS
 
 DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 TELEMETRY = ("onwrist_telemetry.h", "onwrist_telemetry.c")

@@ -139,7 +139,8 @@ def read_reference(s: Student, fixed: FixedDesign) -> Reference:
 
 
 def _design_error(found) -> str:
-    from onwrist.signals.front_end.fixed import TAP_BITS, design
+    from onwrist.signals.front_end.fixed import design
+    from onwrist.signals.front_end.stages import TAP_BITS
 
     made = design(found.rate_hz, found.bits)
     for name, ours in vars(made).items():
