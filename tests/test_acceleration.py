@@ -38,7 +38,6 @@ def test_integers_are_the_design_to_a_step(recordings, rate, bits, per_g):
     seconds = np.arange(60 * rate) / rate + 600
     own = np.arange(len(channel.samples)) / channel.rate_hz
     wrist = np.stack([np.interp(seconds, own, np.nan_to_num(channel.samples[:, i])) for i in range(3)], axis=1)
-    wrist = wrist / (64.0 if np.abs(wrist).max() > 8 else 1.0)
     config = AccelerationConfig(rate, bits, per_g)
     counts = counts_of(wrist, config)
     found, meant = FixedAcceleration(config).push(counts), acceleration_float(counts / per_g, rate)
@@ -130,6 +129,21 @@ def test_what_is_missing_is_nothing_and_what_follows_begins_anew():
     # The outputs' instants stay those of the whole: what has long begun is the same.
     np.testing.assert_allclose(holed[-50:], whole[-50:], atol=0.5)
     assert not acceleration_float(np.full((64, 3), np.nan), 32).any()
+
+
+def test_integers_go_on_behind_a_gap_as_the_design_does():
+    rng = np.random.default_rng(0)
+    config = AccelerationConfig(32, 16, 4096.0)
+    counts = rng.integers(-4000, 4000, (400, 3))
+    fixed = FixedAcceleration(config)
+    before = fixed.push(counts[:100])
+    gap = np.zeros((fixed.skip(50), 3), np.int8)
+    found = np.concatenate([before, gap, fixed.push(counts[150:])])
+    holed = counts / 4096.0
+    holed[100:150] = np.nan
+    meant = np.clip(np.rint(acceleration_float(holed, 32)), -128, 127)
+    assert found.shape == meant.shape
+    assert np.abs(found - meant).max() <= 1
 
 
 def test_bad_settings_are_refused():

@@ -79,13 +79,14 @@ class WatchRules:
 
 
 def watch_rules(
-    rate_hz: float, bits: int, window: int, hop: int, burst: int = BURST, answers: Answers = SHIPPED_ANSWERS
-) -> WatchRules:
+    rate_hz: float, bits: int, window: int, hop: int, burst: int = BURST, answers: Answers = SHIPPED_ANSWERS,
+    patience: int = 0,
+) -> WatchRules:  # fmt: skip
     """The rules at a sensor's rate.
 
     Args:
         rate_hz, bits: of the sensor. window, hop: samples of the student. burst: samples per read-out of the FIFO.
-        answers: of the student; one of them may decide what is shown.
+        answers: of the student; one of them may decide what is shown. patience: samples that may wait for acceleration.
 
     Raises:
         ConfigError: more samples in a hop than the C can count.
@@ -96,6 +97,6 @@ def watch_rules(
             f"{hop_s:g} s at {rate_hz:g} Hz", field="hop_s", cure=f"Use fewer than {MOST_PER_HOP} samples"
         )
     return WatchRules(
-        burst, capacity_for(rate_hz, burst, hop_s), int(MAX_BRIDGE_S * rate_hz), int(MAX_LATE_S * rate_hz),
+        burst, capacity_for(rate_hz, burst, hop_s) + patience, int(MAX_BRIDGE_S * rate_hz), int(MAX_LATE_S * rate_hz),
         2**bits - 1, math.ceil(window / hop), NO_GATE if answers.gate is None else answers.gate,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Played
 from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.watch.faults import Faults
-from onwrist.firmware_sim.watch.script import LoggedRing, Script
+from onwrist.firmware_sim.watch.script import Script, write_script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
 from onwrist.firmware_sim.watch.windows import Windows
@@ -119,9 +119,8 @@ def run_watch_on(
     """
     config = deployed.config
     sensor = Sensor(recording, config.sensor, faults)
-    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True), Script()
-    if logged:
-        watch.ring = LoggedRing(watch.ring.capacity, script)
+    watch = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True)
+    script = write_script(watch) if logged else Script()
     total = int(sensor.seconds / config.hop_s)
     hops = list(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
     if sum(h.valid for h in hops) < MIN_HOPS:

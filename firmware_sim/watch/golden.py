@@ -29,11 +29,10 @@ def play_script(watch: Watch, script: Script, telemetry: Telemetry | None = None
         if length == RESTART:
             watch.restart()
         else:
-            watch.ring.push(sequence, counts)
-            watch.counters.received += len(counts)
+            watch.receive(sequence, counts)
         done = 0
-        while (takes == ALL or done < takes) and len(watch.ring):
-            for hop in watch.process(watch.ring.pop(watch.config.sensor.fifo)):
+        while (takes == ALL or done < takes) and watch.ready:
+            for hop in watch.process(watch.take()):
                 hops.append(hop)
                 if telemetry:
                     telemetry.add(watch, hop)

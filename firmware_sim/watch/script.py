@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
+
+if TYPE_CHECKING:
+    from onwrist.firmware_sim.watch.watch import Watch
 
 # Instead of a length: the watch is told to start anew.
 RESTART = -1
@@ -20,8 +24,8 @@ class Script:
 
     Attributes:
         sequence: number of the first sample of each burst. length: of each, or RESTART.
-        takes: bursts that the loop took out of the ring before the next push, or ALL.
-        counts: of all bursts, one array each.
+        takes: bursts of light that the loop took out of the ring before the next push, or ALL.
+        counts: of all bursts, one array each: (n,) of light, (n, 3) of acceleration.
     """
 
     sequence: list[int] = field(default_factory=list)
@@ -62,11 +66,11 @@ class LoggedRing(RingBuffer):
     """A ring that writes a script of its use.
 
     Args:
-        capacity: slots. script: what it is written to.
+        capacity: slots. script: what it is written to. axes: of its samples.
     """
 
-    def __init__(self, capacity: int, script: Script):
-        super().__init__(capacity)
+    def __init__(self, capacity: int, script: Script, axes: int = 1):
+        super().__init__(capacity, axes)
         self.script = script
 
     def push(self, sequence: int, counts: np.ndarray) -> None:
@@ -74,5 +78,16 @@ class LoggedRing(RingBuffer):
         super().push(sequence, counts)
 
     def pop(self, limit: int | None = None) -> Taken:
-        self.script.take()
+        # Acceleration is taken together with a burst of light, which is what the script counts.
+        if self.axes == 1:
+            self.script.take()
         return super().pop(limit)
+
+
+def write_script(watch: Watch) -> Script:
+    """The script that a watch writes from now on; nothing has come to it yet."""
+    script = Script()
+    watch.ring = LoggedRing(watch.ring.capacity, script)
+    if watch.motion:
+        watch.motion.ring = LoggedRing(watch.motion.ring.capacity, script, watch.motion.ring.axes)
+    return script

@@ -2,7 +2,7 @@
 
 Time is discrete-event: a burst enters the ring when it arrives, the processor takes it out when it is free, and a hop
 keeps the processor busy for as long as the part needs. Nothing waits for anything else, so that a late consumer loses
-what a late consumer loses.
+what a late consumer loses; light alone waits, for a short while, for acceleration of the same time (`watch.acceleration`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ import numpy as np
 from annotated_types import Interval
 
 from onwrist.errors import ConfigError
+from onwrist.export.sources.acceleration_rules import acceleration_of, acceleration_rules
 from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
+from onwrist.firmware_sim.watch.acceleration import AccelerationLine, Light
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.ranges import Checked
 from onwrist.settings import HopSeconds
-from onwrist.signals.front_end.fixed import IN_COUNTS, FixedFrontEnd
+from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign, FixedFrontEnd, design
 from onwrist.signals.front_end.floating import FrontEnd, hop_samples
 from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.pulse.stream import BeatStream
@@ -115,6 +117,8 @@ class Hop:
         sequence: number of the sample that completed the hop, modulo 2^32.
         latency_s: host time of the model.
         beats: found during the hop, oldest first; of a watch that has beats.
+        acceleration: int8 (hop, 3) that went in beside the chunk; unmoved: rows of it that are 0 for want of acceleration. Of
+            a student that takes it.
         real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
             `witness` only.
     """
@@ -129,6 +133,8 @@ class Hop:
     sequence: int
     latency_s: float
     beats: tuple[Beat, ...] = ()
+    acceleration: np.ndarray | None = None
+    unmoved: int = 0
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -178,9 +184,13 @@ class Watch:
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride)
         rate = config.sensor.rate_hz
-        self.rules = watch_rules(rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers)
+        fixed = design(rate, config.sensor.bits, acceleration=config.sensor.acceleration)
+        self.motion = self._accelerometer(fixed)
+        patience = self.motion.rules.patience if self.motion else 0
+        fifo, bits = config.sensor.fifo, config.sensor.bits
+        self.rules = watch_rules(rate, bits, model.window, self.hop, fifo, model.answers, patience)
         self.ring = RingBuffer(self.rules.ring)
-        self.front_end = FixedFrontEnd(rate, config.sensor.bits)
+        self.front_end = FixedFrontEnd.of(fixed)
         self.pulse = BeatStream(self.front_end) if beats else None
         self.witness = FrontEnd(rate, IN_COUNTS) if witness else None
         self.counters = Counters()
@@ -191,8 +201,18 @@ class Watch:
         self.finishing: deque[float] = deque()
         self._start_anew()
 
+    def _accelerometer(self, fixed: FixedDesign) -> AccelerationLine | None:
+        acceleration, sensor = acceleration_of(self.model, fixed), self.config.sensor
+        if acceleration is None or sensor.acceleration is None:
+            return None
+        return AccelerationLine(
+            acceleration, acceleration_rules(fixed, self.hop, sensor.acceleration.fifo, sensor.fifo)
+        )
+
     def _start_anew(self) -> None:
         self.front_end.reset()
+        if self.motion:
+            self.motion.unpair()
         if self.pulse:
             self.pulse.reset()
         self.runtime.reset()
@@ -215,10 +235,38 @@ class Watch:
         self.stall = next(stalls, None)
         for burst in sensor.bursts():
             yield from self._work(burst.time_s, stalls)
-            self.ring.push(burst.sequence, burst.counts)
-            self.counters.received += len(burst.counts)
-            self.arrivals.append((self.ring.head, burst.time_s))
+            self.receive(burst.sequence, burst.counts)
+            if burst.counts.ndim == 1:
+                self.arrivals.append((self.ring.head, burst.time_s))
         yield from self._work(math.inf, stalls)
+
+    def receive(self, sequence: int, counts: np.ndarray) -> None:
+        """A burst enters the ring of its sensor: (n,) of light, (n, 3) of acceleration, which not every student takes."""
+        if counts.ndim == 1:
+            self.ring.push(sequence, counts)
+            self.counters.received += len(counts)
+        elif self.motion:
+            self.motion.ring.push(sequence, counts)
+            self.motion.counters.received += len(counts)
+
+    @property
+    def ready(self) -> bool:
+        """Whether light waits that may be taken."""
+        if not len(self.ring):
+            return False
+        return self.motion is None or self.motion.ready(self._light())
+
+    def take(self) -> Taken:
+        """A burst of light out of the ring; before it, all acceleration out of its own."""
+        if self.motion and len(self.ring):
+            self.motion.take(self._light())
+        return self.ring.pop(self.config.sensor.fifo)
+
+    def _light(self) -> Light:
+        burst, waiting = self.config.sensor.fifo, len(self.ring)
+        coming = len(self.front_end.due(min(burst, waiting)))
+        last, ticks = self.ring.last(burst), self.front_end.conversion.ticks
+        return Light(len(self.chunk), coming, waiting, burst, self.expected, last, ticks)
 
     def _work(self, until: float, stalls: Iterator[tuple[float, float]]) -> Iterator[Hop]:
         """The processor, up to a moment."""
@@ -230,7 +278,11 @@ class Watch:
             self.free_at = at
             if at >= until:
                 return
-            taken = self.ring.pop(self.config.sensor.fifo)
+            if not self.ready:
+                # Nothing changes before something comes.
+                self.free_at = max(at, until) if math.isfinite(until) else at
+                return
+            taken = self.take()
             # The burst of the newest sample that was taken; after an overrun that may be in its middle.
             while self.arrivals[0][0] < self.ring.tail:
                 self.arrivals.popleft()
@@ -315,7 +367,9 @@ class Watch:
     def _infer(self, arrived: float) -> Hop:
         chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
         began = time.perf_counter()
-        embedding, answers, *_ = self.runtime.step(chunk)
+        acceleration, unmoved = self.motion.hop() if self.motion else (None, 0)
+        rows = (chunk,) if acceleration is None else (chunk, np.ascontiguousarray(acceleration.T))
+        embedding, answers, *_ = self.runtime.step(*rows)
         latency = time.perf_counter() - began
         self.seen += self.hop
         why = self._reasons(answers)
@@ -323,6 +377,7 @@ class Watch:
         sequence = (self.number - 1) % SEQUENCE_SPAN
         beats = self.pulse.take() if self.pulse else ()
         hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats)
+        hop.acceleration, hop.unmoved = acceleration, unmoved
         self.first = False
         counters = self.counters
         counters.hops += 1

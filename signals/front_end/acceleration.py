@@ -145,6 +145,19 @@ class FixedAcceleration:
         self.conversion = Conversion(d.taps, d.up, d.down, TAP_BITS - d.fraction)
         self.highpass = [IntegerHighPass(d.numerator, d.a1, d.a2) for _ in range(AXES)]
 
+    def skip(self, samples: int) -> int:
+        """So many samples are missing: what comes next begins anew, on the same clock.
+
+        Returns:
+            The outputs that would have come with them.
+        """
+        ticks = self.conversion.ticks
+        outputs = len(ticks.of(samples))
+        ticks.move(samples, outputs)
+        self.reset()
+        self.conversion.ticks = ticks
+        return outputs
+
     def push(self, counts: np.ndarray) -> np.ndarray:
         """Counts (n, 3) in, int8 (m, 3) in steps of `step_g` out. A count beyond the `bits` is taken as at the rail."""
         if len(counts) == 0:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from onwrist.errors import ConfigError
+from onwrist.signals.front_end.acceleration import AccelerationConfig, AccelerationDesign, acceleration_design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd, FrontEndConfig, polyphase
 from onwrist.signals.front_end.stages import (
     TAP_BITS,
@@ -52,6 +53,7 @@ class FixedDesign:
         numerator: b0 of b0 * (1, -2, 1), Q29. a1, a2: Q29, of y = ... - a1 y1 - a2 y2.
         keep: factor of the running weight, Q24. floor: least magnitude, in its own units.
         steps: log2 of int8 steps per mean magnitude.
+        acceleration: of an accelerometer beside the light, where there is one.
     """
 
     rate_hz: float
@@ -66,6 +68,7 @@ class FixedDesign:
     keep: int
     floor: int
     steps: int
+    acceleration: AccelerationDesign | None = None
 
     @property
     def state_bytes(self) -> int:
@@ -78,12 +81,17 @@ class FixedDesign:
         return self.taps.size * 4 + 4 * 8
 
     def plain(self) -> dict:
-        """As plain values, for the contract."""
-        return {**asdict(self), "taps": self.taps.tolist()}
+        """As plain values, for the contract; the accelerometer's are for themselves."""
+        return {n: v for n, v in {**asdict(self), "taps": self.taps.tolist()}.items() if n != "acceleration"}
 
 
-def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> FixedDesign:
+def design(
+    rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS, acceleration: AccelerationConfig | None = None
+) -> FixedDesign:
     """Quantise the float front end's coefficients; the config's floor is in counts.
+
+    Args:
+        acceleration: an accelerometer beside it.
 
     Raises:
         ConfigError: more than 24 bits, or a rate below the student's.
@@ -106,7 +114,7 @@ def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> Fix
     return FixedDesign(
         rate_hz, bits, up, down, fraction, integer_taps(phases), numerator=numerator, a1=a1, a2=a2,
         keep=round(keep * (1 << KEEP_BITS)), floor=round(config.floor * (1 << (fraction + MAGNITUDE_BITS))),
-        steps=int(np.log2(steps)),
+        steps=int(np.log2(steps)), acceleration=None if acceleration is None else acceleration_design(acceleration),
     )  # fmt: skip
 
 
