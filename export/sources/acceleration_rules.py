@@ -87,7 +87,7 @@ def acceleration_of(model: IntegerModel, light: FixedDesign) -> AccelerationDesi
     if not takes_acceleration(model):
         return None
     if light.acceleration is None:
-        cure = "Describe it: design(..., acceleration=AccelerationConfig(rate_hz, bits, counts_per_g))"
+        cure = "Describe it: SensorConfig(acceleration=AccelerometerConfig(rate_hz, bits, counts_per_g)), or the same of design()"
         raise ExportError("takes acceleration, and the sensor has no accelerometer", field=model.name, cure=cure)
     return light.acceleration
 

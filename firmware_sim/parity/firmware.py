@@ -60,11 +60,12 @@ def run_firmware(
     """
     runtime = FirmwareStep(firmware, core)
     wrong = total = 0
-    hops = zip(played.counts, played.first, played.chunks, *outputs, strict=True)
-    for counts, first, *expected in progress(hops, runtime.name, total=len(played.first)):
+    beside = played.acceleration if played.acceleration is not None else [None] * len(played.first)
+    hops = zip(played.counts, beside, played.first, played.chunks, *outputs, strict=True)
+    for counts, rows, first, *expected in progress(hops, runtime.name, total=len(played.first)):
         if first:
             runtime.reset()
-        found = runtime.device.push(counts)
+        found = runtime.device.push(counts, rows)
         total += sum(e.size for e in expected)
         if len(found) == 1:
             wrong += sum(int(np.count_nonzero(a != b)) for a, b in zip(found[0], expected, strict=True))

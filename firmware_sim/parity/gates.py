@@ -10,7 +10,7 @@ as stored, and it fails if it belongs to other integers than the model's.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -121,7 +121,7 @@ def all_runtimes(deployed: Deployed) -> list[Runtime | Stepped]:
     return [
         deployed.litert(),
         NumpyStep(a.model, deployed.hop),
-        TFLM(a.tflite, a.model.window),
+        TFLM(a.tflite),
         *other_runtimes(a.quantised, a.model, a.tflite, a.onnx),
         deployed.onnx(),
     ]
@@ -151,31 +151,49 @@ class Played:
         chunks: int8 (n, hop). first: (n,) whether the model started anew with that hop.
         windows: int8, the window that ends with each hop.
         counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
+        acceleration: int8 (n, hop, 3), of a student that takes it.
     """
 
     chunks: np.ndarray
     first: np.ndarray
     windows: Windows
     counts: list[np.ndarray] = field(default_factory=list)
+    acceleration: np.ndarray | None = None
+
+    @property
+    def beside(self) -> list[Windows]:
+        """Windows of what goes in beside the light: int8 (m, 3, window)."""
+        return [] if self.acceleration is None else [Windows(self.acceleration, self.first, self.windows.window)]
+
+    @property
+    def hops(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """What a stepped runtime is given, hop by hop."""
+        if self.acceleration is None:
+            return ((chunk,) for chunk in self.chunks)
+        rows = self.acceleration
+        return ((chunk, np.ascontiguousarray(rows[k].T)) for k, chunk in enumerate(self.chunks))
 
 
-def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
-    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, so many at a time."""
-    parts = [runtime.run(windows[rows]) for rows in progress(windows.batches(BATCH), runtime.name)]
+def run_windows(
+    runtime: Runtime, windows: Windows, progress: Progress = silent, beside: Sequence[Windows] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, of further inputs too, so many at a time."""
+    every = (windows, *beside)
+    parts = [runtime.run(*(w[rows] for w in every)) for rows in progress(windows.batches(BATCH), runtime.name)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
     """int8 embedding (n, 256) and answers (n, 3) of a runtime over a run: hop by hop, or from whole windows."""
     if isinstance(runtime, Runtime):
-        return run_windows(runtime, played.windows, progress)
+        return run_windows(runtime, played.windows, progress, played.beside)
     runtime.reset()
     rows = []
-    hops = zip(played.chunks, played.first, strict=True)
-    for chunk, first in progress(hops, runtime.name, total=len(played.first)):
+    hops = zip(played.hops, played.first, strict=True)
+    for given, first in progress(hops, runtime.name, total=len(played.first)):
         if first:
             runtime.reset()
-        rows.append(runtime.step(chunk))
+        rows.append(runtime.step(*given))
     return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
 
 

@@ -90,7 +90,7 @@ def upright(recording: Recording) -> tuple[Recording, bool]:
 
 def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     """The float student behind the float front end, and the two halves of the way swapped one by one."""
-    embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real)
+    embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real, beside=run.real_beside)
     fresh = run.played.chunks.ravel(), run.real.chunks.ravel()
     return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh))
 
@@ -102,7 +102,8 @@ def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:
         other = model.quantise_input(run.real[rows])
         differs = np.flatnonzero((other != run.played.windows[rows]).any(axis=1))
         if len(differs):
-            out[rows][differs] = np.concatenate(model.run(other[differs]), axis=1)
+            beside = [w[rows][differs] for w in run.played.beside]
+            out[rows][differs] = np.concatenate(model.run(other[differs], *beside)[:2], axis=1)
     return out
 
 

@@ -93,12 +93,23 @@ class Run:
         """What went into the model, for whoever has to compute the same."""
         chunks, first = np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops])
         windows = Windows(chunks, first, self.watch.model.window)
-        return Played(chunks, first, windows, witnessed(self.hops, "counts"))
+        beside = None
+        if self.watch.motion:
+            beside = np.stack(witnessed(self.hops, "acceleration"))
+        return Played(chunks, first, windows, witnessed(self.hops, "counts"), beside)
 
     @cached_property
     def real(self) -> Windows:
         """float32 windows: what the float front end made of the same counts."""
         return Windows(np.stack(witnessed(self.hops, "real")), self.played.first, self.watch.model.window)
+
+    @property
+    def real_beside(self) -> list[Windows]:
+        """float32 windows of acceleration, of a student that takes it: the int8 in its units, for it has an absolute scale."""
+        if self.played.acceleration is None:
+            return []
+        scale = self.watch.model.inputs[1].scale
+        return [Windows(self.played.acceleration * scale, self.played.first, self.watch.model.window)]
 
 
 def run_watch_on(

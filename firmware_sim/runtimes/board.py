@@ -16,11 +16,10 @@ from onwrist.firmware_sim.runtimes.native import (
     GAPS,
     PLAYER,
     WatchOutputs,
-    length_of,
     words_of,
 )
 from onwrist.firmware_sim.runtimes.qemu import board_image, run_board
-from onwrist.firmware_sim.watch.script import Script
+from onwrist.firmware_sim.watch.script import Script, length_of
 
 # Bytes of a line that the board says; longer ones take long through the debugger's channel.
 LINE = 4096

@@ -88,9 +88,16 @@ class Device:
         """Start anew."""
         self.machine.call("onwrist_reset", self.struct)
 
-    def push(self, counts: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete."""
+    def push(
+        self, counts: np.ndarray, acceleration: np.ndarray | None = None
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete.
+
+        Args:
+            acceleration: int8 (hop, 3) beside them, of a firmware that takes it.
+        """
         found = []
+        self._put(acceleration)
         left = np.asarray(counts, np.int32)
         while len(left):
             block = left[:BLOCK]
@@ -102,11 +109,16 @@ class Device:
                 found.append((chunk, *self._outputs()))
         return found
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The model alone: int8 (hop,) to embedding and answers."""
+    def step(self, x: np.ndarray, acceleration: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The model alone: int8 (hop,), and (3, hop) of a firmware that takes acceleration, to embedding and answers."""
+        self._put(None if acceleration is None else acceleration.T)
         self.machine.write(self.arena + self.offsets[0], np.asarray(x, np.int8))
         self.machine.call(f"{MODEL_NAME}_run", self.arena)
         return self._outputs()
+
+    def _put(self, rows: np.ndarray | None) -> None:
+        if rows is not None:
+            self.machine.write(self.arena + int(self.firmware.constants["ONWRIST_ACC_OFFSET"]), rows.astype(np.int8))
 
     def _outputs(self) -> tuple[np.ndarray, np.ndarray]:
         return (
@@ -133,5 +145,5 @@ class FirmwareStep:
     def reset(self) -> None:
         self.device.reset()
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.device.step(x)
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.device.step(*x)

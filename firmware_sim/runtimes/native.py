@@ -14,7 +14,7 @@ from onwrist.export.sources.telemetry_rules import BYTES
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.device import Machine, Native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
-from onwrist.firmware_sim.watch.script import Script
+from onwrist.firmware_sim.watch.script import Script, length_of
 
 PLAYER = Path(__file__).parent / "bare" / "play.c"
 WATCH_ROOTS = (
@@ -228,11 +228,6 @@ class WatchInC:
         if found < 0:
             raise ExportError(f"returned {found}", field=name, cure="See the return values in onwrist_watch.h")
         return found
-
-
-def length_of(length: int, counts: np.ndarray) -> int:
-    """As the player wants it: acceleration is below what restarts the watch."""
-    return length if counts.ndim == 1 else -2 - length
 
 
 def words_of(counts: np.ndarray) -> np.ndarray:

@@ -18,6 +18,11 @@ RESTART = -1
 ALL = -1
 
 
+def length_of(length: int, counts: np.ndarray) -> int:
+    """A step's length as the exported C wants it: -2 - n of n samples of acceleration, below what restarts the watch."""
+    return length if counts.ndim == 1 else -2 - length
+
+
 @dataclass
 class Script:
     """Bursts that were pushed, and how often the loop came after each.

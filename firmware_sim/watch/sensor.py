@@ -11,11 +11,12 @@ import numpy as np
 from annotated_types import Interval
 from scipy.interpolate import CubicSpline
 
-from onwrist.errors import ConfigError, RecordingError
+from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
 from onwrist.ranges import Checked
-from onwrist.signals.front_end.acceleration import AXES, AccelerationConfig
-from onwrist.signals.front_end.counts import count_wave, recorded_counts
+from onwrist.signals.front_end.acceleration import AccelerationConfig
+from onwrist.signals.front_end.counts import acceleration_wave, count_wave, recorded_counts
+from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
@@ -60,6 +61,12 @@ class SensorConfig(Checked):
         if self.fifo > self.rate_hz:
             cure = f"Use 1 to {self.rate_hz}, a second of samples"
             raise ConfigError(f"{self.fifo} samples", field="fifo", cure=cure)
+
+
+def sensor_as(fixed: FixedDesign, burst: int) -> SensorConfig:
+    """The sensors that a front end was designed for; both are read out in bursts of so many samples."""
+    beside = AccelerometerConfig(**vars(fixed.acceleration.config), fifo=burst) if fixed.acceleration else None
+    return SensorConfig(int(fixed.rate_hz), burst, fixed.bits, acceleration=beside)
 
 
 class _Converter:
@@ -136,21 +143,9 @@ class Accelerometer(_Converter):
     """
 
     def __init__(self, recording: Recording, config: AccelerometerConfig, faults: Faults = Faults(), repeat: int = 1):
-        n, found = int(recording.seconds * config.rate_hz), recording.acc
-        samples, present = np.zeros((n, AXES)), np.zeros(n, bool)
-        if found is not None:
-            if found.units != "g":
-                cure = "Give acceleration in g"
-                raise RecordingError(f"is in {found.units}", where=recording.source, field=found.name, cure=cure)
-            at = (np.arange(n) / config.rate_hz + recording.ppg.start_s - found.start_s) * found.rate_hz
-            known = np.isfinite(found.samples).all(axis=1)
-            if known.any():
-                own = np.flatnonzero(known)
-                samples = np.stack([np.interp(at, own, found.samples[own, i]) for i in range(AXES)], axis=1)
-                inside = (at > -0.5) & (at <= len(known) - 0.5)
-                present = inside & known[np.clip(np.rint(at).astype(int), 0, len(known) - 1)]
+        wave, present = acceleration_wave(recording, config.rate_hz)
         low = -(1 << (config.bits - 1))
-        super().__init__(samples * config.counts_per_g, present, config, (low, -low - 1), faults, repeat, 0.0)
+        super().__init__(wave * config.counts_per_g, present, config, (low, -low - 1), faults, repeat, 0.0)
 
 
 class Sensor(_Converter):

@@ -149,7 +149,7 @@ class Hop:
         return not self.why
 
 
-def witnessed(hops: Iterable[Hop], name: Literal["real", "counts"]) -> list[np.ndarray]:
+def witnessed(hops: Iterable[Hop], name: Literal["real", "counts", "acceleration"]) -> list[np.ndarray]:
     """What a watch with a witness kept of each output.
 
     Raises:

@@ -66,7 +66,7 @@ class AccelerationDesign:
     """Every number of the acceleration's front end; what firmware is given.
 
     Attributes:
-        rate_hz, bits, counts_per_g, step_g: as given. up, down: the student's rate = rate_hz * up / down.
+        rate_hz, bits, counts_per_g, highpass_hz, step_g: as given. up, down: the student's rate = rate_hz * up / down.
         fraction: bits below a count in the filtered signal.
         taps: int64 (up, n) in Q29, newest input last. numerator, a1, a2: of the high-pass, Q29.
         gain, shift: steps = (|y| * gain + half) >> shift.
@@ -75,6 +75,7 @@ class AccelerationDesign:
     rate_hz: int
     bits: int
     counts_per_g: float
+    highpass_hz: float
     step_g: float
     up: int
     down: int
@@ -85,6 +86,11 @@ class AccelerationDesign:
     a2: int
     gain: int
     shift: int
+
+    @property
+    def config(self) -> AccelerationConfig:
+        """What it was made of."""
+        return AccelerationConfig(self.rate_hz, self.bits, self.counts_per_g, self.highpass_hz, self.step_g)
 
     @property
     def lowest(self) -> int:
@@ -115,8 +121,8 @@ def acceleration_design(config: AccelerationConfig, student_hz: float = STUDENT_
     # The largest gain of GAIN_BITS bits.
     shift = GAIN_BITS - 1 - int(np.floor(np.log2(per_unit)))
     return AccelerationDesign(
-        config.rate_hz, config.bits, config.counts_per_g, config.step_g, up, down, fraction, integer_taps(phases),
-        numerator, a1, a2, gain=round(per_unit * 2.0**shift), shift=shift,
+        config.rate_hz, config.bits, config.counts_per_g, config.highpass_hz, config.step_g, up, down, fraction,
+        integer_taps(phases), numerator, a1, a2, gain=round(per_unit * 2.0**shift), shift=shift,
     )  # fmt: skip
 
 
