@@ -133,6 +133,11 @@ def gates(r: Streamed) -> list[Gate]:
         Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
         Gate("deadlines missed on this host", "0", str(r.deadline_misses), r.deadline_misses == 0, group="fits"),
     ]
+    if r.run.watch.motion:
+        line = r.run.watch.motion
+        whole = line.counters.accounted(line.ring.head - line.ring.tail)
+        value = f"{line.counters.received:,} received"
+        found.append(Gate("acceleration accounted for", "all", value, whole, group="exact"))
     if not r.run.faults.faults:
         found.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0, group="fits"))
         found.append(Gate("hops missed", "0", str(books.missed), books.missed == 0, group="fits"))

@@ -41,6 +41,7 @@ def summary(result: Streamed) -> dict:
             "sent": result.run.sensor.sent,
             "saturated": result.run.sensor.saturated,
         },
+        **acceleration(result),
         "ring": {"capacity": result.run.watch.ring.capacity, "high_water": result.run.watch.ring.high_water},
         "utilisation": result.service_s / result.hop_s,
         "worst_delay_s": float(late.max()),
@@ -74,6 +75,20 @@ def summary(result: Streamed) -> dict:
         "digest": result.contract["digest"],
         "date": datetime.date.today().isoformat(),
     }
+
+
+def acceleration(result: Streamed) -> dict:
+    """Books of the accelerometer, and outputs that had to do without some or all of it; nothing of a student of light alone."""
+    line = result.run.watch.motion
+    if line is None:
+        return {}
+    lacking = [h.unmoved for h in result.hops]
+    return {
+        "acceleration": {
+            **asdict(line.counters), "waiting": line.ring.head - line.ring.tail, "outputs_with_less": sum(n > 0 for n in lacking),
+            "outputs_without": sum(n == result.deployed.hop for n in lacking),
+        }
+    }  # fmt: skip
 
 
 def front_end_effect(result: Streamed) -> dict:

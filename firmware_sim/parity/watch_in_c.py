@@ -123,13 +123,20 @@ def watch_gate(runs: list[WatchRun]) -> Gate:
     )
 
 
-def watch_cost(firmware: Firmware, core: Core, counts: np.ndarray) -> dict[str, int]:
-    """Instructions by function over counts that the emulated watch plays, after itself once for the state."""
+def watch_cost(
+    firmware: Firmware, core: Core, counts: np.ndarray, acceleration: np.ndarray | None = None
+) -> dict[str, int]:
+    """Instructions by function over counts that the emulated watch plays, after itself once for the state.
+
+    Args:
+        acceleration: counts (m, 3) of the same seconds, of a firmware that takes them.
+    """
     device = WatchInC(firmware, core, count=True)
-    device.play_counts(counts)
+    script = Script.of(counts, device.burst, acceleration)
+    device.play(script)
     device.init()
     machine = device.machine
     assert isinstance(machine, Emulator)
     machine.by_function.clear()
-    device.play_counts(counts)
+    device.play(script)
     return dict(machine.by_function)

@@ -32,6 +32,10 @@ class AccelerationCounters:
     missing: int = 0
     slips: int = 0
 
+    def accounted(self, waiting: int) -> bool:
+        """Whether no sample is missing from the books while so many wait in the ring."""
+        return self.received == self.dropped + self.discarded + self.used + waiting
+
 
 @dataclass(frozen=True)
 class Light:

@@ -39,11 +39,21 @@ class Script:
     counts: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def of(cls, counts: np.ndarray, burst: int) -> Script:
-        """Counts (n,) in whole bursts from number 0 on, each taken at once."""
-        firsts = range(0, len(counts), burst)
-        parts = [np.asarray(counts[i : i + burst], np.int32) for i in firsts]
-        return cls(list(firsts), [len(p) for p in parts], [ALL] * len(parts), parts)
+    def of(cls, counts: np.ndarray, burst: int, acceleration: np.ndarray | None = None) -> Script:
+        """Counts (n,) in whole bursts from number 0 on, each taken at once.
+
+        Args:
+            acceleration: counts (m, 3) of the same seconds; those of the same time come before each burst.
+        """
+        script, came = cls(), 0
+        for first in range(0, len(counts), burst):
+            last = min(first + burst, len(counts))
+            if acceleration is not None:
+                upto = last * len(acceleration) // len(counts)
+                script.push(came, acceleration[came:upto])
+                came = upto
+            script.push(first, counts[first:last], ALL)
+        return script
 
     def __len__(self) -> int:
         return len(self.length)

@@ -5,7 +5,7 @@
 #define LOWEST (-(1 << (ONWRIST_ACC_BITS - 1)))
 
 /* As if the next sample had been there for ever; the clock goes on. */
-static void forget(onwrist_acceleration *a) {
+static void forget_past(onwrist_acceleration *a) {
     a->newest = 0;
     a->primed = a->started = false;
     for (int32_t i = 0; i < ONWRIST_AXES; i++) {
@@ -14,7 +14,7 @@ static void forget(onwrist_acceleration *a) {
 }
 
 static void begin(onwrist_acceleration *a) {
-    forget(a);
+    forget_past(a);
     a->phase = 0;
     a->paired = false;
     for (int32_t i = 0; i < ONWRIST_ACC_LINE; i++) {
@@ -48,7 +48,7 @@ static int8_t *next_row(onwrist_acceleration *a) {
     return row;
 }
 
-static int32_t convert(const onwrist_acceleration *a, int32_t axis) {
+static int32_t convert_axis(const onwrist_acceleration *a, int32_t axis) {
     const int32_t *taps = onwrist_acc_taps + a->phase * ONWRIST_ACC_TAPS; /* oldest first */
     const int32_t *history = a->history[axis];
     int64_t total = INT64_C(1) << (ONWRIST_ACC_TAP_SHIFT - 1);
@@ -59,7 +59,7 @@ static int32_t convert(const onwrist_acceleration *a, int32_t axis) {
 }
 
 /* High-pass, and int8 steps of an absolute size. */
-static int8_t steps(onwrist_acceleration *a, int32_t axis, int32_t x) {
+static int8_t axis_steps(onwrist_acceleration *a, int32_t axis, int32_t x) {
     if (!a->started) a->highpass[axis].x1 = a->highpass[axis].x2 = x;
     const int32_t x1 = a->highpass[axis].x1, y1 = a->highpass[axis].y1;
     const int64_t bend = (int64_t)x - 2 * (int64_t)x1 + a->highpass[axis].x2;
@@ -76,7 +76,7 @@ static int8_t steps(onwrist_acceleration *a, int32_t axis, int32_t x) {
 }
 
 /* A sample into the front end. */
-static void push(onwrist_acceleration *a, const int16_t *counts) {
+static void push_sample(onwrist_acceleration *a, const int16_t *counts) {
     const int32_t at = a->newest + 1 < ONWRIST_ACC_TAPS ? a->newest + 1 : 0;
     bool rail = false;
     a->newest = at;
@@ -94,7 +94,7 @@ static void push(onwrist_acceleration *a, const int16_t *counts) {
     if (rail) a->books.clipped++;
     while (a->phase < ONWRIST_ACC_UP) {
         int8_t *row = next_row(a);
-        for (int32_t i = 0; i < ONWRIST_AXES; i++) row[i] = steps(a, i, convert(a, i));
+        for (int32_t i = 0; i < ONWRIST_AXES; i++) row[i] = axis_steps(a, i, convert_axis(a, i));
         row[ONWRIST_AXES] = 1;
         a->started = true;
         a->phase += ONWRIST_ACC_DOWN;
@@ -121,11 +121,11 @@ void onwrist_acceleration_receive(onwrist_acceleration *a, uint32_t sequence, co
             for (int32_t k = 0; k < 4; k++) row[k] = 0;
         }
         a->phase += ONWRIST_ACC_DOWN * rows - ONWRIST_ACC_UP * -behind;
-        forget(a);
+        forget_past(a);
     }
     a->knows_expected = true;
     a->expected = sequence + 1;
-    push(a, counts);
+    push_sample(a, counts);
 }
 
 bool onwrist_acceleration_ready(const onwrist_acceleration *a, const onwrist_light *light, uint32_t waiting) {
