@@ -130,7 +130,7 @@ def gates(r: Streamed) -> list[Gate]:
         *budget_gates(r.size, r.memory),
         *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),
         *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked, limits),
-        Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
+        Gate("samples accounted for", "all", f"{books.received:,} received", r.run.watch.accounted, group="exact"),
         Gate("deadlines missed on this host", "0", str(r.deadline_misses), r.deadline_misses == 0, group="fits"),
     ]
     if r.run.watch.motion:

@@ -13,7 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -292,6 +292,12 @@ class Watch:
             self.now = at
             yield from self.process(taken, arrived)
             self.free_at = self.now
+
+    @property
+    def accounted(self) -> bool:
+        """Whether no sample of light is missing from the books; at the end some may wait for acceleration that does not come."""
+        waiting = self.ring.head - self.ring.tail
+        return replace(self.counters, received=self.counters.received - waiting).accounted
 
     def restart(self) -> None:
         """The next sample is the first, as after a change of the LED's current."""
