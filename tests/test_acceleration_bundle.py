@@ -1,6 +1,8 @@
 """A student of light and acceleration all the way: every runtime from counts of both sensors, contract, bundle, verifier, cost."""
 
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from onwrist.export.handoff.bundle import assemble
 from onwrist.export.handoff.golden import golden_acceleration, golden_counts
 from onwrist.export.handoff.names import CONTRACT, GOLDEN
 from onwrist.export.handoff.provenance import Origin
+from onwrist.export.sources.firmware import firmware_sources
 from onwrist.firmware_sim.fleet.counting import make_reference
 from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.firmware_sim.parity.acceleration_cost import table_of, watch_costs
@@ -21,7 +24,7 @@ from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.play import stream
 from onwrist.firmware_sim.parity.summary import summary
 from onwrist.firmware_sim.parity.survey import survey
-from onwrist.firmware_sim.runtimes.compiler import CORES
+from onwrist.firmware_sim.runtimes.compiler import CORES, STRICT
 from onwrist.firmware_sim.watch.faults import parse_faults
 from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.firmware_sim.watch.sensor import AccelerometerConfig, SensorConfig
@@ -139,6 +142,20 @@ def test_one_number_of_acceleration_that_is_other_is_found(bundle, tmp_path, wha
         files[f"moving/{CONTRACT}"] = edit_json(files[f"moving/{CONTRACT}"], edit)
     verdict = verify(packed(rehashed(files), tmp_path / "b.zip"), run=here)
     assert verdict.failed
+
+
+@pytest.mark.parametrize(
+    "compiler", (("gcc", "-Os"), ("arm-none-eabi-gcc", "-O2", "-mthumb", "-mcpu=cortex-m0plus")), ids=" ".join
+)
+def test_no_compiler_warns(tmp_path, compiler):
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"no {compiler[0]}")
+    for name, text in firmware_sources(moving().model, 25, FIXED).files.items():
+        (tmp_path / name).write_text(text)
+    for name in ("onwrist_watch.c", "onwrist_acceleration.c"):
+        words = [*compiler, "-std=c11", *STRICT, "-Wpedantic", "-c", str(tmp_path / name), "-o", str(tmp_path / "o")]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_what_does_not_know_acceleration_says_so(recordings):

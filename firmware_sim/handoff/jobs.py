@@ -122,7 +122,7 @@ def sensor_of(s: Student) -> FixedDesign:
     from onwrist.signals.front_end.acceleration import AccelerationDesign
     from onwrist.signals.front_end.fixed import FixedDesign
 
-    def design(kind: type, front: dict) -> Any:
+    def design(kind: Any, front: dict) -> Any:
         values = {k: v for k, v in front.items() if k in kind.__dataclass_fields__}
         return kind(**{**values, "taps": np.array(values["taps"], np.int64)})
 
