@@ -8,10 +8,11 @@ import numpy as np
 
 from onwrist.export.sources.files import Firmware
 from onwrist.export.sources.firmware import firmware_sources
-from onwrist.firmware_sim.parity.watch_in_c import watch_cost
+from onwrist.firmware_sim.parity.watch_in_c import spent
 from onwrist.firmware_sim.runtimes.compiler import Core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.native import WatchInC
+from onwrist.firmware_sim.watch.script import Script
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.fixed import FixedDesign
 
@@ -41,10 +42,11 @@ def watch_costs(
     """A student's watch on an emulated core, over counts (n,) of its sensor and (m, 3) of an accelerometer, if it takes any."""
     firmware = firmware_sources(model, hop, fixed)
     seconds = len(counts) / fixed.rate_hz
-    device = WatchInC(firmware, core)
+    device = WatchInC(firmware, core, count=True)
     assert isinstance(device.machine, Emulator)
-    whole = sum(watch_cost(firmware, core, counts, acceleration if device.moves else None).values())
-    still = sum(watch_cost(firmware, core, counts).values()) if device.moves else whole
+    still = whole = sum(spent(device, Script.of(counts, device.burst)).values())
+    if device.moves:
+        whole = sum(spent(device, Script.of(counts, device.burst, acceleration)).values())
     rate = fixed.acceleration.rate_hz if device.moves and fixed.acceleration else 0
     return Cost(
         model.name, core.name, rate, round(whole / seconds), round((whole - still) / seconds), device.machine.image.flash,

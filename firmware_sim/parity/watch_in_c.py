@@ -123,20 +123,23 @@ def watch_gate(runs: list[WatchRun]) -> Gate:
     )
 
 
-def watch_cost(
-    firmware: Firmware, core: Core, counts: np.ndarray, acceleration: np.ndarray | None = None
-) -> dict[str, int]:
-    """Instructions by function over counts that the emulated watch plays, after itself once for the state.
+def watch_cost(firmware: Firmware, core: Core, counts: np.ndarray) -> dict[str, int]:
+    """Instructions by function over counts that the emulated watch plays, after itself once for the state."""
+    device = WatchInC(firmware, core, count=True)
+    return spent(device, Script.of(counts, device.burst))
+
+
+def spent(device: WatchInC, script: Script) -> dict[str, int]:
+    """Instructions by function over a script that an emulated watch plays, after itself once for the state.
 
     Args:
-        acceleration: counts (m, 3) of the same seconds, of a firmware that takes them.
+        device: made to count.
     """
-    device = WatchInC(firmware, core, count=True)
-    script = Script.of(counts, device.burst, acceleration)
-    device.play(script)
-    device.init()
     machine = device.machine
     assert isinstance(machine, Emulator)
+    device.init()
+    device.play(script)
+    device.init()
     machine.by_function.clear()
     device.play(script)
     return dict(machine.by_function)
