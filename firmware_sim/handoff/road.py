@@ -78,6 +78,9 @@ def training_stages(
     shape: dict[str, Any] = {"size": s.size, "source": s.source, "embedding": s.embedding, "seed": s.seed}
     if s.shape:
         shape["shape"] = s.shape.model_dump()
+    if spec.accelerometer:
+        # Of the sensor nothing is taught: only whether there is one.
+        shape["accelerometer"] = True
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
@@ -173,10 +176,12 @@ def shape_of(spec: Spec) -> StudentConfig:
     Raises:
         ConfigError: they see more of the past than 10 s.
     """
-    from onwrist.models.student.network import LADDER
+    from onwrist.models.student.network import LADDER, MOTION_WIDTHS
 
     s = spec.student
     own = s.shape.model_dump(exclude_none=True) if s.shape else {}
+    if spec.accelerometer:
+        own["motion"] = MOTION_WIDTHS[s.size]
     shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, **own)
     if shape.context > MOST_CONTEXT:
         raise ConfigError(
@@ -221,25 +226,28 @@ def student_of(spec: Spec) -> AnyStudent:
 
     Raises:
         CheckpointError: her function fails. ExportError: what it makes cannot stream or be exact, or cannot be taught, which
-        takes one signal, an embedding, answers and 10 s.
+        takes light (and acceleration, where the spec has an accelerometer), an embedding, answers and 10 s.
     """
     import torch
 
     from onwrist.models.student.graph import JUDGED_SAMPLES, make_student
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.network import AXES, network_of
 
     s, answers = spec.student, questions_of(spec).answers
     torch.manual_seed(s.seed)
     if s.source is None:
-        return Student(shape_of(spec))
+        return network_of(shape_of(spec))
     student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT)
     inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
     names = [o.name for o in student.outputs]
     seconds = student.window / STUDENT_RATE_HZ
+    wanted = [1, AXES] if spec.accelerometer else [1]
     wrong = (
         (
-            len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
-            "A spec's student takes one argument, (B, samples) of PPG",
+            [i.channels for i in student.inputs] != wanted, f"takes {inputs}",
+            "With [accelerometer] a student takes two arguments, (B, samples) of PPG and (B, 3, samples) of acceleration"
+            if spec.accelerometer
+            else "Without [accelerometer] a student takes one argument, (B, samples) of PPG",
         ),
         (names != ["embedding", "answers"], f"returns {', '.join(names)}", 'Return {"embedding": ..., "answers": ...}'),
         (
@@ -275,7 +283,8 @@ def embed(spec: Spec, out: Path, context: int, progress, say) -> None:
         say(f"teacher: {warning}")
     examples, standard = build(
         teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
-        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), progress=progress,
+        questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device),
+        accelerometer=spec.accelerometer is not None, progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
     write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
@@ -341,7 +350,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     s, context, usual = spec.student, parent.context, QATConfig()
     examples, _ = build(
         None, context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
-        width=s.embedding, progress=progress,
+        width=s.embedding, accelerometer=spec.accelerometer is not None, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
     made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)

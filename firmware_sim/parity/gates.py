@@ -427,7 +427,7 @@ def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
 
     An answer that is no better than a constant fails; one that too few people can speak for carries a warning.
     """
-    found = floors(run_integers(artifacts.model, data.x), data)
+    found = floors(run_integers(artifacts.model, *data.fed(artifacts.model)), data)
     if not found:
         return [Gate("answers above their floors", "each", f"not judged: {data.name} have no labels", True, judged=False, group="right")]  # fmt: skip
     people = f"{data.name}, {len(np.unique(data.person))} people"
@@ -466,4 +466,5 @@ def judge_people(
 
 def cohort_comparison(artifacts: Artifacts, data: Evaluation) -> dict:
     """INT8 (numpy model of the firmware's arithmetic) against the float student on labelled people."""
-    return compare(run_torch(artifacts.student, data.x), run_integers(artifacts.model, data.x), data)
+    given = data.fed(artifacts.model)
+    return compare(run_torch(artifacts.student, *given), run_integers(artifacts.model, *given), data)

@@ -12,9 +12,11 @@ from torch import nn
 
 from onwrist.models.bench.probe import auroc, interval
 from onwrist.models.bench.subsets import text
+from onwrist.models.student.graph import takes_acceleration
+from onwrist.models.student.network import AXES
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.quantize.teaching.examples import read_material
+from onwrist.quantize.teaching.examples import in_units, read_material
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
@@ -35,13 +37,22 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,)."""
+    """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,); acceleration of the
+    same moments, int8 (n, 3, window), None where nobody wore an accelerometer."""
 
     name: str
     x: np.ndarray
     labels: np.ndarray
     person: np.ndarray
     answers: Answers = SHIPPED_ANSWERS
+    acceleration: np.ndarray | None = None
+
+    def fed(self, student: nn.Module | IntegerModel) -> list[np.ndarray]:
+        """Float input of a student: the light, and acceleration where it takes any (still, where nobody wore a sensor)."""
+        if not takes_acceleration(student):
+            return [self.x]
+        still = np.zeros((len(self.x), AXES, self.x.shape[1]), np.int8)
+        return [self.x, in_units(still if self.acceleration is None else self.acceleration)]
 
     def known(self, answer: Answer) -> np.ndarray:
         """(n,) bool, windows by which an answer is judged: a value only where the deciding answer is truly a yes (the watch
@@ -58,16 +69,18 @@ class Evaluation:
 
 
 @torch.no_grad()
-def run_torch(model: nn.Module, x: np.ndarray) -> Outputs:
-    """A float or fake-quantised student over (n, window)."""
+def run_torch(model: nn.Module, *inputs: np.ndarray) -> Outputs:
+    """A float or fake-quantised student over (n, window), and (n, 3, window) of acceleration where it takes any."""
     model.eval()
-    parts = [model(torch.from_numpy(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+    starts = range(0, len(inputs[0]), BATCH)
+    parts = [model(*(torch.from_numpy(x[i : i + BATCH]) for x in inputs)) for i in starts]
     return Outputs(*(np.concatenate([p[k].numpy() for p in parts]) for k in (0, 1)))
 
 
-def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
-    """The integer model over (n, window), in real units."""
-    parts = [model.run(model.quantise_input(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+def run_integers(model: IntegerModel, *inputs: np.ndarray) -> Outputs:
+    """The integer model over (n, window), and (n, 3, window) of acceleration where it takes any, in real units."""
+    starts = range(0, len(inputs[0]), BATCH)
+    parts = [model.run(*(model.quantise_input(x[i : i + BATCH], k) for k, x in enumerate(inputs))) for i in starts]
     embedding, answers = (np.concatenate([p[k] for p in parts]) for k in (0, 1))
     return Outputs(
         embedding.astype(np.float32) * model.embedding_scale, answers.astype(np.float32) * model.answers_scale
@@ -100,7 +113,9 @@ def evaluation_of_material(
 def evaluation_of(cohort: Cohort, context: int, name: str, questions: Questions = SHIPPED_QUESTIONS) -> Evaluation:
     """A labelled cohort as an evaluation."""
     x, labels = cohort.student_windows(context), label_windows(cohort, questions)
-    return Evaluation(name, x, labels, cohort.people, questions.answers)
+    worn = any(track.acceleration is not None for track in cohort.tracks)
+    acceleration = cohort.acceleration_windows(context) if worn else None
+    return Evaluation(name, x, labels, cohort.people, questions.answers, acceleration)
 
 
 def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
@@ -108,7 +123,10 @@ def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
     rows = np.flatnonzero(in_half(data.person, half))
     rows = rows[:: 1 if most is None else max(1, -(-len(rows) // most))]
     name = data.name if half == "all" else f"{data.name}, every other person ({half})"
-    return replace(data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows])
+    acceleration = None if data.acceleration is None else data.acceleration[rows]
+    return replace(
+        data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows], acceleration=acceleration
+    )
 
 
 def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -13,10 +13,12 @@ from torch import nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
-from onwrist.models.student.network import EMBEDDING
+from onwrist.models.student.graph import takes_acceleration
+from onwrist.models.student.network import ACCELERATION_UNIT_G, EMBEDDING
 from onwrist.quantize.teaching.augment import Motion, watch_version
 from onwrist.quantize.teaching.motion import accelerations
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_windows
+from onwrist.signals.front_end.acceleration import STEP_G
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.material import Material
@@ -29,6 +31,7 @@ from onwrist.writing import written_whole
 
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
+FELT_DROWNED, FELT_FOLLOWED = 0.2, 0.5
 TEACHER_BATCH = 256
 # Closest windows of a version, however fast it is played.
 MIN_HOP_S = 3.0
@@ -51,6 +54,7 @@ class Examples:
         weight: float32 (n,) how far teacher and rate are to be learnt: 1 where the pulse is left, 0 where it is drowned,
             between the two where it is one of two rhythms and nobody could say which.
         records: name of each window's record.
+        acceleration: int8 (n, 3, window), steps of 1/64 g, zeros where there was none; (n, 0, 0) for students of light alone.
     """
 
     x: np.ndarray
@@ -60,9 +64,42 @@ class Examples:
     beats: np.ndarray
     weight: np.ndarray
     records: np.ndarray
+    acceleration: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int8))
+
+    def __post_init__(self) -> None:
+        if not self.acceleration.size:
+            self.acceleration = np.zeros((len(self.x), 0, 0), np.int8)
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def fed(self, student: nn.Module) -> list[np.ndarray]:
+        """Float input of a student: light (n, window) and, where it takes any, acceleration (n, 3, window).
+
+        Raises:
+            ConfigError: it takes some, and here is none.
+        """
+        if not takes_acceleration(student):
+            return [self.x]
+        self.check_acceleration()
+        return [self.x, in_units(self.acceleration)]
+
+    def check_acceleration(self) -> None:
+        """Raise where there is none.
+
+        Raises:
+            ConfigError: these examples are of light alone.
+        """
+        if not self.acceleration.size and len(self):
+            raise ConfigError(
+                "examples of light alone, and a student that takes acceleration", field="examples",
+                cure="Make them anew, for a watch with an accelerometer",
+            )  # fmt: skip
+
+
+def in_units(acceleration: np.ndarray) -> np.ndarray:
+    """int8 acceleration as a float student takes it."""
+    return acceleration.astype(np.float32) / np.float32(ACCELERATION_UNIT_G / STEP_G)
 
 
 @dataclass(frozen=True)
@@ -144,6 +181,7 @@ def build(
     width: int = EMBEDDING,
     scaled: bool = True,
     device: str = "cpu",
+    accelerometer: bool = False,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -157,6 +195,7 @@ def build(
         material: recordings of one's own, beside the open sets or in their place.
         questions: what the labels answer. width: of the student's embedding.
         scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher.
+        accelerometer: for a student that takes acceleration too: the recordings' own, and that of what disturbs them.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -173,7 +212,10 @@ def build(
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
     for _ in range(versions):
-        versioned = [watch_version(r, track, rng, motion) for r, track in progress(recordings, "disturb")]
+        versioned = [
+            watch_version(r, track, rng, motion, accelerometer=accelerometer)
+            for r, track in progress(recordings, "disturb")
+        ]
         # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
         cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, WINDOW_S))) for t, _, f in versioned]
         cohort = joined(cohorts)
@@ -185,7 +227,7 @@ def build(
             raw = raw if basis is None else raw @ basis
         labels = label_windows(cohort, questions, [track for _, track in recordings])
         clean = [clean for _, clean, _ in versioned]
-        parts.append(_examples(cohort, clean, context, raw, labels, questions.quality))
+        parts.append(_examples(cohort, clean, context, raw, labels, questions.quality, accelerometer))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     if standard is None:
         standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
@@ -215,11 +257,12 @@ def load_examples(path: Path) -> tuple[Examples, Standard]:
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         cure = "Delete it; it is made again"
         raise ConfigError(f"cannot be read ({type(error).__name__})", where=path, cure=cure) from error
-    missing = [f.name for f in fields(Examples) if f.name not in found]
+    needed = [f.name for f in fields(Examples) if f.name != "acceleration"]
+    missing = [name for name in needed if name not in found]
     if missing:
         raise ConfigError(f"holds no examples (no {missing[0]})", where=path, cure="Delete it; it is made again")
     standard = Standard(**{f.name: v for f in fields(Standard) if (v := found.get(f"standard.{f.name}")) is not None})
-    return Examples(**{f.name: found[f.name] for f in fields(Examples)}), standard
+    return Examples(**{f.name: found[f.name] for f in fields(Examples) if f.name in found}), standard
 
 
 def _sets(root: Path | None, progress: Progress) -> list[tuple[Recording, Track]]:
@@ -255,6 +298,7 @@ def _examples(
     embedding: np.ndarray,
     labels: np.ndarray,
     quality: int | None,
+    accelerometer: bool,
 ) -> Examples:
     tracks = cohort.tracks
     follow = np.empty(len(cohort), np.float32)
@@ -263,12 +307,16 @@ def _examples(
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
-    lost = follow < DROWNED
+    acceleration = cohort.acceleration_windows(context) if accelerometer else np.zeros((0, 0, 0), np.int8)
+    # What is known to be motion can be told from a pulse that is weaker than it.
+    felt = acceleration.any(axis=(1, 2)) if accelerometer else np.zeros(len(cohort), bool)
+    drowned, followed = np.where(felt, FELT_DROWNED, DROWNED), np.where(felt, FELT_FOLLOWED, FOLLOWED)
+    lost = follow < drowned
     labels[lost] = np.nan
     if quality is not None:
         labels[lost, quality] = 0.0
         # Between drowned and followed, good is no longer sure.
-        unsure = (follow < FOLLOWED) & ~lost & (labels[:, quality] == 1.0)
+        unsure = (follow < followed) & ~lost & (labels[:, quality] == 1.0)
         labels[unsure, quality] = np.nan
     return Examples(
         cohort.student_windows(context),
@@ -276,8 +324,9 @@ def _examples(
         labels,
         _detail(cohort),
         np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
-        np.clip((follow - DROWNED) / (FOLLOWED - DROWNED), 0.0, 1.0).astype(np.float32),
+        np.clip((follow - drowned) / (followed - drowned), 0.0, 1.0).astype(np.float32),
         cohort.records,
+        acceleration,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.resources import SHIPPED
+from onwrist.signals.front_end.acceleration import SLOWEST_HZ, acceleration_float
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, condition
 from onwrist.signals.people.split import person_of, record_name, role
 from onwrist.signals.pulse.beats import (
@@ -40,6 +41,8 @@ from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.recording import Recording
 
 DATA_VARIABLE = "ONWRIST_DATA"
+# No wrist is accelerated more: a sample that a sensor or a file made up.
+MOST_G = 32.0
 # A window with more missing samples than this is not a window.
 MAX_MISSING = 0.05
 # R-peak to upslope time to which every training record is moved (the encoder must not learn the monitor).
@@ -76,6 +79,7 @@ class Track:
         device: the wristband's own intervals, or None.
         path: of the file, resolved, where the recording is somebody's own.
         played: moments (s) of it and of the recording, (k,) each, where it is played otherwise than it was recorded.
+        acceleration: int8 (m, 3), 25 Hz, through its front end: steps of 1/64 g; None without an accelerometer.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Track:
     device: DeviceIntervals | None = None
     path: Path | None = None
     played: tuple[np.ndarray, np.ndarray] | None = None
+    acceleration: np.ndarray | None = None
 
     def recorded_at(self, seconds: float) -> float:
         """Where a moment of it lies in the recording, seconds."""
@@ -155,6 +160,19 @@ class Cohort:
             out[row] = signal[np.minimum(index, len(signal) - 1)]
         return out
 
+    def acceleration_windows(self, context: int) -> np.ndarray:
+        """(n, 3, context + 250) int8, steps of 1/64 g: of the same moments as `student_windows`; zeros without an
+        accelerometer."""
+        length = int(WINDOW_S * STUDENT_RATE_HZ)
+        out = np.zeros((len(self), 3, context + length), np.int8)
+        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+            signal = self.tracks[i].acceleration
+            if signal is not None and len(signal):
+                end = round((start + WINDOW_S) * STUDENT_RATE_HZ)
+                index = np.abs(np.arange(end - length - context, end))
+                out[row] = signal[np.minimum(index, len(signal) - 1)].T
+        return out
+
 
 def prepare(recording: Recording, name: str | None = None, source: str = "") -> Track:
     """Clean, resample and find beats: everything that windows need, once per recording."""
@@ -186,7 +204,30 @@ def prepare(recording: Recording, name: str | None = None, source: str = "") -> 
         rise = upslopes(teacher, TEACHER_RATE_HZ)
         device = DeviceIntervals(labels["ibi_t"].astype(np.float64) + late, labels["ibi_s"].astype(np.float64), rise)
     who = (name, person_of(name), role(name), source)
-    return Track(*who, teacher, student, ecg, beats, missing, labels, device)
+    felt = felt_by(recording, len(student))
+    return Track(*who, teacher, student, ecg, beats, missing, labels, device, acceleration=felt)
+
+
+def felt_by(recording: Recording, count: int) -> np.ndarray | None:
+    """Acceleration of a recording as `Track.acceleration`, (count, 3): at the moments of its PPG, 0 where there is none.
+
+    None where the recording has no acceleration in g, or a slower one than the front end takes.
+    """
+    acc = recording.acc
+    if acc is None or acc.units != "g" or acc.samples.ndim != 2 or acc.samples.shape[1] != 3:
+        return None
+    if acc.rate_hz < SLOWEST_HZ:
+        return None
+    axes = np.where(np.abs(acc.samples).max(axis=1, keepdims=True) <= MOST_G, acc.samples, np.nan)
+    steps = steps_of(axes, acc.rate_hz)
+    at = np.arange(count) - round(acc.start_s * STUDENT_RATE_HZ)
+    inside = (at >= 0) & (at < len(steps))
+    return np.where(inside[:, None], steps[np.clip(at, 0, len(steps) - 1)], 0).astype(np.int8)
+
+
+def steps_of(acceleration_g: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Acceleration (n, 3) g through its front end as the watch has it: int8 (m, 3); zeros where samples are missing (NaN)."""
+    return np.rint(acceleration_float(acceleration_g, rate_hz)).astype(np.int8)
 
 
 def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:
