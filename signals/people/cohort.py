@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from onwrist.signals.pulse.clean import (
     teacher_input,
 )
 from onwrist.signals.recordings.readers import read_recording
-from onwrist.signals.recordings.recording import Recording
+from onwrist.signals.recordings.recording import Channel, Recording
 
 DATA_VARIABLE = "ONWRIST_DATA"
 # No wrist is accelerated more: a sample that a sensor or a file made up.
@@ -218,11 +218,18 @@ def felt_by(recording: Recording, count: int) -> np.ndarray | None:
         return None
     if acc.rate_hz < SLOWEST_HZ:
         return None
-    axes = np.where(np.abs(acc.samples).max(axis=1, keepdims=True) <= MOST_G, acc.samples, np.nan)
-    steps = steps_of(axes, acc.rate_hz)
+    steps = steps_of(without_glitches(acc).samples, acc.rate_hz)
     at = np.arange(count) - round(acc.start_s * STUDENT_RATE_HZ)
     inside = (at >= 0) & (at < len(steps))
     return np.where(inside[:, None], steps[np.clip(at, 0, len(steps) - 1)], 0).astype(np.int8)
+
+
+def without_glitches(acc: Channel) -> Channel:
+    """Acceleration in g with a line through what is missing or more than any wrist is accelerated."""
+    there = np.where(np.abs(acc.samples).max(axis=1, keepdims=True) <= MOST_G, acc.samples, np.nan)
+    if not np.isfinite(there).any():
+        return replace(acc, samples=np.zeros_like(there))
+    return replace(acc, samples=np.stack([fill_gaps(axis) for axis in there.T], axis=1))
 
 
 def steps_of(acceleration_g: np.ndarray, rate_hz: float) -> np.ndarray:
