@@ -17,7 +17,7 @@ from onwrist.firmware_sim.parity.rightness import SHARES, mean, mean_by_person, 
 from onwrist.models.bench.subsets import text
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.judging.evaluate import Evaluation
-from onwrist.signals.people.cohort import Progress, cut, prepare, silent, without_glitches
+from onwrist.signals.people.cohort import Cohort, Progress, cut, prepare, silent, without_glitches
 from onwrist.signals.pulse.baselines import Estimate, counted_peaks, spectral_peak
 from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
 from onwrist.signals.pulse.motion_aware import (
@@ -30,9 +30,21 @@ from onwrist.signals.pulse.tracking import RateTrack, tracked
 from onwrist.signals.recordings.recording import Recording
 
 HOP_S = 1.0
+# A strap says the mean of some seconds that are over; the set's own advice is one to three.
+STRAP_LAG_S = 2.0
 # Of a spectrum's logarithm, in the tracker's scores: a tenth of the peak costs 37, and nothing costs more than 60.
 SCORES_PER_E, MOST_COST = 16, 60
 TRACKED = ", tracked"
+CLASSIC = "spectral subtraction"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A student as it is asked here: windows to answers (n, columns), what they mean, samples before the ten seconds."""
+
+    run: Callable[[Evaluation], np.ndarray]
+    answers: Answers
+    context: int
 
 
 @dataclass(frozen=True)
@@ -63,28 +75,18 @@ class Moving:
 def judged(
     recording: Recording,
     name: str,
-    students: dict[str, tuple[Callable[[Evaluation], np.ndarray], Answers]],
-    context: int,
+    students: dict[str, Asked],
     progress: Progress = silent,
 ) -> Moving:
     """Every method on one recording, an output a second.
 
     Args:
-        students: name -> (windows to answers (n, columns), what they mean). context: samples before the ten seconds.
+        students: by name.
     """
     track = prepare(recording, name)
     cohort = cut([track], HOP_S)
-    ends = cohort.start_s + WINDOW_S
-    acceleration = None if track.acceleration is None else cohort.acceleration_windows(context)
-    unknown = np.full((len(cohort), 1), np.nan, np.float32)
-    windows = Evaluation(name, cohort.student_windows(context), unknown, cohort.people, acceleration=acceleration)
-    said: dict[str, Said] = {}
-    for student, (run, answers) in students.items():
-        z = run(windows)
-        bpm, sure = answers.rates(z), answers.sure(z)
-        logit = sure if answers.shown_by is None else answers[answers.shown_by].in_units(sure)
-        said[student] = Said(bpm, logit, sure > 0 if answers.gate is not None else np.ones(len(z), bool))
-        said[student + TRACKED] = _followed(tracked(bpm, logit))
+    said = {student: _asked(asked, cohort) for student, asked in students.items()}
+    said |= {student + TRACKED: _followed(tracked(s.bpm, s.sure)) for student, s in said.items()}
     moving = np.full(len(cohort), np.nan)
     rows: dict[str, list[Estimate]] = {}
     scores = []
@@ -98,7 +100,7 @@ def judged(
             axes = acc.samples[max(0, round(first * acc.rate_hz)) : max(0, round((first + WINDOW_S) * acc.rate_hz))]
             if len(axes) > WINDOW_S:
                 moving[i] = float(np.sqrt(np.sum(axes.std(axis=0) ** 2)))
-            found["spectral subtraction"] = spectral_subtraction(light, rate, axes, acc.rate_hz)
+            found[CLASSIC] = spectral_subtraction(light, rate, axes, acc.rate_hz)
             found["adaptive filter"] = adaptive_filter(light, rate, axes, acc.rate_hz)
             scores.append(_scores(subtracted_spectrum(light, rate, axes, acc.rate_hz)))
         for method, estimate in found.items():
@@ -107,9 +109,31 @@ def judged(
         bpm, sure = np.array(estimates).T
         said[method] = Said(bpm, sure, np.isfinite(bpm))
     if scores:
-        track_of = RateTrack()
-        said["spectral subtraction" + TRACKED] = _followed(np.array([track_of.push(s) for s in scores]))
-    return Moving(name, recording.subject, _truth(recording, ends), moving, said)
+        said[CLASSIC + TRACKED] = _followed(_pushed(scores))
+        for student in students:
+            track_of, own = RateTrack(), said[student]
+            each = [track_of.of_answer(r, q) for r, q in zip(own.bpm, own.sure, strict=True)]
+            both = [a + b for a, b in zip(scores, each, strict=True)]
+            said[f"{student} and {CLASSIC}{TRACKED}"] = _followed(_pushed(both))
+    return Moving(name, recording.subject, _truth(recording, cohort.start_s + WINDOW_S), moving, said)
+
+
+def _asked(asked: Asked, cohort: Cohort) -> Said:
+    """What a student says of every window, its quality as a logit."""
+    unknown = np.full((len(cohort), 1), np.nan, np.float32)
+    worn = any(track.acceleration is not None for track in cohort.tracks)
+    acceleration = cohort.acceleration_windows(asked.context) if worn else None
+    windows = Evaluation("", cohort.student_windows(asked.context), unknown, cohort.people, acceleration=acceleration)
+    z, answers = asked.run(windows), asked.answers
+    sure = answers.sure(z)
+    logit = sure if answers.shown_by is None else answers[answers.shown_by].in_units(sure)
+    return Said(answers.rates(z), logit, logit > 0 if answers.gate is not None else np.ones(len(z), bool))
+
+
+def _pushed(evidence: list[np.ndarray]) -> np.ndarray:
+    """What each hop speaks for each rate, (200,), followed: (n, 2), beats/min and margin."""
+    track = RateTrack()
+    return np.array([track.push(e) for e in evidence]).reshape(-1, 2)
 
 
 def _followed(found: np.ndarray) -> Said:
@@ -134,10 +158,6 @@ def _truth(recording: Recording, ends_s: np.ndarray) -> np.ndarray:
         bpm = np.interp(middle, at, np.asarray(labels["hr_ref"], np.float64))
         return np.where((middle >= at[0]) & (middle <= at[-1]), bpm, np.nan)
     return reference_rate(recording, ends_s).bpm
-
-
-# A strap says the mean of some seconds that are over; the set's own advice is one to three.
-STRAP_LAG_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -233,15 +253,16 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.0f} %"
 
 
-def student_of(file: Path) -> tuple[Callable[[Evaluation], np.ndarray], Answers, int]:
-    """A student's file, float or INT8: (windows to answers, what they mean, samples before the ten seconds)."""
+def asked_of(file: Path) -> Asked:
+    """The student of a file, float or INT8."""
+    from onwrist.models.student.graph import JUDGED_SAMPLES
     from onwrist.quantize.integers.training import load_integers
     from onwrist.quantize.judging.evaluate import run_integers, run_torch
     from onwrist.quantize.teaching.student_files import load_student
 
     if ".int8" in file.suffixes:
         integers = load_integers(file)
-        context = integers.window - int(WINDOW_S * 25)
-        return lambda data: run_integers(integers, *data.fed(integers)).answers, integers.answers, context
+        context = integers.window - JUDGED_SAMPLES
+        return Asked(lambda data: run_integers(integers, *data.fed(integers)).answers, integers.answers, context)
     student, _ = load_student(file)
-    return lambda data: run_torch(student, *data.fed(student)).answers, student.answers, student.context
+    return Asked(lambda data: run_torch(student, *data.fed(student)).answers, student.answers, student.context)
