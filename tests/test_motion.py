@@ -148,19 +148,16 @@ def test_what_is_made_for_light_alone_is_what_it_was():
     assert a.acceleration is None
 
 
-def test_a_version_for_an_accelerometer_has_it_or_now_and_then_none():
+def test_a_version_for_an_accelerometer_has_what_the_wrist_felt():
     recording = worn()
     track = prepare(recording)
     found = [
         watch_version(recording, track, np.random.default_rng(s), Motion([], []), accelerometer=True)[0]
-        for s in range(24)
+        for s in range(8)
     ]
-    there = [v.acceleration is not None for v in found]
-    assert 0.5 < np.mean(there) < 0.95
     for version in found:
-        if version.acceleration is not None:
-            assert version.acceleration.shape == (len(version.student), 3)
-            assert np.abs(version.acceleration.astype(int)).max() > 10  # the knock, at least
+        assert version.acceleration.shape == (len(version.student), 3)
+        assert np.abs(version.acceleration.astype(int)).max() > 10  # the knock, at least
     axes = np.random.default_rng(0).normal(size=(50, 3))
     size = np.linalg.norm(turned(axes, np.random.default_rng(1)), axis=1) / np.linalg.norm(axes, axis=1)
     assert size.std() < 1e-9

@@ -32,9 +32,8 @@ INTERVALS_S = (0.255, 2.3)
 # Share of each recording's 20-s stretches that get motion.
 MOTION_SHARE = 0.35
 STRETCH_S = 20.0
-# With an accelerometer: share of versions that have none all the same, so that a student without one is what it was; how
-# it sits and what it gives for a g varies; its noise, g.
-ABSENT_SHARE, GAIN_SPREAD, NOISE_G = 0.25, 0.2, (0.001, 0.015)
+# How an accelerometer sits and what it gives for a g varies; its noise, g.
+GAIN_SPREAD, NOISE_G = 0.2, (0.001, 0.015)
 # The light of a stretch of wrist has been through the front end once already, which is this late.
 FRONT_END_DELAY = 5
 
@@ -231,7 +230,7 @@ def watch_version(
 
     Args:
         track: the recording, prepared.
-        accelerometer: of the watch; the track's acceleration is then what it felt, now and then nothing.
+        accelerometer: of the watch; the track's acceleration is then what it felt, else None.
 
     Returns:
         (track, clean, factor): the track's teacher signal and beats are of the undisturbed version, its student signal
@@ -269,7 +268,7 @@ def watch_version(
         at = np.interp(np.arange(len(teacher)) / TEACHER_RATE_HZ, way.new, way.old) * TEACHER_RATE_HZ
         missing = track.missing[np.minimum(at.astype(int), len(track.missing) - 1)]
     worn = None
-    if accelerometer and rng.random() > ABSENT_SHARE:
+    if accelerometer:
         worn = _worn(track, way, len(at_watch), watch_rate)
     disturbed, felt = disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60, worn)
     student = condition(disturbed, watch_rate)

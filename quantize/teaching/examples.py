@@ -32,6 +32,8 @@ from onwrist.writing import written_whole
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
 FELT_DROWNED, FELT_FOLLOWED = 0.2, 0.5
+# With an accelerometer one version in so many has none all the same: a student without one is to be what it was.
+ABSENT_EVERY = 4
 TEACHER_BATCH = 256
 # Closest windows of a version, however fast it is played.
 MIN_HOP_S = 3.0
@@ -211,10 +213,10 @@ def build(
     motion = Motion([track.student for _, track in wrists], accelerations([r.acc for r, _ in wrists]))
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
-    for _ in range(versions):
+    for version in range(versions):
         versioned = [
-            watch_version(r, track, rng, motion, accelerometer=accelerometer)
-            for r, track in progress(recordings, "disturb")
+            watch_version(r, track, rng, motion, accelerometer=accelerometer and (version + i) % ABSENT_EVERY > 0)
+            for i, (r, track) in enumerate(progress(recordings, "disturb"), 1)
         ]
         # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
         cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, WINDOW_S))) for t, _, f in versioned]
