@@ -22,8 +22,8 @@ from onwrist.signals.pulse.baselines import Estimate, counted_peaks, spectral_pe
 from onwrist.signals.pulse.clean import WINDOW_S, fill_gaps
 from onwrist.signals.pulse.motion_aware import (
     STILL_G,
-    adaptive_filter,
-    spectral_subtraction,
+    adaptive_filters,
+    peak_of,
     subtracted_spectrum,
 )
 from onwrist.signals.pulse.tracking import RateTrack, tracked
@@ -89,7 +89,7 @@ def judged(
     said |= {student + TRACKED: _followed(tracked(s.bpm, s.sure)) for student, s in said.items()}
     moving = np.full(len(cohort), np.nan)
     rows: dict[str, list[Estimate]] = {}
-    scores = []
+    scores, lights, felt = [], [], []
     ppg, rate = fill_gaps(recording.ppg.samples), recording.ppg.rate_hz
     acc = None if recording.acc is None or track.acceleration is None else without_glitches(recording.acc)
     for i, start in enumerate(progress(cohort.start_s, f"{name}: baselines")):
@@ -100,11 +100,15 @@ def judged(
             axes = acc.samples[max(0, round(first * acc.rate_hz)) : max(0, round((first + WINDOW_S) * acc.rate_hz))]
             if len(axes) > WINDOW_S:
                 moving[i] = float(np.sqrt(np.sum(axes.std(axis=0) ** 2)))
-            found[CLASSIC] = spectral_subtraction(light, rate, axes, acc.rate_hz)
-            found["adaptive filter"] = adaptive_filter(light, rate, axes, acc.rate_hz)
-            scores.append(_scores(subtracted_spectrum(light, rate, axes, acc.rate_hz)))
+            left = subtracted_spectrum(light, rate, axes, acc.rate_hz)
+            found[CLASSIC] = peak_of(left)
+            scores.append(_scores(left))
+            lights.append(light)
+            felt.append(axes)
         for method, estimate in found.items():
             rows.setdefault(method, []).append(estimate)
+    if acc is not None and lights:
+        rows["adaptive filter"] = adaptive_filters(lights, rate, felt, acc.rate_hz)
     for method, estimates in rows.items():
         bpm, sure = np.array(estimates).T
         said[method] = Said(bpm, sure, np.isfinite(bpm))

@@ -48,11 +48,8 @@ class Evaluation:
     acceleration: np.ndarray | None = None
 
     def fed(self, student: nn.Module | IntegerModel) -> list[np.ndarray]:
-        """Float input of a student: the light, and acceleration where it takes any (still, where nobody wore a sensor)."""
-        if not takes_acceleration(student):
-            return [self.x]
-        still = np.zeros((len(self.x), AXES, self.x.shape[1]), np.int8)
-        return [self.x, in_units(still if self.acceleration is None else self.acceleration)]
+        """Its float input, as the function of this name gives it."""
+        return fed(student, self.x, self.acceleration)
 
     def known(self, answer: Answer) -> np.ndarray:
         """(n,) bool, windows by which an answer is judged: a value only where the deciding answer is truly a yes (the watch
@@ -66,6 +63,15 @@ class Evaluation:
     def truth(self, answer: Answer, rows: np.ndarray) -> np.ndarray:
         """Labels of an answer in some rows: in its unit, 1 or 0, or the class's place."""
         return said_of(answer, self.answers, self.labels[rows])
+
+
+def fed(student: nn.Module | IntegerModel, x: np.ndarray, acceleration: np.ndarray | None) -> list[np.ndarray]:
+    """Float input of a student: light (n, window), and where it takes any, acceleration, given as int8 (n, 3, window); None is
+    a wrist that is still, as it is where nobody wears a sensor."""
+    if not takes_acceleration(student):
+        return [x]
+    still = np.zeros((len(x), AXES, x.shape[1]), np.int8)
+    return [x, in_units(still if acceleration is None else acceleration)]
 
 
 @torch.no_grad()

@@ -5,11 +5,13 @@ Both get a window of each that ends at the same moment; at its end none has look
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.signal import periodogram
 
 from onwrist.signals.pulse.baselines import MAX_BPM, MIN_BPM, NO_PULSE, PADDED_S, PEAK_WIDTH_HZ, Estimate, spectral_peak
-from onwrist.signals.pulse.clean import clean_ppg, resample
+from onwrist.signals.pulse.clean import WINDOW_S, clean_ppg, resample
 
 # Both are brought to this: eight times the fastest pulse.
 COMMON_RATE_HZ = 25.0
@@ -43,39 +45,56 @@ def subtracted_spectrum(window: np.ndarray, rate_hz: float, acceleration: np.nda
 
 def spectral_subtraction(window: np.ndarray, rate_hz: float, acceleration: np.ndarray, acc_rate_hz: float) -> Estimate:
     """The peak of `subtracted_spectrum`; surer the more of what is left lies near it."""
-    left = subtracted_spectrum(window, rate_hz, acceleration, acc_rate_hz)
-    if not left.any():
+    return peak_of(subtracted_spectrum(window, rate_hz, acceleration, acc_rate_hz))
+
+
+def peak_of(spectrum: np.ndarray) -> Estimate:
+    """The peak of a spectrum at `GRID_BPM`; surer the more of it lies near."""
+    if not spectrum.any():
         return NO_PULSE
-    peak = GRID_BPM[int(np.argmax(left))]
-    return Estimate(float(peak), float(left[np.abs(GRID_BPM - peak) < 60 * PEAK_WIDTH_HZ].sum() / left.sum()))
+    peak = GRID_BPM[int(np.argmax(spectrum))]
+    near = np.abs(GRID_BPM - peak) < 60 * PEAK_WIDTH_HZ
+    return Estimate(float(peak), float(spectrum[near].sum() / spectrum.sum()))
 
 
 def adaptive_filter(window: np.ndarray, rate_hz: float, acceleration: np.ndarray, acc_rate_hz: float) -> Estimate:
     """Spectral peak of the light that is left when normalised LMS filters of the three axes have been taken out, one behind the
     other (as in Ram et al. 2012, doi 10.1109/TIM.2011.2175832, with the axes for the noise)."""
-    if len(window) < 9 or not np.ptp(window):
-        return NO_PULSE
-    light = resample(clean_ppg(window, rate_hz), rate_hz, COMMON_RATE_HZ)
-    light = light / (light.std() + 1e-12)
-    if _moving(acceleration):
-        for axis in acceleration.T:
-            if axis.std() > 0:
-                noise = resample(clean_ppg(axis, acc_rate_hz), acc_rate_hz, COMMON_RATE_HZ)
-                light = _without(light, noise / (noise.std() + 1e-12))
-    return spectral_peak(light, COMMON_RATE_HZ)
+    return adaptive_filters([window], rate_hz, [acceleration], acc_rate_hz)[0]
 
 
-def _without(light: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Light (n,) less what a normalised LMS filter makes of the noise (m,), the filter of one pass being the next one's start."""
-    n = min(len(light), len(noise))
-    light, padded = light[:n], np.concatenate([np.zeros(TAPS - 1), noise[:n]])
-    lines = np.lib.stride_tricks.sliding_window_view(padded, TAPS)
-    power = np.sum(lines**2, axis=1) + 1e-6
-    weights, left = np.zeros(TAPS), light.copy()
+def adaptive_filters(
+    windows: Sequence[np.ndarray], rate_hz: float, accelerations: Sequence[np.ndarray], acc_rate_hz: float
+) -> list[Estimate]:
+    """`adaptive_filter` of many windows side by side."""
+    lights = np.stack([_common(window, rate_hz) for window in windows])
+    for axis in range(accelerations[0].shape[1]):
+        moves = [a[:, axis] if _moving(a) else np.zeros(0) for a in accelerations]
+        lights = _without(lights, np.stack([_common(move, acc_rate_hz) for move in moves]))
+    return [spectral_peak(light, COMMON_RATE_HZ) for light in lights]
+
+
+def _common(signal: np.ndarray, rate_hz: float) -> np.ndarray:
+    """(250,) of unit spread at the common rate; zeros of what does not move."""
+    found = np.zeros(int(WINDOW_S * COMMON_RATE_HZ))
+    if len(signal) > 8 and np.ptp(signal) > 0:
+        x = resample(clean_ppg(signal, rate_hz), rate_hz, COMMON_RATE_HZ)[: len(found)]
+        found[: len(x)] = x / (x.std() + 1e-12)
+    return found
+
+
+def _without(lights: np.ndarray, noises: np.ndarray) -> np.ndarray:
+    """Lights (k, n) less what a normalised LMS filter each makes of its noise (k, n), the filter of one pass being the next
+    one's start."""
+    k, n = lights.shape
+    padded = np.concatenate([np.zeros((k, TAPS - 1)), noises], axis=1)
+    lines = np.lib.stride_tricks.sliding_window_view(padded, TAPS, axis=1)
+    power = np.sum(lines**2, axis=2) + 1e-6
+    weights, left = np.zeros((k, TAPS)), lights.copy()
     for _ in range(PASSES):
         for i in range(n):
-            left[i] = light[i] - weights @ lines[i]
-            weights += STEP * left[i] * lines[i] / power[i]
+            left[:, i] = lights[:, i] - np.sum(weights * lines[:, i], axis=1)
+            weights += (STEP * left[:, i] / power[:, i])[:, None] * lines[:, i]
     return left
 
 
