@@ -69,7 +69,7 @@ def test_windows_of_both_are_cut_alike():
     assert acceleration.shape == (len(light), 3, light.shape[1])
     track = cohort.tracks[0]
     row = 5
-    np.testing.assert_array_equal(acceleration[row].T, track.acceleration[round(50 * 25) - 150 : round(60 * 25)])
+    np.testing.assert_array_equal(acceleration[row].T, track.acceleration[50 * 25 - 150 : 60 * 25])
     mirrored = np.abs(np.arange(-150, 250))
     np.testing.assert_array_equal(acceleration[0].T, track.acceleration[mirrored])
 

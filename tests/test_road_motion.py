@@ -1,4 +1,5 @@
-"""A watch with an accelerometer goes the road of a spec: PPG at 64 Hz, acceleration at 32 Hz, a yes or no from the files' own seconds."""
+"""A watch with an accelerometer goes the whole road of a spec: PPG at 64 Hz, acceleration at 32 Hz, a yes or no from the files'
+own seconds, to a bundle that verifies, with the same bytes as a window, as a stream, in TFLM and in C on emulated cores."""
 
 import json
 
@@ -6,18 +7,21 @@ import numpy as np
 import pytest
 
 from onwrist.errors import ExportError
+from onwrist.export.graphs.step_reader import read_step
 from onwrist.firmware_sim.handoff.road import (
     EXAMPLES,
     JUDGED,
     QUANTISED,
     STUDENT,
     TAUGHT,
+    held_out,
     student_of,
     training_stages,
-    travel,
 )
+from onwrist.firmware_sim.handoff.verify import verify
 from onwrist.models.student.graph import takes_acceleration
 from onwrist.quantize.integers.training import load_integers
+from onwrist.quantize.judging.evaluate import run_torch
 from onwrist.quantize.teaching.examples import load_examples
 from onwrist.quantize.teaching.student_files import load_student
 from onwrist.resources import SHIPPED
@@ -74,15 +78,44 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def taught(home):
-    spec, said = read_spec(home / "my.toml"), []
-    travel(training_stages(spec, home / "made", silent, said.append), home / "made", said.append)
-    return home / "made", said
+def done(home, run_script):
+    return run_script("firmware_sim/deploy.py", "my.toml", "--no-hub", cwd=home)
+
+
+@pytest.fixture(scope="module")
+def made(home, done):
+    found = home / "build/stress"
+    assert (found / "handoff.zip").is_file(), done.stdout + done.stderr
+    return found
 
 
 @pytest.mark.slow
-def test_a_student_of_two_inputs_is_taught_and_judged(taught):
-    made, said = taught
+def test_the_bundle_verifies(made):
+    verdict = verify(made / "handoff.zip")
+    assert verdict.word == "valid", verdict.lines
+
+
+@pytest.mark.slow
+def test_every_byte_is_the_same_everywhere(made):
+    (run,) = json.loads((made / "handoff/report.json").read_text())["runs"]
+    firmware = {f["name"]: f for f in run["firmware"]}
+    assert any("M4F" in name for name in firmware)
+    assert all(f["wrong"] == 0 and f["bytes"] > f["hops"] * (25 + 75 + 32 + 1) > 0 for f in firmware.values())
+    exact = {r["runtime"]: r["equal"] for r in run["runtimes"]}
+    assert {exact[n] for n in ("TFLM, stream", "TFLM", "numpy model", "numpy model, stream")} == {1.0}
+
+
+@pytest.mark.slow
+def test_both_inputs_are_in_every_file(made):
+    contract = json.loads((made / "handoff/band/contract.json").read_text())
+    assert contract["answers"]["names"] == ["stress"]
+    step = read_step((made / "handoff/band/step.tflite").read_bytes())
+    assert [(i.name, i.channels) for i in step.model.inputs] == [("ppg", 1), ("acc", 3)]
+    assert step.model.digest() == contract["digest"]
+
+
+@pytest.mark.slow
+def test_a_student_of_two_inputs_is_taught_and_judged(made, done):
     assert {EXAMPLES, STUDENT, TAUGHT, QUANTISED, JUDGED} <= {p.name for p in made.iterdir()}
     student, _ = load_student(made / STUDENT)
     integers = load_integers(made / QUANTISED)
@@ -98,16 +131,13 @@ def test_a_student_of_two_inputs_is_taught_and_judged(taught):
         assert judged[step]["windows"] == 42
         assert 0 <= judged[step]["stress"]["other"] <= 1
         assert judged[step]["cosine"]["median"] > 0.95
-    assert any("stress: AUROC" in line for line in said)
+    assert "stress: AUROC" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_what_the_wrist_did_is_part_of_what_is_judged(home, taught):
+def test_what_the_wrist_did_is_part_of_what_is_judged(home, made):
     """The same held-out person without the sensor is said something else of."""
-    from onwrist.firmware_sim.handoff.road import held_out
-    from onwrist.quantize.judging.evaluate import run_torch
-
-    student, _ = load_student(taught[0] / STUDENT)
+    student, _ = load_student(made / STUDENT)
     data = held_out(read_spec(home / "my.toml"), student.context, silent)
     light, acceleration = data.fed(student)
     assert acceleration.any()
@@ -116,7 +146,7 @@ def test_what_the_wrist_did_is_part_of_what_is_judged(home, taught):
 
 
 @pytest.mark.slow
-def test_a_sensor_that_is_taken_away_makes_another_student(home, taught):
+def test_a_sensor_that_is_taken_away_makes_another_student(home):
     bare = SPEC[: SPEC.index("[accelerometer]")] + SPEC[SPEC.index("[[answers]]") :]
     (home / "bare.toml").write_text(bare)
     ways = [training_stages(read_spec(home / f), home / "made", silent)[0].values for f in ("my.toml", "bare.toml")]
@@ -150,7 +180,8 @@ class make(nn.Module):
 def test_a_network_of_ones_own_takes_what_the_spec_has(tmp_path, axes, arguments, of, sensor, refused):
     (tmp_path / "own.py").write_text(MAKE.format(axes=axes, acc=arguments, of=of))
     spec = Spec.model_validate(
-        {"student": {"source": f"{tmp_path / 'own.py'}:make", "embedding": 8}} | ({"accelerometer": {}} if sensor else {})
+        {"student": {"source": f"{tmp_path / 'own.py'}:make", "embedding": 8}}
+        | ({"accelerometer": {}} if sensor else {})
     )
     assert spec.trains
     if refused:

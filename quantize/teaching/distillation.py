@@ -238,6 +238,11 @@ def train(
 def fingerprint(examples: Examples) -> str:
     """What examples these are: enough that others would not be taken for them."""
     sha = hashlib.sha256(repr(examples.x.shape).encode())
-    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels, examples.acceleration):
+    for part in (
+        examples.x[:: max(1, len(examples) // 64)],
+        examples.embedding,
+        examples.labels,
+        examples.acceleration,
+    ):
         sha.update(np.ascontiguousarray(part).tobytes())
     return sha.hexdigest()
