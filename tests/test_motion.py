@@ -1,5 +1,6 @@
 """Acceleration in teaching: of the same moments as the light, made with the motion that it causes, and no loss without it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from made import pulse
 
 from onwrist.errors import ConfigError
+from onwrist.firmware_sim.motion import MotionConfig, main
 from onwrist.models.student.graph import graph_of, takes_acceleration
 from onwrist.models.student.network import LADDER, MOTION_WIDTHS, Student, describe, network_of
 from onwrist.quantize.judging.evaluate import evaluation_of, run_integers, run_torch
@@ -269,6 +271,30 @@ def test_classic_methods_take_out_what_the_wrist_did():
         assert method(light, rate, acc, 32.0).bpm == pytest.approx(82, abs=2), method.__name__
         assert method(light, rate, 0 * acc, 32.0).bpm == pytest.approx(132, abs=2)
         assert np.isnan(method(np.ones(640), rate, acc, 32.0).bpm)
+
+
+def test_the_command_holds_methods_against_each_other(tmp_path, capsys):
+    """Half a minute of steps beside a pulse of 80, the rate known: who takes acceleration is right, who does not counts steps."""
+    t, u, steps_hz = np.arange(64 * 40) / 64, np.arange(32 * 40) / 32, 132 / 60
+    acc = np.stack([np.sin(2 * np.pi * steps_hz * u), 0.2 * np.cos(2 * np.pi * steps_hz * u), 1 + 0 * u], axis=1)
+    np.savez(
+        tmp_path / "walk.npz", ppg=1e4 + 50 * pulse(t, 80) + 200 * np.sin(2 * np.pi * steps_hz * t + 1), fs_ppg=64.0,
+        acc=(64 * acc).round().astype(np.int8), acc_lsb_per_g=64.0, fs_acc=32.0, bpm_ref=np.full(17, 80.0), bpm_win_s=8.0,
+        bpm_step_s=2.0, subject="walker",
+    )  # fmt: skip
+    main(MotionConfig((tmp_path / "walk.npz",), out=tmp_path / "motion.json"))
+    found = {r["method"]: r for r in json.loads((tmp_path / "motion.json").read_text())["moving"]}
+    assert found["spectral peak"]["error_all"] > 40
+    for method in ("spectral subtraction", "adaptive filter", "spectral subtraction, tracked"):
+        assert found[method]["error_all"] < 3, method
+    assert {r["outputs"] for r in found.values()} == {found["watch"]["outputs"]}
+    assert "| spectral subtraction | 100 % |" in capsys.readouterr().out
+    (tmp_path / "copy").mkdir()
+    twice = (tmp_path / "watch.safetensors", tmp_path / "copy" / "watch.safetensors")
+    for file in twice:
+        file.write_bytes(float_weights("watch").read_bytes())
+    with pytest.raises(ConfigError, match="two files of one name"):
+        main(MotionConfig((tmp_path / "walk.npz",), twice, tmp_path / "out.json"))
 
 
 def test_a_followed_rate_goes_along_and_is_not_thrown_by_one_that_is_wrong():

@@ -184,15 +184,15 @@ def together(found: list[Moving]) -> Rows:
     names = [n for n in found[0].said if all(n in m.said for m in found)]
     known = [np.isfinite(m.truth) for m in found]
 
-    def joined(get: Callable[[Moving], np.ndarray]) -> np.ndarray:
-        return np.concatenate([get(m)[k] for m, k in zip(found, known, strict=True)])
+    def joined(parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([part[k] for part, k in zip(parts, known, strict=True)])
 
-    said = {
-        n: Said(*(joined(lambda m, n=n, f=f: getattr(m.said[n], f)) for f in ("bpm", "sure", "shown"))) for n in names
-    }  # fmt: skip
-    return Rows(
-        joined(lambda m: m.truth), joined(lambda m: np.full(len(m.truth), m.person)), joined(lambda m: m.moving), said
-    )
+    said = {}
+    for n in names:
+        each = [m.said[n] for m in found]
+        said[n] = Said(joined([s.bpm for s in each]), joined([s.sure for s in each]), joined([s.shown for s in each]))
+    person = joined([np.full(len(m.truth), m.person) for m in found])
+    return Rows(joined([m.truth for m in found]), person, joined([m.moving for m in found]), said)
 
 
 def compare(rows: Rows, against: str) -> list[dict]:

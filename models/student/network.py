@@ -12,7 +12,7 @@ is convolution and ReLU; pooling is a depthwise convolution with equal weights, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Interval, Len
@@ -196,22 +196,24 @@ class MotionStudent(Student):
         super().__init__(config)
         c = config
         first, second = c.motion
+        joins = nn.Conv1d(second, c.widths[0], 1)
+        nn.init.zeros_(joins.weight)
+        nn.init.zeros_(cast(Tensor, joins.bias))
         self.motion = nn.Sequential(
             ConvNormReLU(AXES, first, c.stem_kernel),
             ConvNormReLU(first, second, c.frame_kernel, stride=c.stride),
             ConvNormReLU(second, second, c.kernel, dilation=c.dilations[0], groups=second),
-            nn.Conv1d(second, c.widths[0], 1),
+            joins,
         )
-        nn.init.zeros_(self.motion[-1].weight)
-        nn.init.zeros_(self.motion[-1].bias)
 
     def forward(self, ppg: Tensor, acc: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """(B, window) of light and (B, 3, window) of acceleration, in units of `ACCELERATION_UNIT_G`, to what a student says."""
         x = ppg.unsqueeze(1)
-        for layer in self.features[:BEFORE_MOTION]:
+        layers = list(self.features)
+        for layer in layers[:BEFORE_MOTION]:
             x = layer(x)
         x = (x + self.motion(acc)).relu()
-        for layer in self.features[BEFORE_MOTION:]:
+        for layer in layers[BEFORE_MOTION:]:
             x = layer(x)
         embedding, answers = self.answer(self.pool(x))
         return embedding[..., -1], answers[..., -1]
