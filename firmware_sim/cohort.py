@@ -64,7 +64,7 @@ class CohortConfig(Checked):
     by: tuple[str, ...] = ()
     """Columns of that table that subgroups are made of, default all that have at most 24 values."""
     gate: tuple[str, ...] = ()
-    """Limits that everybody and the worst subgroup have to keep: mae<=5 shown>=0.5 difference<=0.1."""
+    """Limits that everybody and the worst subgroup have to keep: mae<=5 shown>=0.5 (default: those of the handoff)."""
     report: bool = True
     """Write report.html and its tables when all is played."""
     part_mb: Annotated[float, Interval(ge=0.001, le=10_000)] = 8.0
@@ -78,15 +78,18 @@ def main(config: CohortConfig) -> int:
     from onwrist.errors import ConfigError
     from onwrist.firmware_sim.study.conduct import cluster, conduct, open_study
     from onwrist.firmware_sim.study.figures import Rows, summarise
-    from onwrist.firmware_sim.study.judge import judge, parse
+    from onwrist.firmware_sim.study.judge import judge, parse, study_verdict
     from onwrist.firmware_sim.study.kit import make_kit
     from onwrist.firmware_sim.study.plan import Setting, make_plan
     from onwrist.firmware_sim.study.report import write_study_report
     from onwrist.firmware_sim.study.store import Store
     from onwrist.firmware_sim.study.waves import raw_waves
     from onwrist.firmware_sim.watch.sensor import SensorConfig
+    from onwrist.spec import Gates, read_spec
 
+    limits = Gates()
     if config.spec:
+        limits = read_spec(config.spec).gates
         config = of_spec(config, config.spec)
     if not config.recordings:
         raise ConfigError("no recordings", field="recordings", cure="Name files, folders or patterns")
@@ -111,11 +114,15 @@ def main(config: CohortConfig) -> int:
         return 0
     figures = summarise(Rows(store, config.people), config.by, kit.sources["reasons"])
     figures.waves = raw_waves(plan, figures.stretches)
-    gates = judge(figures, config.gate)
+    gates = judge(figures, config.gate, limits)
     for gate in gates:
-        print(f"{'pass' if gate.passed else 'FAIL'}  {gate.name}: {gate.value} (limit {gate.limit}; {gate.detail})")
+        print(
+            f"{gate.word:<10}  {gate.name}: {gate.value} (limit {gate.limit}{f'; {gate.detail}' if gate.detail else ''})"
+        )
+    word, why = study_verdict(gates)
+    print(f"{word}{f': {why}' if why else ''}")
     say(f"report: {write_study_report(store, found, figures, gates)}")
-    return 0 if all(g.passed for g in gates) else GATE_FAILED
+    return GATE_FAILED if word == "FAIL" else 0
 
 
 def of_spec(config: CohortConfig, path: Path) -> CohortConfig:

@@ -61,6 +61,7 @@ def main(config: SearchConfig) -> int:
     from dataclasses import asdict, replace
 
     from onwrist.command import bar, say
+    from onwrist.errors import ConfigError
     from onwrist.firmware_sim.deploy import DeployConfig
     from onwrist.firmware_sim.deploy import main as deploy
     from onwrist.firmware_sim.handoff.road import EXAMPLES, MOST_CONTEXT, embed, material_of, questions_of, shape_of
@@ -80,6 +81,11 @@ def main(config: SearchConfig) -> int:
     from onwrist.writing import write_whole
 
     spec = read_spec(config.spec) if config.spec else Spec()
+    if spec.student.source:
+        raise ConfigError(
+            "is a network of your own, whose shape a search does not know", where=config.spec, field="student.source",
+            cure="Leave it out to search among the ladder's shapes, or onwrist deploy it as it is",
+        )  # fmt: skip
     out = config.out or Path("runs/search") / spec.name
     out.mkdir(parents=True, exist_ok=True)
     asked, own, usual = questions_of(spec), spec.student, DistillConfig()

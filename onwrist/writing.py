@@ -28,8 +28,12 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         ExportError: the folder cannot be written.
     """
-    with written_whole(path) as part:
-        part.write_bytes(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(_beside(path, data, str(os.getpid())), path)
+        _settle(path.parent)
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 @contextlib.contextmanager
@@ -50,7 +54,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _refused(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        # What could not be written can hardly be removed; why is being said already.
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ def _quantise(config: QATConfig) -> None:
         )
     data = evaluation(parent.context, config.data, bar)
     course = Course(config.steps, config.batch, config.lr, config.seed)
-    student, found = quantised(parent, examples, course, data, progress=bar, say=say)
+    student, found = quantised(parent, examples, course, data, out=config.path, progress=bar, say=say)
     recipe = {"steps": config.steps, "batch": config.batch, "lr": config.lr, "seed": config.seed}
     save_quantised(config.path, student, {"recipe": recipe}, parent=source)
     write_whole(config.path.with_suffix(".json"), json.dumps(found, indent=1).encode())

@@ -324,6 +324,14 @@ def groups(seed=0) -> bytes:
     return net.flat().dense(5).bytes()
 
 
+def multiplied(seed=0) -> bytes:
+    """Several outputs of each of many channels: padded and not, with a stride, of a few channels and of 21, with and
+    without the short way to bytes."""
+    net = Net((6, 9, 4), seed).depthwise((3, 3), multiplier=2, activation=NONE).conv(21, (1, 1))
+    net = net.depthwise((2, 3), (1, 2), VALID, RELU6, multiplier=3).depthwise((5, 1), multiplier=2, activation=NONE)
+    return net.pool((5, 2), (5, 2)).flat().dense(6).bytes()
+
+
 def gated(seed=0) -> bytes:
     """Activations of their own, padding, cutting, a gate per channel."""
     net = Net((10, 9, 3), seed)
@@ -390,5 +398,6 @@ def remembered(seed=0) -> bytes:
 
 
 NETWORKS = {
-    f.__name__: f for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, gated, clipped, pieces)
+    f.__name__: f
+    for f in (keyword, image, wake, anomaly, odd, averaged, sequence, groups, multiplied, gated, clipped, pieces)
 }

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, Rows, summarise
-from onwrist.firmware_sim.study.judge import judge, parse
+from onwrist.firmware_sim.study.judge import judge, parse, study_verdict
 from onwrist.firmware_sim.study.plan import Setting, make_plan
 from onwrist.firmware_sim.study.report import write_study_report
 from onwrist.firmware_sim.study.store import Store
@@ -26,6 +27,7 @@ from onwrist.firmware_sim.study.table import FAILURE_SCHEMA, RECORDING_SCHEMA, h
 from onwrist.firmware_sim.study.waves import raw_waves
 from onwrist.resources import SHIPPED
 from onwrist.signals.recordings.readers import read_recording
+from onwrist.spec import Gates
 
 REASONS = {"warming": 1, "bridged": 2, "clipped": 4, "flat": 8, "poor": 16}
 PEOPLE, HOPS = 14, 120
@@ -121,12 +123,26 @@ def test_gates_ask_everybody_and_the_worst_subgroup(figures):
     ]  # fmt: skip
     strict = judge(figures, ("mae<=7.5",))
     assert [g.passed for g in strict] == [True, False]
-    assert [g.passed for g in judge(figures)] == [True, True]
+    assert [(g.name, g.limit, g.word) for g in judge(figures)][:5] == [
+        ("difference, everybody", "<= 0.1 BPM", "pass"), ("difference, worst subgroup (device new)", "<= 0.1 BPM", "pass"),
+        ("mae, everybody", "<= 10 BPM", "pass"), ("mae, worst subgroup (device new)", "<= 10 BPM", "pass"),
+        ("mae, everybody", "<= 5 BPM", "WARN"),
+    ]  # fmt: skip
+    assert study_verdict(judge(figures))[0] == "WARN"
+    assert study_verdict(judge(figures, limits=Gates(wrong_bpm=6.0)))[0] == "FAIL"
     assert judge(figures, ("sensitivity>=0.5",))[0].value == "not measured"
     assert not judge(figures, ("sensitivity>=0.5",))[0].passed
     for wrong in ("mae<5", "speed<=3", "mae<=x", ""):
         with pytest.raises(ConfigError, match="is no gate"):
             parse(wrong)
+
+
+def test_few_people_are_no_verdict(figures):
+    few = replace(figures, groups=[replace(g, people=LEAST_PEOPLE - 1) for g in figures.groups if not g.column])
+    word, why = study_verdict(judge(few))
+    assert (word, "too few people (5 of 6)" in why) == ("not judged", True)
+    assert study_verdict(judge(few, ("mae<=7.5",)))[0] == "PASS"
+    assert study_verdict(judge(replace(few, groups=[])))[0] == "not judged"
 
 
 def test_columns_and_tables_that_are_not_there(study, tmp_path):
@@ -151,7 +167,7 @@ def test_the_page_and_its_tables(study, figures):
     assert "FAIL" in text
     assert "is &lt;broken&gt; &amp; gone" in text
     assert "<b>.npz" not in text
-    assert text.count("<img") == 3 + len(figures.stretches)
+    assert text.count("<svg") == 3 + len(figures.stretches)
     people = list(csv.DictReader(io.StringIO(study.read("report/people.csv").decode())))
     assert len(people) == PEOPLE
     assert float(people[0]["mae"]) == pytest.approx(error_of(0), rel=1e-5)
@@ -170,7 +186,7 @@ def test_a_spec_says_what_is_played_and_what_is_judged(tmp_path):
     command = [sys.executable, "-c", "from onwrist.command import main; main()", "cohort", "--spec", str(spec)]
     done = subprocess.run([*command, "--out", str(out), "--workers", "0"], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "FAIL  mae, everybody" in done.stdout
+    assert "FAIL: mae, everybody" in done.stdout
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["recordings"] == 2
     played = {k: manifest["setting"][k] for k in ("size", "sensor_hz", "hop_s")}

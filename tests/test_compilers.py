@@ -11,7 +11,9 @@ import subprocess
 import made
 import numpy as np
 import pytest
+from networks import NETWORKS
 
+from onwrist.export.graphs.tflite_reader import read_tflite
 from onwrist.export.graphs.tflite_writer import write_tflite
 from onwrist.export.handoff.bundle import bundle_sources
 from onwrist.export.handoff.golden import golden_vectors
@@ -23,6 +25,7 @@ from onwrist.firmware_sim.runtimes.compiler import CORES, GNU, M55, PORTABLE_COR
 from onwrist.firmware_sim.runtimes.device import ROOTS, Device
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.qemu import absent, board_image, instructions, run_board
+from onwrist.firmware_sim.runtimes.window import litert_interpreter
 from onwrist.firmware_sim.watch.golden import golden_watch_header
 from onwrist.quantize.integers.training import load_integers
 from onwrist.resources import C_SOURCES
@@ -121,6 +124,30 @@ def test_vectors_are_used_and_exact_and_counted_the_same_twice(size, most):
     model = load_integers(size)
     made = write_c(write_tflite(model), "net")
     x = np.random.default_rng(0).integers(-128, 128, model.window).astype(np.int8)
+    elf = on_the_board(made, x)
+    said = run_board(elf)
+    np.testing.assert_array_equal(np.frombuffer(said[2], np.int8), model.run(x[None])[0][0])
+    assert instructions(*said[:2]) / made.network.macs < most
+    assert run_board(elf) == said
+
+
+@pytest.mark.skipif(bool(absent()), reason=absent() or "here")
+@pytest.mark.parametrize("name", ("multiplied", "odd"))
+def test_other_peoples_networks_are_exact_with_vectors(name):
+    data = NETWORKS[name](3)
+    network = read_tflite(data)
+    shape = network.tensors[network.inputs[0]].shape
+    x = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    call = litert_interpreter(data, "reference")
+    call.set_tensor(call.get_input_details()[0]["index"], x)
+    call.invoke()
+    expected = call.get_tensor(call.get_output_details()[0]["index"]).ravel()
+    said = run_board(on_the_board(write_c(data, "net"), x.ravel()))
+    np.testing.assert_array_equal(np.frombuffer(said[2], np.int8), expected)
+
+
+def on_the_board(made, x) -> bytes:
+    """An image that runs a model once on x and says the ticks before and after, and its first output."""
     main = f"""
 #include "board.h"
 #include "net.h"
@@ -137,11 +164,7 @@ int32_t board_main(void) {{
     return 0;
 }}
 """
-    elf = board_image({**made.files, **runtime_sources(), "main.c": main})
-    said = run_board(elf)
-    np.testing.assert_array_equal(np.frombuffer(said[2], np.int8), model.run(x[None])[0][0])
-    assert instructions(*said[:2]) / made.network.macs < most
-    assert run_board(elf) == said
+    return board_image({**made.files, **runtime_sources(), "main.c": main})
 
 
 @pytest.mark.skipif(bool(Toolchain("gcc").absent), reason=Toolchain("gcc").absent or "here")

@@ -158,7 +158,7 @@ def test_the_command_says_what_moved_shows_it_and_exits_with_1(tmp_path):
     assert [s["slice"] for s in said["slices"]] == ["whole fleet", "model A", "model B"]
     page = (tmp_path / "out" / "drift.html").read_text()
     assert "how large the pulse is" in page
-    assert "data:image/png" in page
+    assert "beside the reference" in page
     assert (
         drift(tmp_path / "out" / "telemetry.parquet", "--baseline", tmp_path / "out" / "telemetry.parquet").returncode
         == 0

@@ -7,7 +7,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import NETWORKS, Net, remembered
+from networks import NETWORKS, NONE, Net, remembered
 
 from onwrist.errors import ConfigError, ExportError
 from onwrist.export.graphs.tflite_reader import read_tflite
@@ -25,6 +25,7 @@ from onwrist.firmware_sim.runtimes.compiler import CORES, M55, PORTABLE_CORES, b
 from onwrist.firmware_sim.runtimes.device import ROOTS, FirmwareStep, Native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
+from onwrist.firmware_sim.runtimes.layers import by_kind, count_layers
 from onwrist.firmware_sim.runtimes.versus import ours, theirs
 from onwrist.firmware_sim.runtimes.window import activation_bytes
 from onwrist.firmware_sim.watch.faults import parse_faults
@@ -336,6 +337,48 @@ def test_another_generator_gives_the_same_bytes_with_more_instructions():
     assert mine.equal
     assert all(o.equal for o in others)
     assert all(mine.instructions < o.instructions for o in others)
+
+
+def keyword_spotting() -> bytes:
+    """The layers of MLPerf Tiny's keyword model, at its sizes."""
+    net = Net((49, 10, 1)).conv(64, (10, 4), (2, 2), activation=NONE)
+    for _ in range(4):
+        net = net.depthwise(activation=NONE).conv(64, (1, 1), activation=NONE)
+    return net.pool((25, 5)).flat().dense(12).softmax().bytes()
+
+
+def test_layers_are_counted_one_by_one_and_cost_what_the_documents_say():
+    counted = count_layers(keyword_spotting())
+    assert counted.equal
+    assert counted.whole.macs == 2_656_768
+    kinds = {k.kind: k for k in by_kind(counted.layers)}
+    assert kinds["depthwise 3x3"].count == 4
+    assert kinds["average pool 25x5"].instructions < 60_000
+    # All layers one after the other are a run, but for the calls.
+    files = sources(keyword_spotting())
+    machine = Emulator(build_core(files, CORES[0], ("net_run",)), CORES[0])
+    Model(files, machine).run(np.zeros((49, 10), np.int8))
+    assert counted.whole.instructions == pytest.approx(machine.instructions, rel=0.01)
+
+
+@pytest.mark.parametrize(("channels", "each", "most"), ((1, 8, 8), (8, 2, 8), (16, 4, 8)))
+def test_several_outputs_of_a_channel_stay_below_eight_instructions_per_mac(channels, each, most):
+    data = Net((24, 24, channels)).depthwise(multiplier=each, activation=NONE).bytes()
+    counted = count_layers(data)
+    assert counted.equal
+    assert counted.whole.instructions / counted.whole.macs < most
+
+
+def test_anybodys_file_is_counted_through_the_command(run_script, tmp_path):
+    file = tmp_path / "mine.tflite"
+    file.write_bytes(NETWORKS["anomaly"](0))
+    done = run_script("firmware_sim/versus.py", "--tflite", file)
+    assert done.returncode == 0, done.stderr
+    assert "| mine.tflite | 4 dense |" in done.stdout
+    assert "bytes equal to TFLM's: yes" in done.stderr
+    done = run_script("firmware_sim/versus.py", "--tflite", tmp_path / "none.tflite")
+    assert done.returncode == 2
+    assert "none.tflite: cannot be read" in done.stderr
 
 
 def test_what_is_not_known_is_refused_by_name(artifacts):

@@ -8,7 +8,8 @@ import sys
 import pytest
 from bundles import plain_bundle
 
-from onwrist.firmware_sim.runtimes.compiler import SPEED, STRICT
+from onwrist.export.sources.firmware import ACCELERATION, ACCELERATION_TABLES
+from onwrist.firmware_sim.runtimes.compiler import CORES, GCC, M55, SPEED, STRICT
 from onwrist.resources import C_SOURCES
 
 
@@ -91,4 +92,32 @@ void show(int32_t beats_per_minute) { shown += beats_per_minute > 30 && beats_pe
 int8_t unused(void); int8_t unused(void) { return (int8_t)(onwrist_golden_input[0] + onwrist_golden_embedding[0] + onwrist_golden_answers[0]); }
 """)
     sources = [str(p) for p in sorted(tmp_path.glob("*.c"))]
-    assert compile_and_run(tmp_path, *sources, "-DONWRIST_GAP_SAMPLES=64") == 0
+    assert compile_and_run(tmp_path, *sources) == 0
+
+
+def test_the_page_says_of_each_source_what_it_is_for():
+    table = (C_SOURCES / "FIRMWARE.md").read_text().split("## What to copy")[1].split("\nCompile with")[0]
+    there = {n.rpartition("/")[2] for n in plain_bundle().files if n.startswith("band/c/") and n.endswith((".c", ".h"))}
+    # Of a student that takes acceleration there are three more.
+    assert set(re.findall(r"`(\w+\.[ch])`", table)) == there | {*ACCELERATION, ACCELERATION_TABLES}
+
+
+@pytest.mark.parametrize("core", (*CORES, M55), ids=lambda c: c.name)
+@pytest.mark.parametrize("cxx", (False, True), ids=("C", "C++"))
+@pytest.mark.skipif(bool(GCC.absent), reason=GCC.absent or "here")
+def test_every_example_of_the_page_is_c_and_cxx_as_it_stands(tmp_path, core, cxx):
+    for name, data in plain_bundle().files.items():
+        if name.startswith("band/c/on") and name.endswith(".h"):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(data)
+    examples = re.findall(r"```c\n(.*?)```", (C_SOURCES / "FIRMWARE.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+    for k, text in enumerate(examples):
+        file = tmp_path / f"example{k}.{'cpp' if cxx else 'c'}"
+        file.write_text(text)
+        done = subprocess.run(
+            [*GCC.words(core, cxx), *STRICT, "-c", file, "-o", file.with_suffix(".o")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")

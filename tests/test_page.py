@@ -16,6 +16,7 @@ from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.native import BOOKS
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
+from onwrist.models.student.outputs import LOGIT_SPAN
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.recordings.readers import read_recording
 
@@ -396,3 +397,41 @@ def test_every_shipped_answer_can_be_drawn(students):
 
     for artifacts in students:
         assert "raw" not in {m["kind"] for m in meanings(contract(artifacts)["answers"])}
+
+
+def test_the_largest_of_a_question_s_classes_is_the_word_that_stands_there(recordings, opened, tmp_path):
+    import torch
+
+    from onwrist.export.graphs.tflite_writer import write_tflite
+    from onwrist.export.handoff.artifacts import Artifacts
+    from onwrist.firmware_sim.page.builder import cut
+    from onwrist.models.student.network import Student, StudentConfig
+    from onwrist.models.student.outputs import Answer, Answers
+    from onwrist.quantize.integers.arithmetic import read_integers
+    from onwrist.quantize.integers.fake_quant import quantise
+
+    words = ("wake", "light_sleep", "deep")
+    answers = Answers((Answer("sleep", "classes", words=words),))
+    torch.manual_seed(3)
+    small = StudentConfig("band", stem=8, frames=8, widths=(8,), dilations=(1,), embedding=16, answers=answers)
+    student = Student(small).eval()
+    quantised = quantise(student, [torch.randn(16, small.window)])
+    model = read_integers(quantised)
+    own = Artifacts("band", student, quantised, model, write_tflite(model), b"")
+    path = tmp_path / "watch.html"
+    path.write_bytes(watch_page([own], [cut(read_recording(recordings / "S34.npz"), 30.0)]))
+    page = opened(path)
+    page.click("#play")
+    until(page, "onwrist.state.students[0].hops.length > 20")
+    seen = page.evaluate(
+        """() => {
+          const text = (what) => [...document.querySelectorAll(what)].map((e) => e.textContent);
+          const hops = onwrist.state.students[0].hops, hop = hops[hops.length - 1];
+          return { q: [...hop.answers], shown: !hop.reasons, word: text("[data-group=sleep]")[0], each: text(".meters b") };
+        }"""
+    )
+    shares = np.exp(LOGIT_SPAN * float(model.answers_scale) * np.array(seen["q"], float))
+    assert seen["each"] == [f"{np.floor(100 * s + 0.5):.0f} %" for s in shares / shares.sum()]
+    assert seen["shown"]
+    assert seen["word"] == words[int(np.argmax(seen["q"]))].replace("_", " ")
+    assert not page.problems

@@ -89,7 +89,7 @@ def test_the_data_in_the_page_are_the_runs(streamed, report):
     assert {REASONS[k]: int(n) for k, n in zip(*np.unique(why, return_counts=True), strict=True)} == {
         name: n for name, n in streamed.reasons.items() if n
     }
-    fed = np.concatenate([h.chunk for h in streamed.hops])
+    fed = streamed.hops.chunks.ravel()
     np.testing.assert_array_equal(unpacked(data["wave"], np.int8), fed)
 
 

@@ -254,3 +254,12 @@ def test_a_point_becomes_its_spec():
     made = spec_of(Spec(), point)
     assert (made.name, made.student.size) == ("shipped-7", "band")
     assert replace(shape_of(made), name=config.name) == config
+
+
+def test_a_network_of_one_s_own_has_no_shape_to_search(tmp_path, run_script):
+    (tmp_path / "net.py").write_text("def make(embedding, answers): ...\n")
+    (tmp_path / "my.toml").write_text('[student]\nsource = "net.py:make"\n')
+    done = run_script("firmware_sim/search.py", str(tmp_path / "my.toml"), "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "student.source" in done.stderr
+    assert not (tmp_path / "out").exists()

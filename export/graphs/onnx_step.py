@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from onnx import TensorProto, helper, numpy_helper
 
 from onwrist.export.graphs.onnx_writer import OPSET
+from onwrist.models.student.names import NEXT_STATE, STATE
 from onwrist.models.student.timing import Edge
 from onwrist.quantize.integers.arithmetic import IntegerModel, renamed
 from onwrist.quantize.integers.operators import (
@@ -129,10 +130,10 @@ def write_onnx_step(model: IntegerModel, hop: int) -> bytes:
         place, fresh, context = edge.source, schedule.frames[edge.source], schedule.context[edge.source]
         if context and place not in lines:
             i, shape = len(kept), (1, model.width(place), context)
-            inputs.append(value(f"state{i}", *shape))
-            lines[place] = graph.node("Concat", [f"state{i}", produced[place]], f"{reader}.line", axis=2)
-            graph.newest(lines[place], context, f"next{i}", f"{reader}.first")
-            kept.append(value(f"next{i}", *shape))
+            inputs.append(value(f"{STATE}{i}", *shape))
+            lines[place] = graph.node("Concat", [f"{STATE}{i}", produced[place]], f"{reader}.line", axis=2)
+            graph.newest(lines[place], context, f"{NEXT_STATE}{i}", f"{reader}.first")
+            kept.append(value(f"{NEXT_STATE}{i}", *shape))
         source, length = (produced[place], fresh) if edge.frames <= fresh else (lines[place], fresh + context)
         if edge.frames == length:
             return source

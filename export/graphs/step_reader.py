@@ -16,9 +16,10 @@ import numpy as np
 
 from onwrist.errors import ExportError, OnwristError
 from onwrist.export.graphs.tflite_reader import Network, Operator, read_metadata, read_tflite
-from onwrist.export.graphs.tflite_writer import ANSWERS_METADATA, NEXT_STATE, STATE, write_tflite_step
+from onwrist.export.graphs.tflite_writer import ANSWERS_METADATA, write_tflite_step
+from onwrist.models.student.names import ANSWERS_OUTPUT, NEXT_STATE, STATE
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.models.student.timing import ANSWERS_OUTPUT, Output
+from onwrist.models.student.timing import Output
 from onwrist.quantize.integers.arithmetic import IntegerInput, IntegerModel, canonical, renamed
 from onwrist.quantize.integers.operators import (
     IntegerAdd,

@@ -86,14 +86,16 @@ class Network:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one run, by convolutions and fully connected layers."""
-        total = 0
-        for op in self.operators:
-            if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
-                total += self.tensors[op.outputs[0]].size * math.prod(self.tensors[op.inputs[1]].shape[1:])
-            elif op.kind == "DEPTHWISE_CONV_2D":
-                _, height, width, _ = self.tensors[op.inputs[1]].shape
-                total += self.tensors[op.outputs[0]].size * height * width
-        return total
+        return sum(self.macs_of(op) for op in self.operators)
+
+    def macs_of(self, op: Operator) -> int:
+        """Multiply-accumulates of an operator; 0 of what is no convolution and not fully connected."""
+        if op.kind in ("CONV_2D", "FULLY_CONNECTED"):
+            return self.tensors[op.outputs[0]].size * math.prod(self.tensors[op.inputs[1]].shape[1:])
+        if op.kind == "DEPTHWISE_CONV_2D":
+            _, height, width, _ = self.tensors[op.inputs[1]].shape
+            return self.tensors[op.outputs[0]].size * height * width
+        return 0
 
 
 class _Damaged(Exception):

@@ -12,11 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_graph import ANSWERS_METADATA, Graph  # noqa: F401 (where a file says its answers)
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Edge, Schedule
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, NEXT_STATE, STATE
+from onwrist.models.student.timing import Edge, Schedule
 from onwrist.quantize.integers.arithmetic import IntegerModel, only, renamed
 from onwrist.quantize.integers.operators import IntegerAdd, IntegerConcat, IntegerLayer
-
-STATE, NEXT_STATE = "state", "next"
 
 
 class _Writing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
 from onwrist.export.sources.acceleration_rules import ACCELERATION_INPUT, acceleration_of, takes_acceleration
-from onwrist.models.student.timing import EMBEDDING_OUTPUT
+from onwrist.models.student.names import EMBEDDING_OUTPUT, NEXT_STATE, STATE
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.signals.front_end.fixed import IN_COUNTS, FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
@@ -125,7 +125,7 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             "start": "state[i] holds start[i] of its channel in every frame, as if the input had been 0 for ever",
             "reset": "set the state to its start again, and the front end to its own; outputs are valid a window later",
             "state": [
-                {"input": f"state{i}", "output": f"next{i}", "shape": [1, 1, s.shape[1], s.shape[0]], "start": s[:, 0].tolist()}
+                {"input": f"{STATE}{i}", "output": f"{NEXT_STATE}{i}", "shape": [1, 1, s.shape[1], s.shape[0]], "start": s[:, 0].tolist()}
                 for i, s in enumerate(model.first_state(hop))
             ],
         }  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 
 from onwrist.export.sources.acceleration_rules import acceleration_of
 from onwrist.export.sources.c_text import c_array
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 from onwrist.signals.front_end.acceleration import AXES, AccelerationDesign, FixedAcceleration
@@ -49,7 +50,12 @@ class Golden:
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """As `golden.npz` holds them."""
-        found = {"counts": self.counts, "input": self.input, "embedding": self.embedding, "answers": self.answers}
+        found = {
+            "counts": self.counts,
+            "input": self.input,
+            EMBEDDING_OUTPUT: self.embedding,
+            ANSWERS_OUTPUT: self.answers,
+        }
         if self.acceleration is not None and self.acceleration_input is not None:
             found |= {ACCELERATION_COUNTS: self.acceleration, ACCELERATION_ROWS: self.acceleration_input}
         found |= {f"{OTHER}{name}": values for name, values in self.others.items()}

@@ -23,11 +23,17 @@ from onwrist.export.sources.memory_plan import Plan, plan_memory
 
 @dataclass(frozen=True)
 class CModel:
-    """A model as C: file name -> text, its plan, and the figures of its manifest."""
+    """A model as C.
+
+    Attributes:
+        files: name -> text. plan: of its memory. network: the file. calls: (operator's index, statement that runs it) of
+            one run, in order; what a run does besides is none of an operator's.
+    """
 
     files: dict[str, str]
     plan: Plan
     network: Network
+    calls: tuple[tuple[int, str], ...]
 
 
 def write_c(
@@ -48,6 +54,7 @@ def write_c(
     # Where it cannot be planned, the rest is gone through all the same, to say all that is missing.
     plan = Plan(defaultdict(int), {}, 0, 0, ()) if problems else plan_memory(network, keep=keep)
     source = Source(network, plan)
+    calls: list[tuple[int, str]] = []
     for place, op in enumerate(network.operators):
         if place not in problems:
             try:
@@ -55,6 +62,7 @@ def write_c(
                 WRITERS[op.kind](source, f"op{place}", op, inputs, network.tensors[op.outputs[0]])
             except ExportError as error:
                 problems[place] = f"operator {place} ({op.kind}) {error.what}"
+            calls += [(place, call) for call in source.calls[len(calls) :]]
     refuse(list(problems.values()), where)
     upper = name.upper()
     fed = [i for i in network.inputs if i not in {a for a, _ in plan.state}]
@@ -127,4 +135,4 @@ void {name}_run(int8_t *a) {{
     {(chr(10) + "    ").join(source.calls)}
 }}
 """
-    return CModel({f"{name}.h": header, f"{name}.c": body}, plan, network)
+    return CModel({f"{name}.h": header, f"{name}.c": body}, plan, network, tuple(calls))

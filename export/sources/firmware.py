@@ -14,7 +14,7 @@ from onwrist.export.sources.c_writer import write_c
 from onwrist.export.sources.files import KERNELS, MODEL_NAME, WITH_ACCELERATION, Firmware, runtime_sources
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST, watch_rules
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.signals.front_end.acceleration import AccelerationDesign
 from onwrist.signals.front_end.fixed import (
@@ -63,7 +63,7 @@ def firmware_sources(
         "ONWRIST_ANSWERS": model.channels_of(ANSWERS_OUTPUT),
         "ONWRIST_INPUT_SCALE": _c_float(model.input_scale), "ONWRIST_EMBEDDING_SCALE": _c_float(model.embedding_scale),
         "ONWRIST_ANSWERS_SCALE": _c_float(model.answers_scale), "ONWRIST_INPUT_OFFSET": offset[model.inputs[0].name],
-        "ONWRIST_EMBEDDING_OFFSET": offset["embedding"], "ONWRIST_ANSWERS_OFFSET": offset["answers"],
+        "ONWRIST_EMBEDDING_OFFSET": offset[EMBEDDING_OUTPUT], "ONWRIST_ANSWERS_OFFSET": offset[ANSWERS_OUTPUT],
         "ONWRIST_TAPS": design.taps.shape[1], "ONWRIST_UP": design.up, "ONWRIST_DOWN": design.down,
     }  # fmt: skip
     constants |= {f"ONWRIST_ANSWER_{_macro(name)}": i for i, name in enumerate(model.answers.columns)}

@@ -10,6 +10,7 @@ import numpy as np
 from onwrist.export.graphs.tflite_reader import Network, Tensor
 from onwrist.export.graphs.tflite_rules import RESHAPES
 from onwrist.export.sources.layers.geometry import ALIGNMENT, VECTOR, convolution, up
+from onwrist.models.student.names import NEXT_STATE, STATE
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def plan_memory(network: Network, *, keep: bool = False) -> Plan:
                 copied.append((read, new))
     names = {t.name: i for i, t in enumerate(network.tensors) if t.name}
     for tensor in network.inputs:
-        match = re.fullmatch(r"state(\d+)", network.tensors[tensor].name)
-        other = names.get(f"next{match[1]}") if match else None
+        match = re.fullmatch(rf"{STATE}(\d+)", network.tensors[tensor].name)
+        other = names.get(f"{NEXT_STATE}{match[1]}") if match else None
         if other is not None and other in network.outputs and other in life and life[tensor][1] < life[other][0]:
             state.append((tensor, other))
             one_piece(tensor, other)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
 
 from onwrist.export.handoff.reference import Reference
 from onwrist.firmware_sim.fleet.compare import LEAST_PSI, Found
-from onwrist.pages.rendering import plain_page
+from onwrist.firmware_sim.parity.drawing import BLUE, FULL, GREY, plt, svg
+from onwrist.pages.blocks import Block, Cell, Heading, Mark, Note, Pictures, Section, Table
+from onwrist.pages.rendering import block_page
 
 # What a field is in a reader's words; answers and directions are named by themselves.
 WORDS = {
@@ -46,45 +47,43 @@ def page(found: Sequence[Found], reference: Reference, of: str) -> str:
         of: what the reference is, in words.
     """
     alarms = [f for f in found if f.alarm]
-    word, mark = ("drift", "fail") if alarms else ("no alarm", "pass")
-    rows = "".join(
-        f"<tr class='{'fail' if f.alarm else ''}'><td>{_text(f.name)}</td><td class='n'>{f.devices}</td>"
-        f"<td>{_moved(f)}</td><td class='n'>{f.psi:.2f}</td><td class='n'>{f.p:.2g}</td><td>{'ALARM' if f.alarm else 'ok' if f.every else '-'}</td></tr>"
-        for f in found
+    lead = (
+        f"{len(alarms) or 'None'} of {len(found)} slices differ{'s' if len(alarms) < 2 else ''} from the reference: "
+        f"{len(reference.people)} people, {of}."
     )
-    body = [
-        "<h1>Does the fleet still see what the model was made for?</h1>",
-        f"<p class='lead'><span class='badge {mark}'>{word}</span> {len(alarms)} of {len(found)} slices differ from the "
-        f"reference: {len(reference.people)} people, {_text(of)}.</p>",
-        "<section><h2>Slices</h2><div class='wide'><table><tr><th>slice</th><th class='n'>devices</th><th>what moved most</th>"
-        f"<th class='n'>PSI</th><th class='n'>p</th><th></th></tr>{rows}</table></div>",
-        f"<p class='small'>An alarm: p at most {found[0].level:.2g}, which is the level of the whole run shared by its slices, and "
-        f"a PSI of at least {LEAST_PSI:g}. People and devices are what is counted, not outputs.</p></section>",
-        "<section><h2>What moved</h2>" if alarms else "",
+    rows = [
+        (f.name, f.devices, _moved(f), f"{f.psi:.2f}", f"{f.p:.2g}", Cell("", *_mark(f))) for f in found
     ]  # fmt: skip
+    rule = (
+        f"An alarm: p at most {found[0].level:.2g}, which is the level of the whole run shared by its slices, and a PSI of at least "
+        f"{LEAST_PSI:g}. People and devices are what is counted, not outputs."
+    )
+    slices = Table(("slice", "devices", "what moved most", "PSI", "p", "verdict"), rows, words=(2, 5))
+    moved: list[Block] = []
     for f in alarms:
         others = sorted(((v, n) for n, (v, _) in f.every.items() if v >= LEAST_PSI and n != f.field), reverse=True)[:5]
         also = "; also " + ", ".join(f"{n} {v:.2f}" for v, n in others) if others else ""
-        words = f"{f.name}: {words_of(f.field)}"
-        body.append(f"<h3>{_text(words)}</h3><img alt='{_text(words)}' src='{_picture(f)}'>")
-        body.append(f"<p class='small'>PSI {f.psi:.2f}{_text(also)}</p>")
-    return plain_page("Drift of a fleet", "".join([*body, "</section>" if alarms else ""]))
+        moved += [Heading(f"{f.name}: {words_of(f.field)}"), Pictures((_picture(f),)), Note(f"PSI {f.psi:.2f}{also}")]
+    sections = [Section("slices", "Slices", (slices, Note(rule)))]
+    if moved:
+        sections.append(Section("moved", "What moved", tuple(moved)))
+    return block_page("Does the fleet still see what the model was made for?", lead, tuple(sections))
+
+
+def _mark(found: Found) -> tuple[Mark, str]:
+    if found.alarm:
+        return "fail", "ALARM"
+    return ("pass", "no alarm") if found.every else ("open", "too few")
 
 
 def _moved(found: Found) -> str:
     if not found.every:
         return "too few devices"
-    return _text(words_of(found.field)) if found.p <= found.level else "nothing beyond chance"
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value), quote=True)
+    return words_of(found.field) if found.p <= found.level else "nothing beyond chance"
 
 
 def _picture(found: Found) -> str:
-    from onwrist.firmware_sim.parity.pictures import BLUE, GREY, _uri, plt
-
-    figure, axis = plt.subplots(figsize=(8.5, 2.4))
+    figure, axis = plt.subplots(figsize=(FULL, 2.6))
     at = np.arange(len(found.reference))
     axis.bar(at - 0.2, 100 * found.reference, 0.4, color=GREY, label="reference")
     axis.bar(at + 0.2, 100 * found.slice, 0.4, color=BLUE, label=found.name)
@@ -92,5 +91,5 @@ def _picture(found: Found) -> str:
     axis.set_xticks(at, names)
     axis.set_xlabel(f"{found.field}: parts, lowest first" if len(at) > 2 else found.field)
     axis.set_ylabel("% of outputs")
-    axis.legend()
-    return _uri(figure)
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
+    return svg(figure, f"{found.name}: {words_of(found.field)}, beside the reference")

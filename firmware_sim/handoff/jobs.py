@@ -33,6 +33,7 @@ from onwrist.export.handoff.names import (
 from onwrist.firmware_sim.handoff.confined import Row, limit_myself
 from onwrist.firmware_sim.handoff.opening import plain
 from onwrist.firmware_sim.handoff.schema import ACCELERATION, Student
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 
 if TYPE_CHECKING:
     from onwrist.export.handoff.reference import Reference
@@ -270,7 +271,7 @@ def _compare_onnx(s: Student, step) -> Row:
 
 def _differing(found: list[tuple[np.ndarray, np.ndarray]], golden: dict[str, np.ndarray], near: int = 0) -> int:
     wrong = 0
-    for k, name in enumerate(("embedding", "answers")):
+    for k, name in enumerate((EMBEDDING_OUTPUT, ANSWERS_OUTPUT)):
         ours = np.stack([f[k] for f in found]).astype(np.int16)
         wrong += int(np.count_nonzero(np.abs(ours - golden[name]) > near))
     return wrong

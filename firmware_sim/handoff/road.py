@@ -353,7 +353,8 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
         width=s.embedding, accelerometer=spec.accelerometer is not None, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
-    made, found = quantised(parent, examples, course, held_out(spec, context, progress), progress=progress, say=say)
+    people = held_out(spec, context, progress)
+    made, found = quantised(parent, examples, course, people, out=out, progress=progress, say=say)
     recipe = {"steps": s.qat_steps, "seed": s.seed, "spec": spec.digest()}
     save_quantised(out, made, {"recipe": recipe}, parent=student)
     write_whole(judged, json.dumps(found, indent=1).encode())

@@ -42,6 +42,7 @@ from onwrist.export.handoff.names import (
     WATCH_PAGE,
 )
 from onwrist.firmware_sim.handoff.opening import AGAIN, Opened, plain
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 
 # Of any JSON in a bundle: the largest is a report of some 100 kB, the deepest a contract's taps.
 JSON_BYTES, JSON_DEPTH = 4 << 20, 12
@@ -55,7 +56,12 @@ ORIGIN = {"teacher", "teacher_sha256", "weights_sha256", "parent_sha256"}
 # Of a student that takes acceleration.
 ACCELERATION = "acceleration"
 ACCELERATION_SHAPES = {"acc_counts": (np.int32, 2), "acc_input": (np.int8, 3)}
-GOLDEN_SHAPES = {"counts": (np.int32, 1), "input": (np.int8, 2), "embedding": (np.int8, 2), "answers": (np.int8, 2)}
+GOLDEN_SHAPES = {
+    "counts": (np.int32, 1),
+    "input": (np.int8, 2),
+    EMBEDDING_OUTPUT: (np.int8, 2),
+    ANSWERS_OUTPUT: (np.int8, 2),
+}
 
 
 def read_json(data: bytes, where: str | Path, field: str) -> Any:
@@ -270,7 +276,7 @@ def contract_error(contract: Any, digest: str) -> str:
             return "has a hop or a window that is none"
         if stream["valid_from_samples"] != contract["window_samples"]:
             return "calls outputs valid before a window is full"
-        if not all(_is_scale(contract[n]["scale"]) for n in ("input", "embedding", "answers")):
+        if not all(_is_scale(contract[n]["scale"]) for n in ("input", EMBEDDING_OUTPUT, ANSWERS_OUTPUT)):
             return "has a scale that is none"
         if not _is_rate(front["rate_hz"]) or not _is_count(front["bits"], 24) or not _is_count(front["up"], MOST_TAPS):
             return "has a sensor that is none"
@@ -329,7 +335,7 @@ def _golden_error(golden: dict[str, np.ndarray], contract: dict) -> str:
     hops = len(golden["input"])
     if golden["input"].shape[1] != contract["stream"]["hop_samples"] or hops < 1:
         return "has golden vectors of another hop, or none"
-    if not hops == len(golden["embedding"]) == len(golden["answers"]):
+    if not hops == len(golden[EMBEDDING_OUTPUT]) == len(golden[ANSWERS_OUTPUT]):
         return "has golden vectors of several lengths"
     rows = golden["input"].shape
     if ACCELERATION in contract and (golden["acc_input"].shape, golden["acc_counts"].shape[1]) != ((*rows, 3), 3):

@@ -8,6 +8,7 @@ from typing import Any
 from onwrist.models.student.outputs import owner_of
 
 LINE = re.compile(r"(-?[\d.]+) \+ (-?[\d.]+) \* value")
+CLASS = re.compile(r"logit = (-?[\d.]+) \* value: the largest of (\w+) is the answer")
 LOGIT = re.compile(r"logit = (-?[\d.]+) \* value: (\w+) above (-?[\d.]+)")
 
 
@@ -18,6 +19,7 @@ def meanings(answers: dict[str, Any]) -> list[dict[str, Any]]:
         One per answer, `kind` being
         line: `offset` + `gain` * int8 in `unit`;
         logit: `gain` * int8, `word` where above `threshold`;
+        class: `gain` * int8, `word` where it is the largest of its `group`;
         raw: `gain` * int8, where the contract says neither.
     """
     return [_meaning(name, answers) for name in answers["names"]]
@@ -33,4 +35,7 @@ def _meaning(name: str, answers: dict[str, Any]) -> dict[str, Any]:
             return {"name": name, "title": title, "kind": "line", "offset": float(line[1]), "gain": scale * float(line[2]), "unit": unit}  # fmt: skip
         if logit := LOGIT.fullmatch(str(text)):
             return {"name": name, "title": title, "kind": "logit", "gain": scale * float(logit[1]), "word": logit[2], "threshold": float(logit[3])}  # fmt: skip
+        if known := CLASS.fullmatch(str(text)):
+            word = name.removeprefix(f"{known[2]}.")
+            return {"name": name, "title": word.replace("_", " "), "kind": "class", "gain": scale * float(known[1]), "group": known[2], "word": word}  # fmt: skip
     return {"name": name, "title": title, "kind": "raw", "gain": scale, "unit": ""}

@@ -117,10 +117,20 @@ class Card {
     this.book = Object.fromEntries([...section.querySelectorAll("[data-book]")].map((dd) => [dd.dataset.book, dd]));
     this.stack = ["used", "gated", "lost", "open"].map((name) => [name, section.querySelector(`.stack .${name}`)]);
     this.value = Object.fromEntries([...section.querySelectorAll("[data-answer]")].map((e) => [e.dataset.answer, e]));
+    this.group = Object.fromEntries([...section.querySelectorAll("[data-group]")].map((e) => [e.dataset.group, e]));
     this.needle = Object.fromEntries([...section.querySelectorAll("[data-needle]")].map((e) => [e.dataset.needle, e]));
     this.reference = section.querySelector("[data-part=reference]");
     this.same = section.querySelector("[data-part=same]");
     this.sum = section.querySelector("[data-part=sum]");
+  }
+
+  classes(group) {
+    return [...this.student.spec.answers.keys()].filter((i) => this.student.spec.answers[i].group === group);
+  }
+
+  chance(hop, answer, i) {
+    const weight = (k) => Math.exp(answer.gain * (hop.answers[k] - hop.answers[i]));
+    return 1 / this.classes(answer.group).reduce((sum, k) => sum + weight(k), 0);
   }
 
   show() {
@@ -133,11 +143,16 @@ class Card {
     student.spec.answers.forEach((answer, i) => {
       const q = hop ? hop.answers[i] : null, value = this.value[answer.name], needle = this.needle[answer.name];
       if (needle) needle.style.left = `${hop ? ((q + 128) / 255) * 100 : 50}%`;
-      if (q === null || (reasons && answer.kind !== "logit")) value.textContent = "–";
+      if (q === null || (reasons && answer.kind !== "logit" && answer.kind !== "class")) value.textContent = "–";
       else if (answer.kind === "line") value.textContent = Math.round(answer.offset + answer.gain * q);
       else if (answer.kind === "logit") value.textContent = `${answer.gain * q > answer.threshold ? "" : "not "}${answer.word}`;
+      else if (answer.kind === "class") value.textContent = `${Math.round(100 * this.chance(hop, answer, i))} %`;
       else value.textContent = (answer.gain * q).toFixed(2);
     });
+    for (const [name, place] of Object.entries(this.group)) {
+      const most = this.classes(name).reduce((a, b) => (hop && hop.answers[b] > hop.answers[a] ? b : a));
+      place.textContent = hop && !reasons ? student.spec.answers[most].title : "–";
+    }
     const books = student.books(), lost = books.dropped + books.discarded, open = books.pending + books.waiting;
     const said = { ...books, lost, open, shown: `${books.shown.toLocaleString("en")} of ${books.hops.toLocaleString("en")}` };
     for (const [name, dd] of Object.entries(this.book)) dd.textContent = said[name].toLocaleString("en");

@@ -17,7 +17,7 @@ from onwrist.signals.front_end.fixed import FixedFrontEnd
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse import onset_rules as rules
 from onwrist.signals.pulse.baselines import beat_methods, over_windows
-from onwrist.signals.pulse.beats import MAX_RR_S, MIN_RR_S
+from onwrist.signals.pulse.beats import MAX_RR_S, MIN_RR_S, pulse_delay
 from onwrist.signals.pulse.heartbeats import STRETCH_S, Stretch, sure_stretches
 from onwrist.signals.pulse.onsets import UNITS_HZ, Beat
 from onwrist.signals.pulse.stream import BeatStream
@@ -28,7 +28,7 @@ WATCH = "watch"
 # ANSI/AAMI EC57's window for beat-by-beat comparison.
 FOUND_S = 0.15
 # Delays that are looked for, s: a pulse oximeter's may be behind by most of a second.
-DELAYS_S, DELAY_BIN_S = (-0.3, 1.2), 0.02
+DELAYS_S = (-0.3, 1.2)
 # The goals: an interval at 64 Hz, and RMSSD of a minute at rest, ms.
 GOAL_INTERVAL_MS, GOAL_RMSSD_MS = 10.0, 5.0
 # The watch's filters settle for two seconds; nobody is judged by the first three.
@@ -138,14 +138,8 @@ def judge(
 
 
 def common_delay(r: np.ndarray, found: np.ndarray) -> float:
-    """Median time from an R-peak to the beat that follows, around the most frequent such time; 0 if there is none."""
-    low, high = DELAYS_S
-    lags = np.concatenate([np.zeros(0), *(found[(found > t + low) & (found < t + high)] - t for t in r)])
-    if len(lags) == 0:
-        return 0.0
-    counts, edges = np.histogram(lags, bins=np.arange(low, high + DELAY_BIN_S, DELAY_BIN_S))
-    mode = edges[int(np.argmax(np.convolve(counts, np.ones(5), mode="same")))] + DELAY_BIN_S / 2
-    return float(np.median(lags[np.abs(lags - mode) < 5 * DELAY_BIN_S]))
+    """`pulse_delay` of any detector, which may be before the R-peak that it belongs to; 0 if there is none."""
+    return float(np.nan_to_num(pulse_delay(r, found, DELAYS_S)))
 
 
 def matched(due: np.ndarray, found: np.ndarray, within: float = FOUND_S) -> np.ndarray:

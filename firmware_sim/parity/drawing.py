@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import re
@@ -64,11 +63,3 @@ def _own_names(text: str) -> str:
     own = hashlib.sha256(text.encode()).hexdigest()[:8]
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="p{own}-{m[1]}"' if m[1] in names else "", text)
     return re.sub(r'(url\(#|href="#)', rf"\g<1>p{own}-", text)
-
-
-def _uri(figure) -> str:
-    """A figure as a PNG in a data URI, for a page whose pictures have a white ground."""
-    sink = io.BytesIO()
-    figure.savefig(sink, format="png", dpi=120, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode()

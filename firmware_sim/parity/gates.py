@@ -9,6 +9,7 @@ as stored, and it fails if it belongs to other integers than the model's.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ import numpy as np
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.memory import BUDGETS, Memory
+from onwrist.firmware_sim.parity.nearness import BLOCK, Nearness, blocks, joined, nearness
 from onwrist.firmware_sim.runtimes.hop import NumpyStep, Stepped, TFLMStep
 from onwrist.firmware_sim.runtimes.window import TFLM, Numpy, Runtime, other_runtimes
 from onwrist.firmware_sim.watch.windows import Windows
@@ -47,6 +49,9 @@ COSINE_WORST = 0.99
 LSB_BINS = tuple(range(0, 9))
 # Windows per call: progress is shown between calls.
 BATCH = 64
+
+# Embedding (n, width) and answers (n, answers).
+Said = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -127,20 +132,41 @@ def all_runtimes(deployed: Deployed) -> list[Runtime | Stepped]:
     ]
 
 
-def agreement(reference: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray], name: str) -> Agreement:
+class Comparison:
+    """A runtime against the reference, block by block: of what was compared only sums are kept, and a cosine of each output.
+
+    Args:
+        name: of the runtime.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.largest = name, 0
+        self.counts = np.zeros(len(LSB_BINS), np.int64)
+        self.cosines: list[np.ndarray] = []
+
+    def add(self, reference: Said, other: Said) -> None:
+        """The next outputs of both, int8 (embedding, answers)."""
+        a, b = (np.concatenate(pair, axis=1).astype(np.int16) for pair in (reference, other))
+        difference = np.abs(a - b)
+        self.counts += np.bincount(np.minimum(difference, LSB_BINS[-1]).ravel(), minlength=len(LSB_BINS))
+        self.largest = max(self.largest, int(difference.max(initial=0)))
+        self.cosines.append(cosine(reference[0], other[0]))
+
+    def agreement(self) -> Agreement:
+        """What came out."""
+        similarity, equal = np.concatenate(self.cosines), int(self.counts[0]) / int(self.counts.sum())
+        counts = tuple(int(c) for c in self.counts)
+        return Agreement(
+            self.name, equal, self.largest, counts, float(np.median(similarity)), float(similarity.min())
+        )  # fmt: skip
+
+
+def agreement(reference: Said, other: Said, name: str) -> Agreement:
     """Compare int8 (embedding, answers) of two runtimes over the same windows."""
-    a, b = (np.concatenate(pair, axis=1).astype(np.int16) for pair in (reference, other))
-    difference = np.abs(a - b)
-    counts = np.bincount(np.minimum(difference, LSB_BINS[-1]).ravel(), minlength=len(LSB_BINS))
-    similarity = cosine(reference[0].astype(np.float64), other[0].astype(np.float64))
-    return Agreement(
-        name,
-        float(np.mean(difference == 0)),
-        int(difference.max(initial=0)),
-        tuple(int(c) for c in counts),
-        float(np.median(similarity)),
-        float(similarity.min()),
-    )
+    comparison = Comparison(name)
+    for rows in blocks(len(reference[0])):
+        comparison.add((reference[0][rows], reference[1][rows]), (other[0][rows], other[1][rows]))
+    return comparison.agreement()
 
 
 @dataclass(frozen=True)
@@ -176,36 +202,44 @@ class Played:
 
 def run_windows(
     runtime: Runtime, windows: Windows, progress: Progress = silent, beside: Sequence[Windows] = ()
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Said:
     """Embedding (n, 256) and answers (n, 3) of a runtime over windows, of further inputs too, so many at a time."""
     every = (windows, *beside)
     parts = [runtime.run(*(w[rows] for w in every)) for rows in progress(windows.batches(BATCH), runtime.name)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def replay(runtime: Runtime | Stepped, played: Played, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray]:
-    """int8 embedding (n, 256) and answers (n, 3) of a runtime over a run: hop by hop, or from whole windows."""
+def replay(
+    runtime: Runtime | Stepped, played: Played, progress: Progress = silent
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """(rows, int8 embedding, int8 answers) of a runtime over a run, block by block: hop by hop, or from whole windows."""
     if isinstance(runtime, Runtime):
-        return run_windows(runtime, played.windows, progress, played.beside)
+        for rows in progress(played.windows.batches(BATCH), runtime.name):
+            yield rows, *runtime.run(*(w[rows] for w in (played.windows, *played.beside)))
+        return
     runtime.reset()
-    rows = []
-    hops = zip(played.hops, played.first, strict=True)
-    for given, first in progress(hops, runtime.name, total=len(played.first)):
-        if first:
-            runtime.reset()
-        rows.append(runtime.step(*given))
-    return np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows])
+    hops = iter(progress(zip(played.hops, played.first, strict=True), runtime.name, total=len(played.first)))
+    for rows in blocks(len(played.first)):
+        found = []
+        for given, first in itertools.islice(hops, BLOCK):
+            if first:
+                runtime.reset()
+            found.append(runtime.step(*given))
+        yield rows, np.stack([f[0] for f in found]), np.stack([f[1] for f in found])
+    next(hops, None)  # a bar ends when it is asked once more
 
 
 def compare_runtimes(
-    reference: tuple[np.ndarray, np.ndarray],
-    runtimes: list[Runtime | Stepped],
-    played: Played,
-    progress: Progress = silent,
+    reference: Said, runtimes: list[Runtime | Stepped], played: Played, progress: Progress = silent
 ) -> list[Agreement]:
     """The outputs of TFLM's stream, and every other integer runtime against them, over the same run."""
     rows = [agreement(reference, reference, TFLMStep.name)]
-    return rows + [agreement(reference, replay(r, played, progress), r.name) for r in runtimes]
+    for runtime in runtimes:
+        comparison = Comparison(runtime.name)
+        for at, embedding, answers in replay(runtime, played, progress):
+            comparison.add((reference[0][at], reference[1][at]), (embedding, answers))
+        rows.append(comparison.agreement())
+    return rows
 
 
 def byte_gate(rows: list[Agreement], hops: int) -> Gate:
@@ -240,16 +274,20 @@ def cosine_gate(median: float, what: str, source: str = "measured", detail: str 
     )
 
 
-def embedding_gates(int8: np.ndarray, real: np.ndarray, shown: np.ndarray, limits: Gates = LIMITS) -> list[Gate]:
+def embedding_gates(
+    int8: np.ndarray, real: np.ndarray, shown: np.ndarray, limits: Gates = LIMITS, scale: float = 1.0
+) -> list[Gate]:
     """INT8 against float over what is shown: usual and worst error of the embedding, in units of its usual size.
 
     Args:
-        int8, real: (n, d) embeddings in real units. shown: (n,) bool; where nothing is shown there is nothing to judge.
+        int8, real: (n, d) embeddings; real in real units, int8 in steps of `scale`. shown: (n,) bool; where nothing is shown
+            there is nothing to judge.
     """
-    return error_gates(**embedding_errors(int8, real, shown), limits=limits)
+    near = [nearness(int8[rows].astype(np.float64) * scale, real[rows]) for rows in blocks(len(real))]
+    return error_gates(**embedding_errors(joined(near), shown), limits=limits)
 
 
-def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> dict:
+def embedding_errors(near: Nearness, shown: np.ndarray) -> dict:
     """What `embedding_gates` judges, as plain values, and of how many outputs.
 
     usual is how far the median output turns (sqrt(2 - 2 cosine), so that 0.0447 is a cosine of 0.999: a common
@@ -257,9 +295,8 @@ def embedding_errors(int8: np.ndarray, real: np.ndarray, shown: np.ndarray) -> d
     """
     if not shown.any():
         return {"usual": None, "worst": None, "shown": 0}
-    size = float(np.median(np.linalg.norm(real[shown], axis=1)))
-    error = np.linalg.norm(int8[shown].astype(np.float64) - real[shown], axis=1) / max(size, 1e-9)
-    turn = np.sqrt(max(0.0, 2.0 - 2.0 * float(np.median(cosine(int8[shown], real[shown])))))
+    error = near.distance[shown] / max(float(np.median(near.size[shown])), 1e-9)
+    turn = np.sqrt(max(0.0, 2.0 - 2.0 * float(np.median(near.cosine[shown]))))
     return {"usual": float(turn), "worst": float(error.max()), "shown": int(shown.sum())}
 
 

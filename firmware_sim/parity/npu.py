@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from onwrist.errors import ConfigError, ExportError
+from onwrist.export.handoff.names import STEP
 from onwrist.firmware_sim.parity.deployed import Deployed
 
 PACKAGE = "ethos-u-vela"
@@ -75,7 +76,7 @@ def npu_cost(deployed: Deployed, npu: str) -> NpuCost:
         raise ConfigError(absent(), field="npu", cure="pip install 'onwrist[npu]'")
     size = deployed.artifacts.size
     with tempfile.TemporaryDirectory() as folder:
-        step = Path(folder) / "step.tflite"
+        step = Path(folder) / STEP
         step.write_bytes(deployed.step)
         words = ["--accelerator-config", npu, "--show-cpu-operations", "--output-dir", folder, str(step)]
         try:

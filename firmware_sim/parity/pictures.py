@@ -18,7 +18,6 @@ from onwrist.firmware_sim.parity.drawing import (
     RED,
     SMALL,
     VIOLET,
-    _uri,
     plt,
     svg,
 )
@@ -34,7 +33,6 @@ from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.pulse.onset_rules import TRUSTED
 from onwrist.signals.pulse.onsets import UNITS_HZ
 
-__all__ = ("AMBER", "BLUE", "GREY", "INK", "_uri", "plt")  # the study's own pictures are drawn with these
 WAVE_S, TIMELINE_S = 60.0, 120.0
 WORK_HOPS_S = (0.2, 0.4, 1.0, 2.0, 5.0, 10.0)
 SHADE = {"color": GAP_SHADE, "alpha": 0.2, "lw": 0}
@@ -107,8 +105,8 @@ def poincare(result: Streamed) -> str:
 
 def beat_series(result: Streamed) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(time of the output, s; interval, ms, NaN where there is none; trusted) of every beat, (n,) each."""
-    found = [(h.time_s, b.interval, b.confidence) for h in result.run.hops for b in h.beats]
-    t, interval, confidence = np.array(found, float).reshape(-1, 3).T
+    hops = result.hops
+    t, interval, confidence = np.repeat(hops.time_s, hops.found), hops.beats["interval"], hops.beats["confidence"]
     given = interval > 0
     return t, np.where(given, interval * 1e3 / UNITS_HZ, np.nan), given & (confidence >= TRUSTED)
 
@@ -155,7 +153,7 @@ def _shade_invalid(result: Streamed, axes) -> None:
 def wave(result: Streamed) -> str:
     """A minute of what the model is fed, at the best and the worst stretch by the watch's own quality."""
     per_hop = round(result.hop_s * STUDENT_RATE_HZ)
-    line = np.concatenate([h.chunk for h in result.hops]).astype(np.float32) * INPUT_SCALE
+    line = result.hops.chunks.ravel().astype(np.float32) * INPUT_SCALE
     t0 = result.time_s[0] - result.hop_s
     quality = np.where(result.valid, result.meaning.sure(result.real_answers), 0.0)
     width = max(1, int(WAVE_S / result.hop_s))
@@ -303,7 +301,7 @@ def timeline(result: Streamed) -> str:
     kinds = np.array([bin(w & ~int(Why.WARMING)).count("1") for w in result.why]) + 0.1 * (result.why > 0)
     first = int(np.convolve(kinds, np.ones(width), mode="valid").argmax())
     rows = range(first, first + width)
-    line = np.concatenate([result.hops[i].chunk for i in rows]).astype(np.float32) * INPUT_SCALE
+    line = result.hops.chunks[first : first + width].ravel().astype(np.float32) * INPUT_SCALE
     t = result.time_s[first] - result.hop_s + np.arange(len(line)) / STUDENT_RATE_HZ
     figure, (top, middle, bottom) = plt.subplots(3, 1, figsize=(FULL, 4.6), sharex=True, height_ratios=(1.6, 1.2, 1.1))
     top.plot(t, line, color=BLUE, lw=0.8)

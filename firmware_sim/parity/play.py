@@ -15,11 +15,12 @@ from onwrist.firmware_sim.parity.gates import (
     budget_gates,
     byte_gate,
     compare_runtimes,
-    embedding_gates,
+    embedding_errors,
+    error_gates,
     front_end_gates,
     own_budget_gates,
-    run_windows,
 )
+from onwrist.firmware_sim.parity.nearness import joined, nearness
 from onwrist.firmware_sim.parity.parts import PARTS, cost, count_mixes
 from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.reference import Reference, reference_rate
@@ -30,6 +31,7 @@ from onwrist.firmware_sim.parity.watch_in_c import run_watch_everywhere, watch_g
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import compare_front_ends
 from onwrist.signals.people.cohort import Progress, silent
 from onwrist.signals.pulse.baselines import methods
@@ -90,21 +92,30 @@ def upright(recording: Recording) -> tuple[Recording, bool]:
 
 def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     """The float student behind the float front end, and the two halves of the way swapped one by one."""
-    embedding, answers = run_windows(TorchFloat(deployed.artifacts.student), run.real, beside=run.real_beside)
-    fresh = run.played.chunks.ravel(), run.real.chunks.ravel()
-    return FloatRun(embedding, answers, with_float_front_end(deployed.model, run), compare_front_ends(*fresh))
-
-
-def with_float_front_end(model: IntegerModel, run: Run) -> np.ndarray:
-    """int8 (n, width + answers): the same INT8 student behind the float front end, computed where its input differs."""
-    out = np.concatenate([run.embedding, run.answers], axis=1)
+    model, student = deployed.model, TorchFloat(deployed.artifacts.student)
+    scale = float(model.embedding_scale)
+    answers, others = np.zeros(run.answers.shape, np.float32), np.zeros_like(run.answers)
+    similarity, other_similarity = np.zeros(len(run.hops)), np.zeros(len(run.hops))
+    near = []
     for rows in run.real.batches(BATCH):
-        other = model.quantise_input(run.real[rows])
-        differs = np.flatnonzero((other != run.played.windows[rows]).any(axis=1))
-        if len(differs):
-            beside = [w[rows][differs] for w in run.played.beside]
-            out[rows][differs] = np.concatenate(model.run(other[differs], *beside)[:2], axis=1)
-    return out
+        int8, windows = run.embedding[rows], run.real[rows]
+        real, answers[rows] = student.run(windows, *(w[rows] for w in run.real_beside))
+        near.append(nearness(int8.astype(np.float64) * scale, real))
+        similarity[rows] = cosine(int8, real)
+        other, others[rows] = _with_input(model, model.quantise_input(windows), run, rows)
+        other_similarity[rows] = cosine(int8, other)
+    parity = compare_front_ends(run.played.chunks.ravel(), run.real.chunks.ravel())
+    return FloatRun(answers, joined(near), similarity, others, other_similarity, parity)
+
+
+def _with_input(model: IntegerModel, x: np.ndarray, run: Run, rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    """int8 embedding and answers of the INT8 student for int8 windows (m, window); where those are the run's, its own."""
+    embedding, answers = run.embedding[rows].copy(), run.answers[rows].copy()
+    differs = np.flatnonzero((x != run.played.windows[rows]).any(axis=1))
+    if len(differs):
+        beside = [w[rows][differs] for w in run.played.beside]
+        embedding[differs], answers[differs], *_ = model.run(x[differs], *beside)
+    return embedding, answers
 
 
 def baselines_beside(
@@ -118,14 +129,13 @@ def baselines_beside(
 def gates(r: Streamed) -> list[Gate]:
     """What a run means: the same bytes, close to float, right about the person, fit for the part."""
     books = r.counters
-    units = r.embedding.astype(np.float64) * r.embedding_scale
     asked = len(r.hops) - r.reasons[REASONS[1]]
     limits = r.deployed.limits
     counted = [f.instructions for f in r.firmware if f.instructions and "M4F" in f.name]
     found = [
         byte_gate(r.agreements, len(r.hops)),
         *([firmware_gate(r.firmware), watch_gate(r.watch_in_c)] if r.firmware else []),
-        *embedding_gates(units, r.real.embedding, r.shown, limits),
+        *error_gates(**embedding_errors(r.real.near, r.shown), limits=limits),
         *front_end_gates(r.real.front_end, limits),
         *budget_gates(r.size, r.memory),
         *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),

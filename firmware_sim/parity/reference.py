@@ -60,9 +60,8 @@ def reference_rate(recording: Recording, time_s: np.ndarray, answers: Answers = 
             r = np.asarray(found) / recording.ecg.rate_hz
         else:
             r = detect_r_peaks(fill_gaps(recording.ecg.samples), recording.ecg.rate_hz)
-        r = r + recording.ecg.start_s
-        rr = [intervals(r, t - WINDOW_S, t) for t in time_s]
-        bpm = np.array([60.0 / i.mean() if len(i) >= MIN_INTERVALS else np.nan for i in rr])
+        r = np.sort(r + recording.ecg.start_s)
+        bpm = np.array([_rate_between(r, t - WINDOW_S, t) for t in time_s])
         return Reference(bpm, "ECG", "ECG")
     if {"ibi_t", "ibi_s"} <= set(labels) and len(np.atleast_1d(labels["ibi_t"])):
         at = np.asarray(labels["ibi_t"], np.float64) + float(labels.get("ibi_t0_unix", start)) - start
@@ -114,11 +113,20 @@ def label_windows(labels: dict[str, np.ndarray], source: str) -> tuple[np.ndarra
 def _from_windows(first: np.ndarray, last: np.ndarray, bpm: np.ndarray, time_s: np.ndarray) -> np.ndarray:
     """Labels of windows at the middle of the 10 s that end at each time; NaN where no window's middle is near."""
     middle, at = (first + last) / 2, time_s - WINDOW_S / 2
-    order = np.argsort(middle, kind="stable")
+    order = np.argsort(middle, kind="stable")[: np.count_nonzero(np.isfinite(middle))]
     middle, bpm = middle[order], np.asarray(bpm, np.float64)[order]
-    near = np.abs(at[:, None] - middle[None, :]).min(axis=1, initial=np.inf) <= LABEL_REACH_S
+    beside = np.concatenate([[-np.inf], middle, [np.inf]])
+    after = np.searchsorted(beside, at)
+    near = np.minimum(np.abs(at - beside[after - 1]), np.abs(beside[after] - at)) <= LABEL_REACH_S
     inside = near & (at >= middle[:1].min(initial=np.inf)) & (at <= middle[-1:].max(initial=-np.inf))
     return np.where(inside, np.interp(at, middle, bpm) if len(middle) else np.nan, np.nan)
+
+
+def _rate_between(r: np.ndarray, start_s: float, end_s: float) -> float:
+    """Mean rate of R-peaks (s, in order) of a stretch, NaN where too few are there."""
+    first, last = np.searchsorted(r, (start_s, end_s))
+    rr = intervals(r[first:last], start_s, end_s)
+    return 60.0 / float(rr.mean()) if len(rr) >= MIN_INTERVALS else np.nan
 
 
 def _from_intervals(at: np.ndarray, seconds: np.ndarray, time_s: np.ndarray) -> np.ndarray:

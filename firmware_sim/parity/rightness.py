@@ -103,11 +103,11 @@ def baseline_rates(
         rate_hz: of the sensor.
     """
     ends = np.cumsum([len(c) for c in counts])
-    line = np.concatenate(counts).astype(np.float64)
+    line = np.concatenate(counts)
     size = round(WINDOW_S * rate_hz)
     found = {name: np.full((len(counts), 2), np.nan) for name in methods}
     for i in progress(np.flatnonzero(rows & (ends >= size)), "baselines"):
-        window = line[ends[i] - size : ends[i]]
+        window = line[ends[i] - size : ends[i]].astype(np.float64)
         for name, method in methods.items():
             found[name][i] = method(window, rate_hz)
     return found

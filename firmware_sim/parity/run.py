@@ -11,15 +11,15 @@ import numpy as np
 from onwrist.errors import RecordingError
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Played
+from onwrist.firmware_sim.parity.hops import Hops, gather
 from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.watch.faults import Faults
 from onwrist.firmware_sim.watch.script import Script, write_script
 from onwrist.firmware_sim.watch.sensor import Sensor
-from onwrist.firmware_sim.watch.watch import Hop, Watch, Why, witnessed
+from onwrist.firmware_sim.watch.watch import Watch
 from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
 from onwrist.signals.people.cohort import Progress, silent
-from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.recordings.recording import Recording
 
 # Fewer outputs than this say nothing about parity.
@@ -41,67 +41,64 @@ class Run:
     sensor: Sensor
     watch: Watch
     script: Script
-    hops: list[Hop]
+    hops: Hops
 
-    @cached_property
-    def beats(self) -> list[Beat]:
-        """Of all outputs, in order; times are of the watch's last start, and begin anew with each."""
-        return [b for h in self.hops for b in h.beats]
+    @property
+    def beats(self) -> np.ndarray:
+        """`hops.BEAT` of all outputs, in order; times are of the watch's last start, and begin anew with each."""
+        return self.hops.beats
 
     @property
     def name(self) -> str:
         """Of the recording's file."""
         return Path(self.recording.source).name
 
-    @cached_property
+    @property
     def time_s(self) -> np.ndarray:
         """(n,) seconds since power-up."""
-        return np.array([h.time_s for h in self.hops])
+        return self.hops.time_s
 
-    @cached_property
+    @property
     def latency_s(self) -> np.ndarray:
         """(n,) seconds of the model on this host."""
-        return np.array([h.latency_s for h in self.hops])
+        return self.hops.latency_s
 
-    @cached_property
+    @property
     def why(self) -> np.ndarray:
         """(n,) reasons not to show an output, as bits."""
-        return np.array([int(h.why) for h in self.hops])
+        return self.hops.why
 
     @property
     def valid(self) -> np.ndarray:
         """(n,) whether the window is real signal."""
-        return (self.why & ~int(Why.POOR)) == 0
+        return self.hops.valid
 
     @property
     def shown(self) -> np.ndarray:
         """(n,) valid, and good in the model's own eyes."""
-        return self.why == 0
+        return self.hops.shown
 
-    @cached_property
+    @property
     def embedding(self) -> np.ndarray:
         """int8 (n, width)."""
-        return np.stack([h.embedding for h in self.hops])
+        return self.hops.embedding
 
-    @cached_property
+    @property
     def answers(self) -> np.ndarray:
         """int8 (n, answers)."""
-        return np.stack([h.answers for h in self.hops])
+        return self.hops.answers
 
     @cached_property
     def played(self) -> Played:
         """What went into the model, for whoever has to compute the same."""
-        chunks, first = np.stack([h.chunk for h in self.hops]), np.array([h.first for h in self.hops])
-        windows = Windows(chunks, first, self.watch.model.window)
-        beside = None
-        if self.watch.motion:
-            beside = np.stack(witnessed(self.hops, "acceleration"))
-        return Played(chunks, first, windows, witnessed(self.hops, "counts"), beside)
+        h = self.hops
+        windows = Windows(h.chunks, h.first, self.watch.model.window)
+        return Played(h.chunks, h.first, windows, h.fed_counts, h.acceleration if self.watch.motion else None)
 
     @cached_property
     def real(self) -> Windows:
         """float32 windows: what the float front end made of the same counts."""
-        return Windows(np.stack(witnessed(self.hops, "real")), self.played.first, self.watch.model.window)
+        return Windows(self.hops.real, self.hops.first, self.watch.model.window)
 
     @property
     def real_beside(self) -> list[Windows]:
@@ -133,20 +130,20 @@ def run_watch_on(
     watch = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True)
     script = write_script(watch) if logged else Script()
     total = int(sensor.seconds / config.hop_s)
-    hops = list(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
-    if sum(h.valid for h in hops) < MIN_HOPS:
+    hops = gather(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
+    if np.count_nonzero(hops.valid) < MIN_HOPS:
         raise too_few(recording, hops, deployed.model.window / STUDENT_RATE_HZ, config.hop_s)
     return Run(recording, faults, sensor, watch, script, hops)
 
 
-def too_few(recording: Recording, hops: list[Hop], window_s: float, hop_s: float) -> RecordingError:
+def too_few(recording: Recording, hops: Hops, window_s: float, hop_s: float) -> RecordingError:
     """The error of a recording that gives hardly an output: by what most of its outputs lack, after the warm-up."""
-    valid = sum(h.valid for h in hops)
+    valid = int(np.count_nonzero(hops.valid))
     needed = window_s + MIN_HOPS * hop_s
     what = f"{recording.seconds:.0f} s give {valid} valid output{'' if valid == 1 else 's'}"
     where = {"where": recording.source, "field": recording.ppg.name}
     early = round(window_s / hop_s) - 1
-    late = [reason(int(h.why), False) for h in hops[early:] if not h.valid]
+    late = [reason(int(why), False) for why in hops.why[early:][~hops.valid[early:]]]
     if recording.seconds < needed:
         return RecordingError(f"{what}: too short", cure=f"Give at least {needed:.0f} s of signal", **where)
     cures = {

@@ -11,16 +11,17 @@ from torch import nn
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.firmware import FirmwareRun
 from onwrist.firmware_sim.parity.gates import Agreement, Gate, verdict
+from onwrist.firmware_sim.parity.hops import Hops
 from onwrist.firmware_sim.parity.memory import Memory
+from onwrist.firmware_sim.parity.nearness import Nearness
 from onwrist.firmware_sim.parity.parts import Cost
 from onwrist.firmware_sim.parity.reasons import count_reasons
 from onwrist.firmware_sim.parity.reference import Reference
 from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.parity.watch_in_c import WatchRun
 from onwrist.firmware_sim.runtimes.mix import Mix
-from onwrist.firmware_sim.watch.watch import Counters, Hop
+from onwrist.firmware_sim.watch.watch import Counters
 from onwrist.models.student.outputs import Answers
-from onwrist.quantize.judging.evaluate import cosine
 from onwrist.signals.front_end.fixed import FrontEndParity
 
 
@@ -29,14 +30,18 @@ class FloatRun:
     """The float student over the same seconds.
 
     Attributes:
-        embedding (n, width), answers (n, answers): behind the float front end.
-        other_front_end: int8 embedding and answers, one behind the other: the INT8 student behind the float front end.
+        answers: (n, answers), behind the float front end.
+        near: the INT8 embedding to the float one, in real units. similarity: cosine of the two, in steps, (n,).
+        other_answers: int8 (n, answers), of the INT8 student behind the float front end. other_similarity: cosine of its embedding
+            to that behind the fixed-point one, (n,).
         front_end: the fixed-point front end against its float design.
     """
 
-    embedding: np.ndarray
     answers: np.ndarray
-    other_front_end: np.ndarray
+    near: Nearness
+    similarity: np.ndarray
+    other_answers: np.ndarray
+    other_similarity: np.ndarray
     front_end: FrontEndParity
 
 
@@ -124,7 +129,7 @@ class Streamed:
         return self.run.sensor.seconds
 
     @property
-    def hops(self) -> list[Hop]:
+    def hops(self) -> Hops:
         """Outputs of TFLM's stream."""
         return self.run.hops
 
@@ -183,10 +188,10 @@ class Streamed:
         """(n,) from the ECG or the device, NaN where none."""
         return self.reference.bpm
 
-    @cached_property
+    @property
     def similarity(self) -> np.ndarray:
         """Cosine INT8 to float of each hop."""
-        return cosine(self.embedding.astype(np.float64), self.real.embedding)
+        return self.real.similarity
 
     @property
     def real_answers(self) -> np.ndarray:

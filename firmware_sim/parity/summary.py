@@ -11,7 +11,7 @@ from onwrist.firmware_sim.parity.gates import embedding_errors
 from onwrist.firmware_sim.parity.rightness import by_rate, compare_methods
 from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.watch.watch import Why
-from onwrist.quantize.judging.evaluate import cosine, said_of
+from onwrist.quantize.judging.evaluate import said_of
 
 LATENCY_QUANTILES = {"p50": 50, "p95": 95, "max": 100}
 
@@ -22,7 +22,7 @@ def summary(result: Streamed) -> dict:
     similarity = result.similarity[result.valid]
     word, why = result.verdict
     memory = asdict(result.memory)
-    late = np.array([h.done_s - h.time_s for h in result.hops])
+    late = result.hops.done_s - result.hops.time_s
     return {
         "size": result.size,
         "recording": result.recording,
@@ -52,9 +52,7 @@ def summary(result: Streamed) -> dict:
         "front_end": asdict(result.real.front_end) | front_end_effect(result),
         "parts": [c.plain() for c in result.costs],
         "cosine": {"median": float(np.median(similarity)), "worst": float(similarity.min())},
-        "embedding_error": embedding_errors(
-            result.embedding.astype(np.float64) * result.embedding_scale, result.real.embedding, result.shown
-        ),
+        "embedding_error": embedding_errors(result.real.near, result.shown),
         "heart_rate": rate_errors(result),
         "says": says(result),
         "methods": methods(result),
@@ -82,22 +80,19 @@ def acceleration(result: Streamed) -> dict:
     line = result.run.watch.motion
     if line is None:
         return {}
-    lacking = [h.unmoved for h in result.hops]
+    lacking = result.hops.unmoved
     return {
         "acceleration": {
-            **asdict(line.counters), "waiting": line.ring.head - line.ring.tail, "outputs_with_less": sum(n > 0 for n in lacking),
-            "outputs_without": sum(n == result.deployed.hop for n in lacking),
+            **asdict(line.counters), "waiting": line.ring.head - line.ring.tail, "outputs_with_less": int(np.sum(lacking > 0)),
+            "outputs_without": int(np.sum(lacking == result.deployed.hop)),
         }
     }  # fmt: skip
 
 
 def front_end_effect(result: Streamed) -> dict:
     """What the front end's rounding does behind the INT8 student: worst cosine, largest change of the heart rate, if any."""
-    width = result.embedding.shape[1]
-    similarity = cosine(result.embedding.astype(np.float64), result.real.other_front_end[:, :width].astype(np.float64))
-    ours, other = (
-        result.meaning.rates(a * result.answer_scale) for a in (result.answers, result.real.other_front_end[:, width:])
-    )
+    similarity = result.real.other_similarity
+    ours, other = (result.meaning.rates(a * result.answer_scale) for a in (result.answers, result.real.other_answers))
     rows = result.valid
     has_rate = result.meaning.rate is not None
     return {

@@ -10,6 +10,7 @@ import numpy as np
 from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, embedding_gates, run_windows, verdict
+from onwrist.firmware_sim.parity.hops import gather
 from onwrist.firmware_sim.parity.reasons import REASONS, SHOWN, count_reasons
 from onwrist.firmware_sim.parity.reference import reference_rate
 from onwrist.firmware_sim.parity.rightness import (
@@ -25,7 +26,7 @@ from onwrist.firmware_sim.parity.rightness import (
 )
 from onwrist.firmware_sim.runtimes.window import TorchFloat
 from onwrist.firmware_sim.watch.sensor import Sensor
-from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, witnessed
+from onwrist.firmware_sim.watch.watch import Watch, WatchConfig
 from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.models.bench.subsets import text
 from onwrist.signals.people.cohort import Progress, silent
@@ -65,28 +66,26 @@ def survey(
     model = artifacts.model
     deployed = Deployed(artifacts, config)
     watch = Watch(model, deployed.litert(), config, witness=True)
-    hops = list(watch.run(Sensor(recording, config.sensor)))
+    hops = gather(watch.run(Sensor(recording, config.sensor)))
     name = Path(recording.source).name
-    if not hops:
+    if len(hops) == 0:
         nothing = np.zeros(0)
         gates = right_gates(nothing, nothing, nothing.astype(bool), "", "", config.hop_s, 0)
         return Surveyed(
             name, recording.subject, kind="", truth=nothing, said=nothing, shown=nothing, valid=nothing, sure=nothing,
             baselines={}, reasons={}, gates=gates,
         )  # fmt: skip
-    answers = np.stack([h.answers for h in hops]).astype(np.float32) * model.answers_scale
-    shown, valid = np.array([h.shown for h in hops]), np.array([h.valid for h in hops])
-    reference = reference_rate(recording, np.array([h.time_s for h in hops]), model.answers)
-    others = baseline_rates(
-        methods(), witnessed(hops, "counts"), valid & np.isfinite(reference.bpm), config.sensor.rate_hz, progress
-    )
-    reasons = count_reasons((h.why for h in hops), model.window, deployed.hop)
+    answers = hops.answers.astype(np.float32) * model.answers_scale
+    shown, valid = hops.shown, hops.valid
+    reference = reference_rate(recording, hops.time_s, model.answers)
+    judged = valid & np.isfinite(reference.bpm)
+    others = baseline_rates(methods(), hops.fed_counts, judged, config.sensor.rate_hz, progress)
+    reasons = count_reasons(hops.why, model.window, deployed.hop)
     said = model.answers.rates(answers)
-    seen = Windows(np.stack(witnessed(hops, "real")), np.array([h.first for h in hops]), model.window)
+    seen = Windows(hops.real, hops.first, model.window)
     real = run_windows(TorchFloat(artifacts.student), seen)[0]
-    int8 = np.stack([h.embedding for h in hops]).astype(np.float64) * float(model.embedding_scale)
     gates = [
-        *embedding_gates(int8, real, shown),
+        *embedding_gates(hops.embedding, real, shown, scale=float(model.embedding_scale)),
         *right_gates(
             reference.bpm, said, shown, reference.kind, reference.name, config.hop_s, len(hops) - reasons[REASONS[1]]
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from onwrist.firmware_sim.parity import pictures, tables
 from onwrist.firmware_sim.parity.making import Making
 from onwrist.firmware_sim.parity.reasons import REASONS
@@ -124,9 +126,9 @@ def stills(results: list[Streamed]) -> Pictures:
 def _beats(results: list[Streamed]) -> list[Section]:
     """Of the first student's watch: beats are of the front end, and the same for all."""
     first = results[0]
-    if not any(b.interval for b in first.run.beats):
+    if not first.run.beats["interval"].any():
         return []
-    known = sum(b.confidence >= TRUSTED for b in first.run.beats)
+    known = int(np.count_nonzero(first.run.beats["confidence"] >= TRUSTED))
     return [Section("beats", "Beat to beat", (
         Pictures((pictures.tachogram(first), pictures.poincare(first)), "pair"),
         Note(

@@ -104,9 +104,9 @@ def counters_of(watch: Watch) -> dict[str, int]:
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
     """The exported watch of a student on this host and on every emulated core, put through a logged run."""
-    firmware = with_beats(deployed.firmware, deployed.front_end)
+    firmware, hops = with_beats(deployed.firmware, deployed.front_end), run.hops.each()
     return [
-        run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, run.hops, run.watch)
+        run_watch(WatchInC(firmware, core, gap=deployed.config.gap), run.script, hops, run.watch)
         for core in progress((None, *CORES), "watch in C", total=1 + len(CORES))
     ]
 

@@ -20,7 +20,7 @@ WAVE_HOURS = 6.0
 def zoom_data(results: list[Streamed]) -> str:
     """JSON that can stand inside a script element."""
     first = results[0]
-    wave = np.concatenate([h.chunk for h in first.hops]).astype(np.int8).ravel()
+    wave = first.hops.chunks.ravel()
     found = {
         "start_s": float(first.time_s[0] - first.hop_s), "hop_s": first.hop_s, "rate": STUDENT_RATE_HZ,
         "hops": len(first.hops), "reasons": list(REASONS), "wave_scale": INPUT_SCALE,

@@ -22,11 +22,17 @@ CMSIS = ("BAKENN_CMSIS_NN_FREESTANDING", "BAKENN_CMSIS_NN_BUILTIN_MEMORY")
 
 @dataclass(frozen=True)
 class Run:
-    """A generator on a model: instructions of one window, code bytes, and whether the bytes are the expected ones."""
+    """A generator on a model.
+
+    Attributes:
+        generator. instructions: of one window. text: bytes of code. ram: bytes of activations, input and output included.
+        equal: whether the bytes are the expected ones.
+    """
 
     generator: str
     instructions: int
     text: int
+    ram: int
     equal: bool
 
 
@@ -39,7 +45,7 @@ def ours(data: bytes, x: np.ndarray, expected: np.ndarray) -> Run:
     machine.write(arena + made.plan.offset[made.network.inputs[0]], x)
     machine.call("model_run", arena)
     found = machine.read(arena + made.plan.offset[made.network.outputs[0]], len(expected))
-    return Run("onwrist", machine.instructions, machine.image.text, bool((found == expected).all()))
+    return Run("onwrist", machine.instructions, machine.image.text, made.plan.bytes, bool((found == expected).all()))
 
 
 def theirs(data: bytes, x: np.ndarray, expected: np.ndarray, overlay: bool) -> Run:
@@ -66,8 +72,10 @@ def theirs(data: bytes, x: np.ndarray, expected: np.ndarray, overlay: bool) -> R
     elf = build_core(files, CORE, ("bknn_m_infer",), others=True, defines=CMSIS if overlay else ())
     machine = Emulator(elf, CORE)
     size = re.search(r"BKNN_M_ARENA_SIZE (\d+)", files["bknn_m.h"])
-    arena, source_at, out_at = (machine.allocate(n) for n in (int(size[1]) if size else 0, x.size, len(expected)))
+    room = int(size[1]) if size else 0, x.size, len(expected)
+    arena, source_at, out_at = (machine.allocate(n) for n in room)
     machine.write(source_at, x)
     machine.call("bknn_m_infer", arena, source_at, out_at)
     equal = bool((machine.read(out_at, len(expected)) == expected).all())
-    return Run(f"bakenn, {'CMSIS-NN' if overlay else 'portable'}", machine.instructions, machine.image.text, equal)
+    name = f"bakenn, {'CMSIS-NN' if overlay else 'portable'}"
+    return Run(name, machine.instructions, machine.image.text, sum(room), equal)

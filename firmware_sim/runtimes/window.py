@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Generous for a student: the real need is read off the allocation record afterwards.
 ARENA_BYTES = 1 << 20
+# Of anybody's model.
+MOST_ARENA_BYTES = 4 << 20
 
 
 @runtime_checkable
@@ -157,6 +159,18 @@ class TFLM:
     def activation_bytes(self) -> int:
         """Head of the arena: the activation plan."""
         return activation_bytes(self.interpreter)
+
+
+def tflm_interpreter(tflite: bytes):
+    """TFLM's interpreter with room for more than fits a Cortex-M, ready to be fed."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    return runtime.Interpreter.from_bytes(tflite, arena_size=MOST_ARENA_BYTES)
+
+
+def tflm_activations(tflite: bytes) -> int:
+    """Bytes of activations that TFLM plans for a file."""
+    return activation_bytes(tflm_interpreter(tflite))
 
 
 def litert_interpreter(tflite: bytes, kernels: str):

@@ -10,11 +10,12 @@ from functools import lru_cache
 import numpy as np
 
 from onwrist.errors import ConfigError
+from onwrist.export.handoff.names import CONTRACT, STEP
 from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.study.store import Store
 
 FOLDER = "model"
-CONTRACT, STEP, UNITS, STUDENT = "contract.json", "step.tflite", "units.npz", "student.safetensors"
+UNITS, STUDENT = "units.npz", "student.safetensors"
 SOURCES = "firmware.json"
 # Samples per read-out: no sample is lost or late in a study, so that answers do not depend on it, and calls cost time.
 BURST = 1024

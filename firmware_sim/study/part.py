@@ -151,7 +151,7 @@ def recordings_of(path: Path, name: str, setting: Setting) -> Iterator[tuple[str
         RecordingError: it cannot be read.
     """
     if path.suffix.lower() not in HDF5:
-        yield name, read_recording(path, rate_hz=setting.rate_hz, channel=setting.channel)
+        yield name, read_recording(path, rate_hz=setting.rate_hz, channel=setting.channel, spill=True)
         return
     for recording in iter_hdf5(path, rate_hz=setting.rate_hz):
         yield name + recording.source.removeprefix(str(path)), recording

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from onwrist.firmware_sim.study.kit import Kit
+from onwrist.firmware_sim.study.kit import STUDENT, Kit
 from onwrist.firmware_sim.study.light import Light
 from onwrist.firmware_sim.study.plan import Setting
 from onwrist.signals.front_end.fixed import IN_COUNTS
@@ -55,7 +55,7 @@ class RealStudent:
 
         torch.set_num_threads(1)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "student.safetensors"
+            path = Path(folder) / STUDENT
             path.write_bytes(kit.student)
             self.student, _ = load_student(path)
         self.kit, self.setting = kit, setting

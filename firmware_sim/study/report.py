@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 from collections.abc import Sequence
@@ -12,17 +11,21 @@ from typing import Any
 
 import numpy as np
 
+from onwrist.firmware_sim.parity.drawing import AMBER, BLUE, FULL, GREY, INK, plt, svg
 from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.study.figures import LEAST_PEOPLE, MEASURES, STRETCH_S, Figures, Measured
+from onwrist.firmware_sim.study.judge import study_verdict
 from onwrist.firmware_sim.study.store import Store
 from onwrist.firmware_sim.study.waves import NOTHING
-from onwrist.pages.rendering import plain_page
+from onwrist.pages.blocks import Cell, Folded, Heading, Mark, Note, Pictures, Section, Table
+from onwrist.pages.rendering import block_page
 
 FOLDER = "report"
 # In the page; all of them are in the CSV.
 PEOPLE_SHOWN, FAILURES_SHOWN = 200, 50
 # Drawn as a forest, in this order.
 FOREST = ("shown", "mae", "difference")
+MARKS: dict[str, Mark] = {"pass": "pass", "WARN": "warn", "FAIL": "fail", "not judged": "open"}
 
 
 def write_study_report(store: Store, manifest: dict[str, Any], figures: Figures, gates: Sequence[Gate]) -> str:
@@ -48,91 +51,80 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 def page(manifest: dict[str, Any], figures: Figures, gates: Sequence[Gate]) -> str:
     """The report as HTML, pictures inside."""
-    setting = manifest["setting"]
-    passed = all(g.passed for g in gates)
-    verdict = ("PASS" if passed else "FAIL") if gates else "not judged"
+    word, why = study_verdict(gates)
     shown = manifest["shown"] / manifest["hops"] if manifest["hops"] else 0.0
-    body = [
-        "<h1>A study through the watch</h1>",
-        f"<p><span class='badge {'pass' if passed else 'fail'}'>{verdict}</span> {manifest['people']:,} people, "
-        f"{manifest['recordings']:,} recordings, {manifest['hours']:,.1f} h, an output every {setting['hop_s']:g} s; "
-        f"{100 * shown:.1f} % shown, {manifest['failures']} recordings failed.</p>",
-        f"<p class='small'>Student {_text(setting['size'])}, integers {setting['digest'][:12]}; sensor {setting['sensor_hz']} Hz, "
-        f"{setting['bits']} bits; the float student saw {100 * setting['float_share']:g} % of the recordings. Intervals: 95 %, "
-        f"over people (every subset of them), from {LEAST_PEOPLE} people on. Not a medical device.</p>",
-        "<h2>Gates</h2>", _gates(gates), "<h2>Everybody and subgroups</h2>",
-        *[f"<img alt='{m}' src='{_forest(figures.groups, m)}'>" for m in FOREST if any(g.measure == m for g in figures.groups)],
-        _groups(figures.groups), "<h2>Why outputs are not shown</h2>",
-        _table(["reason", "share of outputs"], [[n, f"{100 * v:.2f} %"] for n, v in figures.reasons.items()]),
-        "<p class='small'>An output can have several reasons.</p>",
-        f"<h2>Worst {len(figures.stretches)} stretches</h2>", *_stretches(figures),
-        "<h2>People</h2>", _people(figures.people), "<h2>Recordings that failed</h2>",
-        _table(["recording", "error"], [[f["recording"], f["error"]] for f in figures.failures[:FAILURES_SHOWN]]),
-    ]  # fmt: skip
-    return plain_page("A study through the watch", "".join(body))
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    if not rows:
-        return "<p>none</p>"
-    cells = "".join(f"<tr>{''.join(f'<td>{_text(c)}</td>' for c in row)}</tr>" for row in rows)
-    return f"<div class='scroll' tabindex='0' role='group' aria-label='{_text(', '.join(head))}'><table><thead><tr>{''.join(f'<th scope=col>{_text(h)}</th>' for h in head)}</tr></thead><tbody>{cells}</tbody></table></div>"
-
-
-def _gates(gates: Sequence[Gate]) -> str:
-    rows = "".join(
-        f"<tr class='{'pass' if g.passed else 'fail'}'><td>{_text(g.name)}</td><td>{_text(g.limit)}</td><td>{_text(g.value)}</td>"
-        f"<td>{_text(g.detail)}</td><td>{'pass' if g.passed else 'FAIL'}</td></tr>"
-        for g in gates
+    lead = (
+        f"{word}{f' ({why})' if why else ''}. {_of(manifest['people'], 'person', 'people')}, "
+        f"{_of(manifest['recordings'], 'recording', 'recordings')}, {manifest['hours']:,.1f} h; {100 * shown:.1f} % of the outputs "
+        f"are shown, {_of(manifest['failures'], 'recording', 'recordings')} failed."
     )
-    return (
-        f"<div class='wide'><table><thead><tr><th scope=col>gate</th><th scope=col>limit</th><th scope=col>value</th><th scope=col>of</th><th scope=col>holds</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        if rows
-        else "<p>none</p>"
+    setting = manifest["setting"]
+    how = (
+        f"Student {setting['size']}, integers {setting['digest'][:12]}; an output every {setting['hop_s']:g} s, sensor of "
+        f"{setting['sensor_hz']:g} Hz and {setting['bits']} bits; the float student saw {100 * setting['float_share']:g} % of the "
+        f"recordings. Intervals: 95 %, over people (every subset of them), from {LEAST_PEOPLE} people on. Not a medical device."
     )
+    forests = tuple(_forest(figures.groups, m) for m in FOREST if any(g.measure == m for g in figures.groups))
+    words = Table(
+        ("measure", "unit", "what"), [(m, unit, what) for m, (_, _, unit, what) in MEASURES.items()], words=(1, 2)
+    )
+    reasons = Table(("reason", "share of outputs"), [(n, f"{100 * v:.2f} %") for n, v in figures.reasons.items()])
+    failed = figures.failures[:FAILURES_SHOWN]
+    return block_page(
+        "A study through the watch", lead,
+        (
+            Section("gates", "Gates", (_gates(gates), Note(how))),
+            Section("groups", "Everybody and subgroups", (Pictures(forests), _groups(figures.groups), Folded("What is measured", (words,)))),
+            Section("reasons", "Why outputs are not shown", (reasons, Note("An output can have several reasons."))),
+            Section("worst", "The worst stretches", tuple(_stretches(figures)) or (Note("None: there is no reference."),)),
+            Section("people", "People", _people(figures.people)),
+            Section(
+                "failed", "Recordings that failed",
+                (Table(("recording", "error"), [(f["recording"], f["error"]) for f in failed], words=(1,)),) if failed else (Note("None."),),
+            ),
+        ),
+    )  # fmt: skip
 
 
-def _groups(groups: Sequence[Measured]) -> str:
+def _of(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _gates(gates: Sequence[Gate]) -> Table | Note:
+    if not gates:
+        return Note("None: there is no reference, and the float student did not look.")
+    rows = [(g.name, g.limit, g.value, g.detail, Cell("", MARKS[g.word], g.word)) for g in gates]
+    return Table(("gate", "limit", "value", "of", "holds"), rows, words=(3, 4))
+
+
+def _groups(groups: Sequence[Measured]) -> Table:
     keys = list(dict.fromkeys((g.column, g.group) for g in groups))
     rows = []
     for column, group in keys:
         mine = {g.measure: g for g in groups if (g.column, g.group) == (column, group)}
         people = max(g.people for g in mine.values())
-        rows.append([_name(column, group), people, *[_value(mine.get(m)) for m in MEASURES]])
-    words = _table(["measure", "unit", "what"], [[m, unit, what] for m, (_, _, unit, what) in MEASURES.items()])
-    return _table(["group", "people", *MEASURES], rows) + words
+        rows.append((_name(column, group), people, *[_value(mine.get(m)) for m in MEASURES]))
+    return Table(("group", "people", *MEASURES), rows)
 
 
 def _name(column: str, group: str) -> str:
     return f"{column} {group or '(unknown)'}" if column else "everybody"
 
 
-def _value(found: Measured | None) -> str:
+def _value(found: Measured | None) -> Cell:
     if found is None:
-        return "-"
-    interval = "" if math.isnan(found.low) else f" [{found.low:.3g}, {found.high:.3g}]"
-    return f"{found.value:.3g}{interval}"
+        return Cell("-")
+    return Cell(f"{found.value:.3g}", small="" if math.isnan(found.low) else f"{found.low:.3g} to {found.high:.3g}")
 
 
-def _people(people: Sequence[dict[str, Any]]) -> str:
+def _people(people: Sequence[dict[str, Any]]) -> tuple[Table, Note]:
     first = sorted(people, key=lambda p: (p["shown_share"] or 0.0, p["person"]))[:PEOPLE_SHOWN]
-    head = ["person", "outputs", "shown", "MAE, BPM", "INT8 minus float, BPM"]
     rows = [
-        [
-            p["person"],
-            f"{p['hops']:,}",
-            f"{100 * (p['shown_share'] or 0):.1f} %",
-            _number(p["mae"]),
-            _number(p["difference"]),
-        ]
+        (p["person"], f"{p['hops']:,}", f"{100 * (p['shown_share'] or 0):.1f} %", _number(p["mae"]), _number(p["difference"]))
         for p in first
-    ]
-    note = f"<p class='small'>{len(first)} of {len(people)}, least shown first; all of them in people.csv.</p>"
-    return _table(head, rows) + note
+    ]  # fmt: skip
+    note = Note(f"{len(first):,} of {len(people):,}, least shown first; all of them in people.csv.")
+    return Table(("person", "outputs", "shown", "MAE, BPM", "INT8 minus float, BPM"), rows), note
 
 
 def _number(value: float | None) -> str:
@@ -140,56 +132,56 @@ def _number(value: float | None) -> str:
 
 
 def _forest(groups: Sequence[Measured], measure: str) -> str:
-    """Value and interval of every group."""
-    from onwrist.firmware_sim.parity.pictures import BLUE, GREY, _uri, plt
-
+    """Value and interval of every group, from nothing on, so that a small difference looks small."""
     rows = [g for g in groups if g.measure == measure]
-    figure, axis = plt.subplots(figsize=(8.5, 0.8 + 0.26 * len(rows)))
+    figure, axis = plt.subplots(figsize=(FULL, 0.9 + 0.26 * len(rows)))
     for y, g in enumerate(reversed(rows)):
         if not math.isnan(g.low):
             axis.plot([g.low, g.high], [y, y], color=BLUE, lw=1.5)
         axis.plot([g.value], [y], "s" if not g.column else "o", color=BLUE, ms=5)
     axis.axvline(rows[0].value, color=GREY, lw=1, zorder=0)
+    axis.axvline(0.0, color=INK, lw=0.8, zorder=0)
     axis.set_yticks(range(len(rows)), [f"{_name(g.column, g.group)} (n={g.people})" for g in reversed(rows)])
     axis.set_ylim(-0.7, len(rows) - 0.3)
     _, _, unit, what = MEASURES[measure]
+    if unit == "share":
+        axis.set_xlim(0.0, 1.02)
     axis.set_title(f"{what} ({unit})")
-    return _uri(figure)
+    return svg(figure, f"{what}: {len(rows)} groups with their intervals")
 
 
-def _stretches(figures: Figures) -> list[str]:
-    found = []
+def _stretches(figures: Figures) -> list[Heading | Pictures]:
+    found: list[Heading | Pictures] = []
     waves = figures.waves or [NOTHING] * len(figures.stretches)
     for stretch, rows, wave in zip(figures.stretches, figures.pictured, waves, strict=True):
         words = (
             f"{stretch['recording']}, from {stretch['begin_s'] / 60:.0f} min: {stretch['error']:.1f} BPM from the "
             f"{stretch['against']}, {stretch['rated']} outputs"
         )
-        found.append(
-            f"<p>{_text(words)}<br><img alt='{_text(words)}' src='{_stretch(rows, stretch['begin_s'], wave)}'></p>"
-        )
+        found += [Heading(words), Pictures((_stretch(rows, stretch["begin_s"], wave, words),))]
     return found
 
 
-def _stretch(rows: dict[str, np.ndarray], begin: float, wave: np.ndarray) -> str:
-    from onwrist.firmware_sim.parity.pictures import AMBER, BLUE, GREY, INK, _uri, plt
-
+def _stretch(rows: dict[str, np.ndarray], begin: float, wave: np.ndarray, says: str) -> str:
     has_wave = bool(np.isfinite(wave[1]).any())
-    figure, axes = plt.subplots(1 + has_wave, 1, figsize=(8.5, 3.2 if has_wave else 1.7), squeeze=False)
+    figure, axes = plt.subplots(1 + has_wave, 1, figsize=(FULL, 3.6 if has_wave else 2.1), squeeze=False)
     axis = axes[0, 0]
     t = rows["time_s"] / 60
-    axis.axvspan(begin / 60, (begin + STRETCH_S) / 60, color=GREY, alpha=0.4, lw=0)
+    axis.axvspan(begin / 60, (begin + STRETCH_S) / 60, color=GREY, alpha=0.25, lw=0)
     if "heart_rate_bpm" in rows:
         shown = rows["shown"] > 0
         axis.plot(t, rows["heart_rate_bpm"], ".", ms=2.5, color=GREY, label="not shown")
         axis.plot(t[shown], rows["heart_rate_bpm"][shown], ".", ms=4, color=BLUE, label="shown")
-        axis.plot(t, rows["heart_rate_bpm_float"], color=AMBER, lw=1, label="float")
+        if np.isfinite(rows["heart_rate_bpm_float"]).any():
+            axis.plot(t, rows["heart_rate_bpm_float"], color=AMBER, lw=1, label="float")
     axis.plot(t, rows["true_bpm"], color=INK, lw=1.2, label="reference")
     axis.set_ylabel("BPM")
-    axis.legend(loc="upper right", ncols=4, fontsize=7)
+    axis.set_xlabel("minutes of the recording")
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
     if has_wave:
         below = axes[1, 0]
         below.plot(wave[0] - begin, wave[1], color=INK, lw=0.6)
         below.set_ylabel("light")
         below.set_xlabel("seconds of the shaded minute")
-    return _uri(figure)
+    figure.tight_layout()
+    return svg(figure, says)

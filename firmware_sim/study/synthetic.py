@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from onwrist.resources import SHIPPED
 from onwrist.signals.pulse.clean import fill_gaps, resample
 from onwrist.signals.recordings.readers import read_recording
+from onwrist.writing import write_whole
 
 RATE_HZ = 64.0
 # Hearts of made-up people beat this much slower or faster than the one they are made of.
@@ -31,7 +33,7 @@ def sources() -> list[np.ndarray]:
 
 
 def write_person(path: Path, of: Sequence[np.ndarray], number: int, hours: float) -> None:
-    """One made-up person, drawn by `number` alone, as .npz."""
+    """One made-up person, drawn by `number` alone, as .npz; whole or not at all."""
     rng = np.random.default_rng(number)
     x = of[number % len(of)]
     count = int(hours * 3600 * RATE_HZ)
@@ -41,5 +43,7 @@ def write_person(path: Path, of: Sequence[np.ndarray], number: int, hours: float
     wander = 1 + WANDER * np.sin(2 * np.pi * (np.arange(count) / (RATE_HZ * 3600 * rng.uniform(1, 4)) + rng.uniform()))
     made = np.interp(at, np.arange(len(x)), x) * wander + rng.normal(0, NOISE, count)
     counts = np.clip(np.rint(made * INT16 / 4), -32_000, 32_000).astype(np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, ppg=counts, fs_ppg=RATE_HZ, subject=path.stem)
+    whole = io.BytesIO()
+    np.savez_compressed(whole, ppg=counts, fs_ppg=RATE_HZ, subject=path.stem)
+    # A maker that is killed leaves no half of a person, which would be taken for made.
+    write_whole(path, whole.getvalue())

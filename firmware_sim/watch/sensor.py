@@ -15,10 +15,9 @@ from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch.faults import Burst, Faults, Scene
 from onwrist.ranges import Checked
 from onwrist.signals.front_end.acceleration import AccelerationConfig
-from onwrist.signals.front_end.counts import acceleration_wave, count_wave, recorded_counts
+from onwrist.signals.front_end.counts import BLOCK, acceleration_wave, count_wave, recorded_counts
 from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ
-from onwrist.signals.pulse.clean import clean_ppg
 from onwrist.signals.recordings.recording import Recording
 
 # No wearable's PPG is faster.
@@ -78,11 +77,11 @@ class _Converter:
 
     def __init__(
         self, wave: np.ndarray, present: np.ndarray, config: SensorConfig | AccelerometerConfig, rails: tuple[int, int],
-        faults: Faults, repeat: int, pulse: float,
+        faults: Faults, repeat: int,
     ):  # fmt: skip
         self.wave, self.present, self.rails = wave, present, rails
         self.rate_hz, self.fifo, self.faults, self.repeat = config.rate_hz, config.fifo, faults, repeat
-        self.scene = Scene(config.rate_hz, rails[1], len(wave) / config.rate_hz, pulse)
+        self.scene = Scene(config.rate_hz, rails[1], len(wave) / config.rate_hz, wave)
         self.sent = self.saturated = 0
 
     def __len__(self) -> int:
@@ -94,13 +93,21 @@ class _Converter:
         return self._convert(0)
 
     def _convert(self, cycle: int) -> np.ndarray:
+        if not self.faults.faults:
+            return self._counts_of(self.wave)
         t = np.arange(len(self.wave)) / self.rate_hz
         x = self.wave
         instants = self.faults.instants(t, self.scene, cycle)
         if instants is not t:
             x = CubicSpline(t, x)(np.clip(instants, 0, t[-1]))
         x = self.faults.wave(t, x, self.scene, cycle)
-        return np.clip(np.rint(x), *self.rails).astype(np.int32)
+        return self._counts_of(x)
+
+    def _counts_of(self, wave: np.ndarray) -> np.ndarray:
+        counts = np.empty(wave.shape, np.int32)
+        for i in range(0, len(wave), BLOCK):
+            counts[i : i + BLOCK] = np.clip(np.rint(wave[i : i + BLOCK]), *self.rails)
+        return counts
 
     def bursts(self) -> Iterator[Burst]:
         """FIFO read-outs in order of their arrival; the last of a round may be short."""
@@ -145,7 +152,7 @@ class Accelerometer(_Converter):
     def __init__(self, recording: Recording, config: AccelerometerConfig, faults: Faults = Faults(), repeat: int = 1):
         wave, present = acceleration_wave(recording, config.rate_hz)
         low = -(1 << (config.bits - 1))
-        super().__init__(wave * config.counts_per_g, present, config, (low, -low - 1), faults, repeat, 0.0)
+        super().__init__(wave * config.counts_per_g, present, config, (low, -low - 1), faults, repeat)
 
 
 class Sensor(_Converter):
@@ -174,8 +181,7 @@ class Sensor(_Converter):
         else:
             wave, present = count_wave(recording, config.rate_hz, config.bits)
             wave = full - wave if falling else wave
-        pulse = float(np.std(clean_ppg(wave - full / 2, config.rate_hz)))
-        super().__init__(wave, present, config, (0, full), faults.of_light, repeat, pulse)
+        super().__init__(wave, present, config, (0, full), faults.of_light, repeat)
         self.accelerometer = (
             Accelerometer(recording, config.acceleration, faults.of_acceleration, repeat)
             if config.acceleration

@@ -18,9 +18,6 @@ from typing import Protocol
 
 from onwrist.errors import ConfigError
 
-# Outputs that every part of the house knows: the first and the second of a student.
-EMBEDDING_OUTPUT, ANSWERS_OUTPUT = "embedding", "answers"
-
 
 class Timed(Protocol):
     """What a node is in time.

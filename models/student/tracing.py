@@ -31,9 +31,10 @@ from onwrist.models.student.graph import (
     Node,
     StudentGraph,
 )
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, NEXT_STATE, STATE
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.refusals import ACTIVATIONS, USE_CONVOLUTIONS, why_not
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Output
+from onwrist.models.student.timing import Output
 
 # Channels that the firmware's dense kernel spreads the groups of a convolution over, as zeros; see `export/sources`.
 MOST_GROUPS = 16
@@ -505,7 +506,7 @@ class _Reading:
         return found
 
     def check_name(self, name: str) -> None:
-        if name in self.inputs or name.rstrip("0123456789") in ("state", "next"):
+        if name in self.inputs or name.rstrip("0123456789") in (STATE, NEXT_STATE):
             raise self.refuse("is the name of an input or of a state", "Call the output something else")
 
     def fused(self, outputs: list[Output]) -> StudentGraph:

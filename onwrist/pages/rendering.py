@@ -33,15 +33,6 @@ def render(template: str, folder: Path, styles: tuple[Path, ...] = (), **values)
     return pieces.get_template(template).render(style=style(*styles), **values)
 
 
-def plain_page(title: str, body: str) -> str:
-    """A page of a body that somebody else has made, in the house's look.
-
-    Args:
-        body: HTML, already escaped where it holds foreign words.
-    """
-    return render("plain.html.j2", ROOM, title=title, body=Markup(body))
-
-
 def block_page(title: str, lead: str, sections: tuple[Section, ...], footer: str = "") -> str:
     """A page of sections with their contents before them."""
     return render("sections.html.j2", ROOM, title=title, lead=lead, sections=sections, footer=footer)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onwrist.errors import ConfigError, ExportError
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, Output, Schedule, Timing
+from onwrist.models.student.timing import Output, Schedule, Timing
 from onwrist.quantize.integers.operators import (  # noqa: F401 (the arithmetic of a model is asked of it)
     INT8_MAX,
     INT8_MIN,

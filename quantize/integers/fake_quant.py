@@ -41,8 +41,8 @@ from onwrist.models.student.graph import (
     graph_of,
     operate,
 )
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.signals.front_end.floating import FrontEndConfig
 
 with warnings.catch_warnings():
@@ -312,7 +312,8 @@ def _settle_ranges(quantised: QuantGraph, batches: list[tuple[Tensor, ...]]) -> 
     for place, group in quantised.group.items():
         if group >= 0:
             members.setdefault(group, []).append(place)
-    peaks = _peaks(quantised, batches)
+    shared = any(len(places) > 1 for places in members.values())
+    peaks = _peaks(quantised, batches) if shared else {}
     for group, places in members.items():
         quantiser: Any = quantised.range_of(group).act_quant
         scaling = quantiser.fused_activation_quant_proxy.tensor_quant.scaling_impl

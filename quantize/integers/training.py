@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from onwrist.errors import CheckpointError, ExportError
 from onwrist.models.encoders.checkpoint import read_state, save_weights
 from onwrist.models.encoders.digests import told
 from onwrist.models.student.graph import graph_of
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import ANSWER_RANGE
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.quantize.integers.fake_quant import QuantGraph, quant_student
+from onwrist.quantize.teaching.distillation import Keeps
 from onwrist.quantize.teaching.student_files import check_finite, int8_weights, student_of
 
 CALIBRATION_BATCHES, CALIBRATION_BATCH = 8, 256
@@ -60,11 +62,13 @@ def train_quantised(
     batch: int,
     lr: float,
     seed: int,
+    keeper: Callable[[dict, dict], Keeps] | None = None,
 ) -> Iterator[dict[str, float]]:
     """QAT in place: imitate what the float parent says; yields the loss of each step.
 
     Args:
         x: (n, window), or of each input (n, samples) or (n, channels, samples).
+        keeper: from what makes this training itself, and the parts of its state, to what keeps them (`course.Keeper`).
     """
     inputs = [x] if isinstance(x, np.ndarray) else list(x)
     parameters = [p for p in quantised.parameters() if p.requires_grad]
@@ -75,7 +79,11 @@ def train_quantised(
     )
     parent = graph_of(parent).eval()
     quantised.train()
-    for step in range(steps):
+    kept = keeper and keeper(
+        {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "of": _fingerprint(quantised, parent, inputs)},
+        {"quantised": quantised, "optimiser": optimiser, "schedule": schedule},
+    )
+    for step in range(kept.begin() if kept else 0, steps):
         rows = np.random.default_rng([seed, step]).integers(0, len(inputs[0]), batch)
         windows = [torch.from_numpy(part[rows]) for part in inputs]
         for part in windows:
@@ -88,8 +96,25 @@ def train_quantised(
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        yield {"loss": float(loss.detach()), "distance": float(distance.detach())}
+        row = {"loss": float(loss.detach()), "distance": float(distance.detach())}
+        if kept:
+            kept.after(step, row)
+        yield row
+    if kept:
+        kept.end()
     quantised.eval()
+
+
+def _fingerprint(quantised: nn.Module, parent: nn.Module, inputs: Sequence[np.ndarray]) -> str:
+    """Where a training starts and what it is taught by: enough that another's would not be taken for it."""
+    sha = hashlib.sha256()
+    for network in (quantised, parent):
+        for name, value in network.state_dict().items():
+            if isinstance(value, Tensor):
+                sha.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    for part in inputs:
+        sha.update(repr(part.shape).encode() + np.ascontiguousarray(part[:: max(1, len(part) // 64)]).tobytes())
+    return sha.hexdigest()
 
 
 def _imitation(given: dict[str, Tensor], target: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from onwrist.signals.people.material import Material
 from onwrist.signals.people.split import in_half
 
 BATCH = 256
+COSINE_ROWS = 1 << 12
 # Sets that are held out whole or in part from everything that ships.
 EVALUATION_SETS = ("cinc2015_125hz", "bidmc")
 
@@ -154,7 +155,15 @@ def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Row-wise cosine of (n, d), in float64; 1 where both rows are zero, 0 where one is."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    found = np.empty(len(a))
+    # In blocks: a day of embeddings is small in int8, and eight times that in float64.
+    for i in range(0, len(a), COSINE_ROWS):
+        rows = slice(i, i + COSINE_ROWS)
+        found[rows] = _cosine(a[rows].astype(np.float64), b[rows].astype(np.float64))
+    return found
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     both_zero = ~a.any(axis=1) & ~b.any(axis=1)
     return np.where(norm > 0, np.sum(a * b, axis=1) / np.where(norm > 0, norm, 1.0), both_zero.astype(float))

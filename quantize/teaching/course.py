@@ -181,10 +181,15 @@ def quantised(
     course: Course,
     data: Evaluation,
     *,
+    out: Path | None = None,
     progress: Progress = silent,
     say: Say = nothing,
 ) -> tuple[QuantGraph, dict[str, dict]]:
-    """Post-training quantisation, then QAT where the course has steps; both judged on held-out people.
+    """Post-training quantisation, then QAT where the course has steps; both judged on held-out people. QAT goes on where one of
+    the same was killed.
+
+    Args:
+        out: the file that the quantised student will be written to; see the module's docstring.
 
     Returns:
         The quantised student, and "ptq" and "qat" -> `judging.evaluate.compare`.
@@ -195,8 +200,9 @@ def quantised(
     judged = {"ptq": compare(reference, run_integers(read_integers(found), *held), data)}
     if course.steps:
         losses = train_quantised(
-            found, parent, taught, steps=course.steps, batch=course.batch, lr=course.lr, seed=course.seed
-        )
+            found, parent, taught, steps=course.steps, batch=course.batch, lr=course.lr, seed=course.seed,
+            keeper=lambda identity, parts: Keeper(out, identity, parts),
+        )  # fmt: skip
         follow(losses, f"QAT {parent.name}", course.steps, progress, say)
         judged["qat"] = compare(reference, run_integers(read_integers(found), *held), data)
     return found, judged

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onwrist.models.student.graph import JUDGED_SAMPLES, graph_of, takes_acceleration
+from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.models.student.timing import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Examples, in_units
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions
 

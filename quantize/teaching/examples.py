@@ -308,7 +308,9 @@ def _examples(
         a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
-        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
+        # Not by their spread: that of a constant is rounding, and its correlation none.
+        moves = n > 10 and np.ptp(x[:n]) > 0 and np.ptp(y[:n]) > 0
+        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if moves else 0.0
     acceleration = cohort.acceleration_windows(context) if accelerometer else np.zeros((0, 0, 0), np.int8)
     # What is known to be motion can be told from a pulse that is weaker than it.
     felt = acceleration.any(axis=(1, 2)) if accelerometer else np.zeros(len(cohort), bool)

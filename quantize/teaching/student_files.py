@@ -15,9 +15,9 @@ from onwrist.errors import CheckpointError, ConfigError
 from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, read_state, save_weights
 from onwrist.models.encoders.digests import damaged, told
 from onwrist.models.student.graph import AnyStudent, graph_of, make_student
+from onwrist.models.student.names import EMBEDDING_OUTPUT
 from onwrist.models.student.network import Student, StudentConfig, network_of
 from onwrist.models.student.outputs import Answers
-from onwrist.models.student.timing import EMBEDDING_OUTPUT
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
 

@@ -12,6 +12,8 @@ from onwrist.signals.recordings.recording import Recording
 # A photodiode current sits mid-range with a pulse of a few per cent on it.
 PULSE_SHARE = 0.02
 SPREAD_QUANTILES = (5.0, 95.0)
+# Samples that are looked at together: a day of them is held once, not once for each step of a formula.
+BLOCK = 1 << 18
 
 
 def count_wave(recording: Recording, rate_hz: float, bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,11 +28,10 @@ def count_wave(recording: Recording, rate_hz: float, bits: int) -> tuple[np.ndar
     """
     raw = recording.ppg.samples
     wave = resample(fill_gaps(raw), recording.ppg.rate_hz, rate_hz)
-    source = np.minimum((np.arange(len(wave)) * recording.ppg.rate_hz / rate_hz).astype(int), len(raw) - 1)
     full = 2**bits - 1
     low, high = np.percentile(wave, SPREAD_QUANTILES)
     gain = PULSE_SHARE * full / (high - low) if high > low else 1.0
-    return (wave - np.median(wave)) * gain + full / 2, np.isfinite(raw)[source]
+    return (wave - np.median(wave)) * gain + full / 2, _present(raw, recording.ppg.rate_hz, rate_hz, len(wave))
 
 
 def recorded_counts(
@@ -56,8 +57,17 @@ def recorded_counts(
             f"holds {low:,.0f} to {high:,.0f}, and a sensor of {bits} bits counts from 0 to {full:,}",
             where=recording.source, field=channel.name, cure='Give its bits, or replay = "scaled"',
         )  # fmt: skip
-    source = np.minimum((np.arange(len(wave)) * channel.rate_hz / rate_hz).astype(int), len(channel.samples) - 1)
-    return full - wave if falling else wave, np.isfinite(channel.samples)[source]
+    return full - wave if falling else wave, _present(channel.samples, channel.rate_hz, rate_hz, len(wave))
+
+
+def _present(samples: np.ndarray, from_hz: float, to_hz: float, count: int) -> np.ndarray:
+    """bool (count,), whether the recording has the sample that each of the sensor's comes from."""
+    known = np.isfinite(samples)
+    found = np.empty(count, bool)
+    for i in range(0, count, BLOCK):
+        source = np.minimum((np.arange(i, min(i + BLOCK, count)) * from_hz / to_hz).astype(int), len(known) - 1)
+        found[i : i + BLOCK] = known[source]
+    return found
 
 
 def acceleration_wave(recording: Recording, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
@@ -94,4 +104,7 @@ def convert_acceleration(wave: np.ndarray, bits: int, counts_per_g: float) -> np
 
 def convert(wave: np.ndarray, bits: int) -> np.ndarray:
     """The converter: a wave in counts to int32 0 ... 2^bits - 1."""
-    return np.clip(np.rint(wave), 0, 2**bits - 1).astype(np.int32)
+    counts = np.empty(len(wave), np.int32)
+    for i in range(0, len(wave), BLOCK):
+        counts[i : i + BLOCK] = np.clip(np.rint(wave[i : i + BLOCK]), 0, 2**bits - 1)
+    return counts

@@ -33,6 +33,8 @@ from onwrist.signals.front_end.stages import (
 )
 
 MAX_BITS = 24
+# Samples that two front ends are compared over at once: more than an hour of them.
+COMPARED = 1 << 17
 # The running magnitude moves by a hundredth of a difference: finer than the signal by more than that.
 MAGNITUDE_BITS = 12
 WEIGHT_BITS, KEEP_BITS, ALPHA_BITS = 20, 24, 20
@@ -214,13 +216,19 @@ def front_end_parity(counts: np.ndarray, rate_hz: float, bits: int) -> FrontEndP
 def compare_front_ends(fixed: np.ndarray, real: np.ndarray, config: FrontEndConfig = IN_COUNTS) -> FrontEndParity:
     """int8 output (n,) of the fixed front end against the float one's output (n,) in real units."""
     steps = 128 / config.clip
-    quantised = np.clip(np.rint(real * steps), -128, 127)
-    difference = np.abs(fixed.astype(np.float64) - quantised)
-    return FrontEndParity(
-        _snr(real, fixed / steps), _snr(real, quantised / steps), float(np.mean(difference == 0)), int(difference.max(initial=0))
-    )  # fmt: skip
+    power, noise, int8_noise = real.dtype.type(0), 0.0, 0.0
+    equal = largest = 0
+    for i in range(0, len(real), COMPARED):
+        ours, wanted = fixed[i : i + COMPARED], real[i : i + COMPARED]
+        quantised = np.clip(np.rint(wanted * steps), -128, 127)
+        difference = np.abs(ours.astype(np.float64) - quantised)
+        power += np.sum(wanted**2)
+        noise += float(np.sum((wanted - ours / steps) ** 2))
+        int8_noise += float(np.sum((wanted - quantised / steps) ** 2))
+        equal += int(np.count_nonzero(difference == 0))
+        largest = max(largest, int(difference.max()))
+    return FrontEndParity(_snr(power, noise), _snr(power, int8_noise), equal / max(1, len(real)), largest)
 
 
-def _snr(signal: np.ndarray, other: np.ndarray) -> float:
-    noise = float(np.sum((signal - other) ** 2))
-    return float("inf") if noise == 0 else float(10 * np.log10(np.sum(signal**2) / noise))
+def _snr(power: np.floating, noise: float) -> float:
+    return float("inf") if noise == 0 else float(10 * np.log10(power / noise))

@@ -29,6 +29,8 @@ GOOD_RECALL, GOOD_PRECISION, BAD_PRECISION = 0.6, 0.8, 0.5
 # the pulses found agree with them when their mean intervals differ by less than DEVICE_AGREES. Half of the pulse
 # intervals straying by more than STRAY from their median, where the band gave none at all, is noise.
 DEVICE_COVER, DEVICE_CALM, DEVICE_AGREES, STRAY = 0.4, 0.85, 0.05, 0.25
+# Times from R-peak to pulse are counted in steps of this, s.
+DELAY_BIN_S = 0.02
 # Rhythm is only labelled where the pulse follows the ECG at all.
 RHYTHM_RECALL = 0.6
 # An even pulse that the ECG's beats do not count is an ECG with missed beats, and says nothing about rate or rhythm.
@@ -88,16 +90,15 @@ def upslopes(ppg: np.ndarray, rate_hz: float) -> np.ndarray:
     return peaks / rate_hz
 
 
-def pulse_delay(r: np.ndarray, rise: np.ndarray) -> float:
+def pulse_delay(r: np.ndarray, rise: np.ndarray, between_s: tuple[float, float] = (0.0, 1.0)) -> float:
     """Median time from an R-peak to the upslope that follows it, around the most frequent such time; NaN if none."""
-    if len(r) == 0 or len(rise) == 0:
-        return float("nan")
-    lags = np.concatenate([rise[(rise > t) & (rise < t + 1.0)] - t for t in r])
+    low, high = between_s
+    lags = np.concatenate([np.zeros(0), *(rise[(rise > t + low) & (rise < t + high)] - t for t in r)])
     if len(lags) == 0:
         return float("nan")
-    counts, edges = np.histogram(lags, bins=np.arange(0.0, 1.02, 0.02))
-    mode = edges[int(np.argmax(np.convolve(counts, np.ones(5), mode="same")))] + 0.01
-    return float(np.median(lags[np.abs(lags - mode) < 0.1]))
+    counts, edges = np.histogram(lags, bins=np.arange(low, high + DELAY_BIN_S, DELAY_BIN_S))
+    mode = edges[int(np.argmax(np.convolve(counts, np.ones(5), mode="same")))] + DELAY_BIN_S / 2
+    return float(np.median(lags[np.abs(lags - mode) < 5 * DELAY_BIN_S]))
 
 
 def agreement(beats: Beats, start_s: float, end_s: float) -> tuple[float, float]:
@@ -142,7 +143,7 @@ def window_labels(beats: Beats, start_s: float, end_s: float) -> dict[str, float
     if len(rr) == 0 or recall < RHYTHM_RECALL or precision < BAD_PRECISION:
         return label
     found = np.diff(beats.upslope[(beats.upslope >= start_s) & (beats.upslope < end_s)])
-    calm = len(found) >= MIN_INTERVALS and _relative_rmssd(found) < REGULAR_BELOW
+    calm = len(found) >= MIN_INTERVALS and relative_rmssd(found) < REGULAR_BELOW
     if calm and abs(float(rr.mean()) / float(found.mean()) - 1) > BOTH_AGREE:
         return label
     label["hr"] = 60.0 / float(rr.mean())
@@ -180,12 +181,13 @@ def device_labels(device: DeviceIntervals, start_s: float, end_s: float) -> dict
     return label
 
 
-def _relative_rmssd(rr: np.ndarray) -> float:
+def relative_rmssd(rr: np.ndarray) -> float:
+    """RMSSD of intervals (s) as a share of their mean."""
     return float(np.sqrt(np.mean(np.diff(rr) ** 2))) / float(rr.mean())
 
 
 def _variability(label: dict[str, float], rr: np.ndarray) -> None:
-    relative = _relative_rmssd(rr)
+    relative = relative_rmssd(rr)
     label["rmssd"] = 1e3 * relative * float(rr.mean())
     label["sdnn"] = 1e3 * float(rr.std(ddof=1))
     if relative > IRREGULAR_ABOVE:

@@ -12,7 +12,14 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
-from onwrist.signals.pulse.beats import IRREGULAR_ABOVE, MAX_RR_S, MIN_RR_S, REGULAR_BELOW, detect_r_peaks
+from onwrist.signals.pulse.beats import (
+    IRREGULAR_ABOVE,
+    MAX_RR_S,
+    MIN_RR_S,
+    REGULAR_BELOW,
+    detect_r_peaks,
+    relative_rmssd,
+)
 from onwrist.signals.pulse.clean import clean_ecg, fill_gaps, resample
 from onwrist.signals.recordings.recording import Channel, Recording
 
@@ -76,7 +83,7 @@ def sure_stretches(recording: Recording) -> list[Stretch]:
 
 def rhythm_of(intervals: np.ndarray) -> str:
     """What kind of rhythm RR intervals (s) are: one of RHYTHMS."""
-    relative = float(np.sqrt(np.mean(np.diff(intervals) ** 2)) / intervals.mean())
+    relative = relative_rmssd(intervals)
     if relative < REGULAR_BELOW:
         return "even"
     if relative <= IRREGULAR_ABOVE:

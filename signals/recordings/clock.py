@@ -17,10 +17,13 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d
 
 from onwrist.errors import RecordingError
+from onwrist.signals.recordings.growing import Growing
 from onwrist.signals.recordings.recording import MAX_RATE_HZ, MIN_RATE_HZ
+from onwrist.signals.recordings.spilled import BLOCK, Spilled
 
 # One jump longer than this is a mended or broken clock, or two recordings; never a pause worth keeping as NaN.
 MAX_JUMP_S = 86400.0
+HOUR_S = 3600.0
 # 48 days at 64 Hz: one signal of a gigabyte.
 MAX_SAMPLES = 2**28
 # Rows this dense are a recording, even if a week of it is missing.
@@ -43,8 +46,6 @@ MAX_IRREGULAR = 0.15
 MAX_SET_BACK = 5
 SLOPE_ROWS = 256
 MIN_ROWS = 3
-# A day of rows is looked at in blocks, so that it is never in memory more than twice.
-BLOCK = 1 << 18
 SAMPLE = 400_000
 
 
@@ -65,7 +66,7 @@ class Clock:
     rate_hz: float
     length: int
     rows: np.ndarray | None = None
-    place: np.ndarray | None = None
+    place: np.ndarray | Spilled | None = None
     at: np.ndarray | None = None
     gap_s: float = 0.0
     notices: tuple[str, ...] = ()
@@ -80,7 +81,21 @@ class Clock:
         if self.place is None:
             return x
         out = np.full(self.length, np.nan, x.dtype if x.dtype.kind == "f" else np.float64)
-        out[self.place] = x
+        out[np.asarray(self.place)] = x
+        return out
+
+    def lay_on_disk(self, x: Spilled) -> np.ndarray | Spilled:
+        """As `lay`, and on disk again where rows are only counted into places."""
+        if self.rows is not None or self.at is not None:
+            return self.lay(np.asarray(x))
+        if self.place is None:
+            return x
+        out = Spilled()
+        for i, part in enumerate(x.blocks()):
+            at = np.asarray(self.place[i * BLOCK : (i + 1) * BLOCK], np.int64) - len(out)
+            some = np.full(int(at[-1]) + 1, np.nan, part.dtype)
+            some[at] = part
+            out.add(some)
         return out
 
     def _interpolated(self, x: np.ndarray) -> np.ndarray:
@@ -95,31 +110,19 @@ class Clock:
         return y
 
 
-def joined(parts: list[np.ndarray]) -> np.ndarray:
-    """The arrays one after the other, in the widest of their precisions; `parts` is emptied on the way, to hold nothing twice."""
-    out = np.empty(sum(map(len, parts)), np.result_type(*parts) if parts else np.float64)
-    at = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        out[at : at + len(part)] = part
-        at += len(part)
-    return out
-
-
-def falls(t: np.ndarray) -> np.ndarray:
+def falls(t: np.ndarray | Spilled) -> np.ndarray:
     """Indices after which values fall; NaN does not."""
     found = [i + np.flatnonzero(np.diff(t[i : i + BLOCK + 1]) < 0) for i in range(0, len(t), BLOCK)]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _blocks(t: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _blocks(t: np.ndarray | Spilled) -> Iterator[tuple[int, np.ndarray]]:
     """(first row, steps from it on), block by block."""
     for i in range(0, len(t) - 1, BLOCK):
         yield i, np.diff(t[i : i + BLOCK + 1])
 
 
-def slope(t: np.ndarray) -> float:
+def slope(t: np.ndarray | Spilled) -> float:
     """Time per row in the units of `t`, deaf to gaps and packets: the median over stretches of rows."""
     if len(t) < 2:
         return float("nan")
@@ -137,16 +140,17 @@ class _Place(TypedDict):
     field: str
 
 
-def uniform_clock(t: np.ndarray, where: str | Path, field: str) -> Clock:
-    """Stamps in seconds, one a row, NaN where a row has none, to a clock. `t` may be changed.
+def uniform_clock(t: np.ndarray | Spilled, where: str | Path, field: str) -> Clock:
+    """Stamps in seconds, one a row, NaN where a row has none, to a clock. `t` may be changed; where it is on disk it has no NaN
+    and does not fall, and stays there as long as its steps are a sensor's.
 
     Raises:
         RecordingError: too few stamps, rows in disorder, times that start anew, a jump of more than a day, or no clock.
     """
     place = _Place(where=where, field=field)
-    known = np.isfinite(t)
-    rows = None if known.all() else known
-    if rows is not None:
+    rows = None
+    if isinstance(t, np.ndarray) and not (known := np.isfinite(t)).all():
+        rows = known
         t = t[rows]
     if len(t) < MIN_ROWS:
         raise RecordingError(
@@ -154,16 +158,18 @@ def uniform_clock(t: np.ndarray, where: str | Path, field: str) -> Clock:
         )
     notices: list[str] = []
     _refuse_jump(t, place)
+    notices += _hours_ahead(t, place)
     if len(falls(t)):
-        t = _ahead(t, place, notices)
+        t = _ahead(np.asarray(t), place, notices)
     mean = slope(t)
     if not np.isfinite(mean) or mean <= 0:
         raise RecordingError(
             "times do not increase", cure="Give a column of times that do, or rate_hz without it", **place
         )
     tiny = sum(int(np.sum(step < TINY_STEP * mean)) for _, step in _blocks(t))
-    if tiny > PACKET_SHARE * (len(t) - 1) and (packets := _packets(t, mean)) is not None:
-        clock = _of_packets(t, packets, place, notices)
+    packets = _packets(np.asarray(t), mean) if tiny > PACKET_SHARE * (len(t) - 1) else None
+    if packets is not None:
+        clock = _of_packets(np.asarray(t), packets, place, notices)
     else:
         clock = _of_steps(t, mean, place, notices)
     if not MIN_RATE_HZ <= clock.rate_hz <= MAX_RATE_HZ:
@@ -179,7 +185,7 @@ def uniform_clock(t: np.ndarray, where: str | Path, field: str) -> Clock:
     return Clock(clock.rate_hz, clock.length, rows, clock.place, clock.at, clock.gap_s, clock.notices)
 
 
-def _refuse_jump(t: np.ndarray, place: _Place) -> None:
+def _refuse_jump(t: np.ndarray | Spilled, place: _Place) -> None:
     for first, step in _blocks(t):
         longest = int(np.argmax(np.abs(step)))
         if abs(step[longest]) > MAX_JUMP_S:
@@ -188,6 +194,16 @@ def _refuse_jump(t: np.ndarray, place: _Place) -> None:
                 f"the clock jumps by {_words(abs(step[longest]))} between rows {row} and {row + 1}",
                 cure="Mend the stamp, or split the recording there", **place,
             )  # fmt: skip
+
+
+def _hours_ahead(t: np.ndarray | Spilled, place: _Place) -> list[str]:
+    """A word on clocks that go ahead by an hour and hardly more: summer time, or a pause of just so long."""
+    return [
+        f"the clock of '{place['field']}' goes ahead by an hour between rows {first + i + 1} and {first + i + 2}; an hour is "
+        "taken to be missing: mend the stamps if it was summer time"
+        for first, step in _blocks(t)
+        for i in np.flatnonzero((step >= HOUR_S) & (step < HOUR_S + 1.0))
+    ]
 
 
 def _words(seconds: float) -> str:
@@ -277,7 +293,7 @@ def _lost(at: np.ndarray, first: np.ndarray, step: float, size: int) -> np.ndarr
     return np.cumsum(lost).astype(np.int64)
 
 
-def _of_steps(t: np.ndarray, mean: float, place: _Place, notices: list[str]) -> Clock:
+def _of_steps(t: np.ndarray | Spilled, mean: float, place: _Place, notices: list[str]) -> Clock:
     every = max(1, len(t) // SAMPLE)
     some = t[1::every] - t[:-1:every]
     usual = float(np.median(some))
@@ -289,7 +305,7 @@ def _of_steps(t: np.ndarray, mean: float, place: _Place, notices: list[str]) -> 
         size, spread = mean, usual
     rows = None
     if any((step == 0).any() for _, step in _blocks(t)):
-        t, rows = _apart(t, size, notices, place)
+        t, rows = _apart(np.asarray(t), size, notices, place)
     span = float(t[-1] - t[0])
     total, uncounted = 1, 0
     for _, step in _blocks(t):
@@ -299,11 +315,16 @@ def _of_steps(t: np.ndarray, mean: float, place: _Place, notices: list[str]) -> 
     if uncounted <= MAX_UNCOUNTED * (len(t) - 1):
         _refuse_length(total, len(t), place)
         rate = _nice((total - 1) / span, spread / span)
-        where = None
+        where: np.ndarray | Spilled | None = None
         if total != len(t):
-            where = np.zeros(len(t), np.int32)
-            for i, step in _blocks(t):
-                where[i + 1 : i + 1 + len(step)] = where[i] + np.cumsum(np.maximum(np.rint(step / size), 1))
+            counted = Spilled() if isinstance(t, Spilled) else Growing()
+            counted.add(np.zeros(1, np.int32))
+            last = 0
+            for _, step in _blocks(t):
+                found = (last + np.cumsum(np.maximum(np.rint(step / size), 1))).astype(np.int32)
+                counted.add(found)
+                last = int(found[-1])
+            where = counted if isinstance(counted, Spilled) else counted.take()
         return Clock(rate, total, rows, where, notices=tuple(notices))
     far = float(np.mean(np.abs(some - usual) > usual))
     if far > MAX_IRREGULAR or not 0.5 < size / mean < 1.5:
@@ -314,6 +335,7 @@ def _of_steps(t: np.ndarray, mean: float, place: _Place, notices: list[str]) -> 
     rate = _nice(1.0 / size, spread / span)
     total = int(span * rate * (1 + 1e-9)) + 1
     _refuse_length(total, len(t), place)
+    t = np.asarray(t)
     return Clock(rate, total, rows, at=t - t[0], gap_s=GAP_STEPS * usual, notices=tuple(notices))
 
 

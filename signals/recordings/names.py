@@ -43,6 +43,12 @@ PERSON_NAMES = (
     "subject", "subject_id", "subjectid", "participant", "participant_id", "participantid", "person", "person_id", "user",
     "user_id", "userid", "patient", "patient_id", "patientid",
 )  # fmt: skip
+# A column that says whose value stands in a row, beside a column that is called by none of them.
+KIND_NAMES = (
+    "sensor", "sensor_type", "sensor_name", "type", "data_type", "kind", "signal", "signal_type", "channel", "channel_name",
+    "stream", "source", "variable", "measurement", "measure", "metric", "modality",
+)  # fmt: skip
+ANY_NAMES = ("value", "values", "val", "data", "reading", "raw", "signal", "amplitude", "y", "x", "sample_value")
 SEGMENT_NAMES = ("segment", "segment_id", "session", "session_id", "recording", "recording_id", "visit")
 UNITS = {
     "s": 1.0, "sec": 1.0, "secs": 1.0, "second": 1.0, "seconds": 1.0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onwrist.errors import RecordingError
+from onwrist.signals.recordings.spilled import BLOCK
 
 # A rate outside this range is a unit mistake (milliseconds, kHz), not a PPG sensor.
 MIN_RATE_HZ, MAX_RATE_HZ = 5.0, 4000.0
@@ -17,7 +18,7 @@ class Channel:
     """A uniformly sampled signal.
 
     Attributes:
-        samples: float32, shape (n,) or (n, axes); NaN where the source had no sample.
+        samples: float32, shape (n,) or (n, axes); NaN where the source had no sample. `Spilled` where that was asked for.
         rate_hz: samples per second.
         name: the source's own name of it.
         units: the file's units ("counts" where it has none).
@@ -78,7 +79,7 @@ class Recording:
                 )
             if len(channel.samples) == 0:
                 raise RecordingError("no samples", cure="Check that the file is complete", **where)
-        if not np.isfinite(self.ppg.samples).any():
+        if self._known == 0:
             raise RecordingError(
                 "every sample is missing", where=self.source, field=self.ppg.name, cure="Choose another channel"
             )
@@ -91,4 +92,9 @@ class Recording:
     @property
     def missing(self) -> float:
         """Share of PPG samples that the source did not have, 0..1."""
-        return float(np.mean(~np.isfinite(self.ppg.samples)))
+        return (len(self.ppg.samples) - self._known) / len(self.ppg.samples)
+
+    @property
+    def _known(self) -> int:
+        samples = self.ppg.samples
+        return sum(int(np.count_nonzero(np.isfinite(samples[i : i + BLOCK]))) for i in range(0, len(samples), BLOCK))

@@ -418,6 +418,35 @@ void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scra
     }
 }
 
+/* As `each` depthwise convolutions of the same input, whose outputs take turns. */
+void ow_depthwise_each(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch) {
+    const int32_t n = op->in_c, each = op->out_c / n, groups = (n + 3) / 4;
+    const int32_t depth = op->dil_h * (op->k_h - 1), reach = op->dil_w * (op->k_w - 1);
+    ow_conv one = *op;
+    job j = {0};
+    one.out_c = n, j.rows = op->k_h, j.taps = op->k_w;
+    for (int32_t oy = 0; oy < op->out_h; oy++) {
+        for (int32_t ox = 0; ox < op->out_w; ox++, out += op->out_c) {
+            const int32_t y = oy * op->stride_h - op->pad_h, x = ox * op->stride_w - op->pad_w;
+            const int8_t *from = scratch + n;
+            if (y >= 0 && y + depth < op->in_h && x >= 0 && x + reach < op->in_w) {
+                from = in + (y * op->in_w + x) * n;
+                j.step = op->dil_w * n, j.line = op->dil_h * op->in_w * n;
+            } else {
+                gather(op, in, y, x, scratch + n);
+                j.step = n, j.line = op->k_w * n;
+            }
+            one.packed = op->packed, one.bias = op->bias, one.scale = op->scale;
+            for (int32_t k = 0; k < each; k++) {
+                j.x = from;
+                run_groups(&one, &j, taps4, scratch, NULL);
+                for (int32_t c = 0, at = k; c < n; c++, at += each) out[at] = scratch[c];
+                one.packed += groups * op->k_h * op->k_w, one.bias += 4 * groups, one.scale += 4 * groups;
+            }
+        }
+    }
+}
+
 /* --- the rest --- */
 
 /* Sums of up to four channels over `rows` rows of `wide` places. */

@@ -74,6 +74,9 @@ typedef struct {
 /* scratch: 8-aligned; the exporter knows how much */
 void ow_conv2d(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_depthwise(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
+/* Several outputs of each input channel: out_c is a multiple of in_c. The tables have the first output of every channel,
+ * filled up to a multiple of 4, then the second of every channel. */
+void ow_depthwise_each(const ow_conv *op, const int8_t *in, int8_t *out, int8_t *scratch);
 void ow_average_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_max_pool(const ow_pool *op, const int8_t *in, int8_t *out);
 void ow_mean(const ow_mean_t *op, const int8_t *in, int8_t *out);

@@ -39,25 +39,36 @@ def write_convolution(source: Source, name: str, op: Operator, inputs: list[Tens
         folded[channel], pairs[channel] = 4 * (value - int(y.zero[0])), (1 << 30, -1)
     c = replace(c, weights=weights)
     plain = low == -128 and high == 127 and all(-31 <= shift < 0 for _, shift in pairs)
-    short = -c.y[2] % 4
-    scales = np.pad(np.stack([pairs[:, 0], -pairs[:, 1] - 1], 1), ((0, short), (0, 0)))
+    order, scales = _order(c), np.stack([pairs[:, 0], -pairs[:, 1] - 1], 1)
     source.struct(
         name, "ow_conv", in_h=c.x[0], in_w=c.x[1], in_c=c.x[2], out_h=c.y[0], out_w=c.y[1], out_c=c.y[2],
         k_h=c.weights.shape[1], k_w=c.weights.shape[2], stride_h=c.stride[0], stride_w=c.stride[1],
         dil_h=c.dilation[0], dil_w=c.dilation[1], pad_h=c.pad[0], pad_w=c.pad[1], in_zero=int(x.zero[0]),
         out_zero=int(y.zero[0]), low=low, high=high, packed=_packed(source, f"{name}_w", c),
-        bias=source.array(f"{name}_b", "int32_t", np.pad(folded, (0, short))),
-        scale=source.array(f"{name}_s", "ow_scale", scales), plain=int(plain),
+        bias=source.array(f"{name}_b", "int32_t", _ordered(folded, order)),
+        scale=source.array(f"{name}_s", "ow_scale", _ordered(scales, order)), plain=int(plain),
     )  # fmt: skip
     ends = f"{source.at(op.inputs[0])}, {source.at(op.outputs[0])}"
-    kernel = "ow_depthwise" if c.depthwise else "ow_conv2d"
+    kernel = "ow_conv2d" if not c.depthwise else "ow_depthwise" if c.each == 1 else "ow_depthwise_each"
     source.calls.append(f"{kernel}(&{name}, {ends}, a + {source.plan.bytes - source.plan.scratch});")
+
+
+def _order(c: Convolution) -> np.ndarray:
+    """Channels of output as the tables have them: the first of each channel of input, then the second; -1 fills up."""
+    turns = np.arange(c.y[2]).reshape(-1, c.each).T
+    return np.pad(turns, ((0, 0), (0, -turns.shape[1] % 4)), constant_values=-1).ravel()
+
+
+def _ordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """(channels, ...) in that order, zeros where it fills up."""
+    return np.concatenate([values, np.zeros_like(values[:1])])[order]
 
 
 def _packed(source: Source, name: str, c: Convolution) -> str:
     """Weights as the inner loops read them."""
     if c.depthwise:
-        return source.array(name, "uint32_t", pack_depthwise(c.weights.reshape(-1, c.y[2])))
+        by_channel = c.weights.reshape(-1, c.y[2]).T
+        return source.array(name, "uint32_t", pack_depthwise(_ordered(by_channel, _order(c)).T))
     rows = c.weights.reshape(c.y[2], -1)
     vectors, words = (c_array("uint32_t", name, pack(rows, piece)) for piece in (VECTOR, 4))
     source.tables.append(f"#if OW_HELIUM\n{vectors}\n#else\n{words}\n#endif")

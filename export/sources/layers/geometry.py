@@ -26,7 +26,7 @@ class Convolution:
     Attributes:
         x, y: (height, width, channels) of input and output. stride, dilation, pad: (height, width), pad before the first.
         weights: int8 (output channels, height, width, input channels); depthwise: (1, height, width, channels).
-        depthwise: a channel of output per channel of input.
+        depthwise: each channel of output reads one of input.
     """
 
     x: tuple[int, int, int]
@@ -38,21 +38,28 @@ class Convolution:
     depthwise: bool
 
     @property
+    def each(self) -> int:
+        """Outputs of each channel of a depthwise convolution; 1 of others."""
+        return self.y[2] // self.x[2] if self.depthwise else 1
+
+    @property
     def taps(self) -> int:
-        """Bytes that one place needs."""
-        return math.prod(self.weights.shape[1:])
+        """Bytes of the input that one place needs."""
+        return math.prod(self.weights.shape[1:]) // self.each
 
     @property
     def scratch(self) -> int:
         """Bytes that the kernel works in, on the core that needs most: taps that are not one run of bytes in the
-        input are gathered, of one place or (vectors) of two, and those of two places (SMLAD) are widened to int16."""
+        input are gathered, of one place or (vectors) of two, and those of two places (SMLAD) are widened to int16.
+        Several outputs of each channel take turns, a turn at a time."""
         _, k_h, k_w, _ = self.weights.shape
         room = zip(self.x, self.y, (k_h, k_w), self.stride, self.dilation, strict=False)
         inside = all((n - 1) * step + dil * (k - 1) + 1 <= size for size, n, k, step, dil in room)
         in_a_row = self.depthwise or (k_h == 1 and (k_w == 1 or self.dilation[1] == 1))
         gathered = 0 if inside and in_a_row else 2 * up(self.taps, VECTOR)
         widened = 0 if self.depthwise or self.y[0] * self.y[1] < 2 else 4 * up(self.taps, 4)
-        return up(gathered + widened, ALIGNMENT)
+        turn = self.x[2] if self.each > 1 else 0
+        return up(turn + gathered + widened, ALIGNMENT)
 
 
 def convolution(network: Network, op: Operator) -> Convolution | None:
@@ -75,9 +82,9 @@ def convolution(network: Network, op: Operator) -> Convolution | None:
     (_, x_h, x_w, inputs), (_, y_h, y_w, outputs) = x.shape, y.shape
     weights = w.constant
     depthwise = op.kind == "DEPTHWISE_CONV_2D"
-    if depthwise and inputs != outputs:
-        # A depth multiplier: each output sees one input, as a dense convolution with zeros elsewhere does.
-        weights, depthwise = _spread(weights.transpose(3, 1, 2, 0), inputs, outputs // inputs), False
+    if depthwise and inputs == 1 < outputs:
+        # A depth multiplier on one channel is a dense convolution.
+        weights, depthwise = weights.transpose(3, 1, 2, 0), False
     elif not depthwise and w.shape[3] != inputs:
         weights = _spread(weights, inputs, outputs // (inputs // w.shape[3]))
     pads = (pad_h, pad_w)

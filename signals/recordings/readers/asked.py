@@ -23,6 +23,7 @@ class Asked:
         segment: the piece, where a file holds several.
         name: the path as the user gave it, for messages.
         stem: what a person is called where the file does not say.
+        spill: put the columns of a long table on disk (`Spilled`).
     """
 
     rate_hz: float | None
@@ -31,6 +32,7 @@ class Asked:
     segment: str | None
     name: str
     stem: str
+    spill: bool = False
 
     def rate(self, told: float | None, field: str = "rate_hz") -> float:
         """The rate of a file that tells one, or the one that was asked for.

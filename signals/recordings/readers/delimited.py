@@ -10,13 +10,13 @@ from pathlib import Path
 
 from onwrist.errors import RecordingError
 from onwrist.signals.recordings.readers.asked import Asked
-from onwrist.signals.recordings.readers.table import Choice, Gathered, choose, told_apart
+from onwrist.signals.recordings.readers.table import Choice, Gathered, choose, of_kind, told_apart
 from onwrist.signals.recordings.readers.text import MISSING, Dialect, find_dialect, is_comment, read_head
 from onwrist.signals.recordings.readers.unpack import open_bytes
 from onwrist.signals.recordings.recording import Recording
 
-# A day at 64 Hz is 28 chunks; each takes some ten megabytes while it is read.
-CHUNK_ROWS = 200_000
+# A day at 64 Hz is 85 chunks; each takes some megabytes while it is read.
+CHUNK_ROWS = 1 << 16
 # More columns than this is no table of one person's signals.
 MAX_COLUMNS = 4096
 MISSING_WORDS = sorted(
@@ -56,13 +56,15 @@ def read_delimited(path: Path, asked: Asked) -> Recording:
         )
     notices: list[str] = []
     choice = choose(dialect.names, dialect.units, dialect.rows, asked, dialect.named, notices, dialect.decimal)
-    person, segment = _rows_of(source, dialect, choice, asked)
+    person, segment, kind = _rows_of(source, dialect, choice, asked, notices)
     gathered = Gathered(choice, dialect.names, dialect.units, asked)
     asked_for = [
-        (c, v) for c, v in ((choice.person, person), (choice.segment, segment)) if c is not None and v is not None
+        (c, v)
+        for c, v in ((choice.person, person), (choice.segment, segment), (choice.kind, kind))
+        if c is not None and v is not None
     ]
     wanted = [*choice.columns, *(c for c, _ in asked_for)]
-    words = {c for c in (choice.person, choice.segment) if c is not None}
+    words = {c for c in (choice.person, choice.segment, choice.kind) if c is not None}
     for chunk in _chunks(source, dialect, wanted, asked, words):
         for column, value in asked_for:
             chunk = chunk[chunk[column].astype("string").str.strip() == value]
@@ -71,13 +73,15 @@ def read_delimited(path: Path, asked: Asked) -> Recording:
     return gathered.recording(dialect.rate_hz, asked.subject or person or asked.stem, notices)
 
 
-def _rows_of(source, dialect: Dialect, choice: Choice, asked: Asked) -> tuple[str | None, str | None]:
-    """Person and segment, where the table has columns for them: read once by themselves."""
-    found: dict[int, set[str]] = {c: set() for c in (choice.person, choice.segment) if c is not None}
+def _rows_of(
+    source, dialect: Dialect, choice: Choice, asked: Asked, notices: list[str]
+) -> tuple[str | None, str | None, str | None]:
+    """Person, segment and sensor, where the table has columns for them: read once by themselves."""
+    found: dict[int, set[str]] = {c: set() for c in (choice.person, choice.segment, choice.kind) if c is not None}
     if choice.segment is None:
         asked.no_segments()
     if not found:
-        return None, None
+        return None, None, None
     for chunk in _chunks(source, dialect, list(found), asked, set(found)):
         for column, values in found.items():
             values |= set(chunk[column].dropna().astype(str).str.strip().unique()) - {""}
@@ -85,7 +89,8 @@ def _rows_of(source, dialect: Dialect, choice: Choice, asked: Asked) -> tuple[st
     if segments is not None and asked.segment is None and choice.time:
         # A session that goes on in the next row is one recording; the clock says if it is not.
         segments = None
-    return told_apart(asked, people, segments)
+    kind = None if choice.kind is None else of_kind(choice, found[choice.kind], asked, notices)
+    return *told_apart(asked, people, segments), kind
 
 
 def _chunks(source, dialect: Dialect, columns: list[int], asked: Asked, as_words: set) -> Iterator:

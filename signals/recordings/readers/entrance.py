@@ -36,6 +36,7 @@ def read_recording(
     subject: str | None = None,
     segment: str | None = None,
     invert: bool = False,
+    spill: bool = False,
 ) -> Recording:
     """Read one recording.
 
@@ -47,6 +48,8 @@ def read_recording(
             file's own id, else the file's stem.
         segment: the piece to read, where the file or folder holds several.
         invert: turn the PPG upside down (a raw photodiode current falls with each beat).
+        spill: keep the samples of a long table (CSV, Parquet) on disk, for whoever reads them by slices: `Spilled` instead of an
+            array.
 
     Raises:
         RecordingError: missing, unreadable, empty, not understood, several where one must be named, or an option that
@@ -58,7 +61,7 @@ def read_recording(
             f"{rate_hz:g} Hz is outside {MIN_RATE_HZ:g}-{MAX_RATE_HZ:g}", where=path, field="rate_hz",
             cure="Give the rate in samples per second",
         )  # fmt: skip
-    asked = Asked(rate_hz, channel, subject, segment, str(path), _stem(path))
+    asked = Asked(rate_hz, channel, subject, segment, str(path), _stem(path), spill)
     return judged(_typed(lambda: _read(path, asked), str(path)), invert)
 
 

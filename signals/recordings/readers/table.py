@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 
 from onwrist.errors import RecordingError
-from onwrist.signals.recordings.clock import MAX_SAMPLES, joined, uniform_clock
+from onwrist.signals.recordings.clock import MAX_SAMPLES, uniform_clock
+from onwrist.signals.recordings.growing import Growing
 from onwrist.signals.recordings.names import (
+    ANY_NAMES,
     COUNTER_WORDS,
+    KIND_NAMES,
     PERSON_NAMES,
     RESP_NAMES,
     SEGMENT_NAMES,
@@ -19,16 +23,23 @@ from onwrist.signals.recordings.names import (
     find_one,
     find_ppg,
     named,
+    need_ppg,
     note_others,
+    same,
     time_columns,
     words,
 )
 from onwrist.signals.recordings.readers.asked import Asked
 from onwrist.signals.recordings.readers.precision import single
-from onwrist.signals.recordings.readers.text import MISSING, is_missing, is_number, is_when
+from onwrist.signals.recordings.readers.text import MINUS, MISSING, is_missing, is_number, is_when
 from onwrist.signals.recordings.recording import Channel, Recording
+from onwrist.signals.recordings.spilled import Spilled
 from onwrist.signals.recordings.stamps import Stamps
 
+# Nine hours at 64 Hz: what is longer is put on disk where a reader is asked for it.
+SPILL_ROWS = 1 << 21
+# Columns that a message names.
+MANY = 20
 DATE_NAMES, CLOCK_NAMES = ("date", "day"), ("time", "clock", "time_of_day")
 
 
@@ -41,6 +52,8 @@ class Choice:
         time: one column, or a date and a time of day.
         counter: a count of samples, used with a rate where there is no time.
         person, segment: words by which rows are told apart.
+        kind: words that say which sensor a row is of, where the values of several stand in one column. wanted: the sensor that
+            the user asks for.
     """
 
     ppg: int
@@ -50,6 +63,8 @@ class Choice:
     counter: int | None = None
     person: int | None = None
     segment: int | None = None
+    kind: int | None = None
+    wanted: str | None = None
 
     @property
     def columns(self) -> list[int]:
@@ -69,6 +84,9 @@ def choose(
     """
     filled = [any(i < len(row) and not is_missing(row[i]) for row in rows) for i in range(len(names))]
     shown = [i for i in range(len(names)) if filled[i] or names[i].strip()]
+    kind, sensor = _kind(names, rows), None
+    if kind is not None and asked.channel is not None and not any(same(n, asked.channel) for n in names):
+        asked, sensor = replace(asked, channel=None), asked.channel
     wanted = None if asked.channel is None else shown[named([names[i] for i in shown], asked.channel, asked.name)]
     times = [i for i in time_columns(names) if filled[i] and i != wanted] if has_names else []
     if not times:
@@ -94,18 +112,57 @@ def choose(
             if i not in counters and base_and_unit(names[i])[0] not in (*PERSON_NAMES, *SEGMENT_NAMES)
         ]
         if len(free) != 1:
-            listed = ", ".join(names[i].strip() for i in (free or numbers)) or "(no column of numbers)"
-            raise RecordingError(
-                "cannot tell which column is the PPG", where=asked.name, field="channel",
-                cure=f"Name it with channel (--channel): {listed}",
-            )  # fmt: skip
+            raise _which(names, rows, free or numbers, asked)
         at = free[0]
     signals = [names[i] if i in numbers else "" for i in range(len(names))]
     counter = next((i for i in counters if i != at and _counts(rows, i)), None)
     return Choice(
         at, find_ecg(signals, units, at) if has_names else None, find_one(signals, RESP_NAMES, at), time,
         None if time else counter, find_one(names, PERSON_NAMES, at), find_one(names, SEGMENT_NAMES, at),
+        kind if kind != at and base_and_unit(names[at])[0] in ANY_NAMES else None, sensor,
     )  # fmt: skip
+
+
+def _kind(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int | None:
+    """The column of words that says which sensor a row is of, or None."""
+    for i, name in enumerate(names):
+        if base_and_unit(name)[0] in KIND_NAMES and _cells(rows, i) and not any(is_number(c) for c in _cells(rows, i)):
+            return i
+    return None
+
+
+def of_kind(choice: Choice, found: Iterable[str], asked: Asked, notices: list[str]) -> str | None:
+    """The sensor whose rows are read, from all that a table's column of sensors says; None: every row.
+
+    Raises:
+        RecordingError: several, and none of them is called like a PPG, or not the one that was asked for.
+    """
+    kinds = sorted(set(found))
+    if choice.wanted is not None:
+        return kinds[named(kinds, choice.wanted, asked.name)]
+    if len(kinds) < 2:
+        return None
+    at = need_ppg(kinds, None, asked.name, notices)
+    others = ", ".join(k for k in kinds if k != kinds[at])
+    notices.append(f"rows of '{kinds[at]}' are read; there are also rows of {others:.200}")
+    return kinds[at]
+
+
+def _which(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: list[int], asked: Asked) -> RecordingError:
+    """The error of a table in which no column can be told to be the PPG."""
+    if len(rows) == 1 and len(numbers) > MANY:
+        cure = "Write one sample a row, one signal a column"
+        return RecordingError(f"holds {len(numbers):,} numbers in one row", where=asked.name, cure=cure)
+    if not numbers:
+        first = [c for i, name in enumerate(names) if name for c in _cells(rows, i)[:1]]
+        odd = next((c for c in first if not is_when(c) and not is_number(c)), "")
+        cure = "Write plain numbers, one sample a row: no separators of thousands, no units, no lists, no hexadecimals"
+        return RecordingError(
+            f"has no column of numbers (but '{odd:.40}')", where=asked.name, field="channel", cure=cure
+        )
+    listed = ", ".join(names[i].strip() for i in numbers[:MANY]) + (" ..." if len(numbers) > MANY else "")
+    cure = f"Name it with channel (--channel): {listed}"
+    return RecordingError("cannot tell which column is the PPG", where=asked.name, field="channel", cure=cure)
 
 
 def _cells(rows: Sequence[Sequence[str]], i: int) -> list[str]:
@@ -160,7 +217,7 @@ class Gathered:
     names: Sequence[str]
     units: Sequence[str]
     asked: Asked
-    signals: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    signals: dict[int, Growing | Spilled] = field(default_factory=dict)
     stamps: Stamps | None = None
     rows: int = 0
 
@@ -168,7 +225,7 @@ class Gathered:
         c = self.choice
         for i in (c.ppg, c.ecg, c.resp):
             if i is not None:
-                self.signals[i] = []
+                self.signals[i] = Growing()
         if c.time or c.counter is not None:
             i = c.time[-1] if c.time else c.counter
             self.stamps = Stamps(self.names[i].strip() or f"column {i + 1}", self.units[i], self.asked.name)
@@ -179,7 +236,7 @@ class Gathered:
             values = self._numeric(frame[i], i, decimal)
             samples, offset = single(values)
             # Half the memory where nothing is lost by it.
-            self.signals[i].append(samples if offset == 0 else values)
+            self.signals[i].add(samples if offset == 0 else values)
         if self.stamps is not None:
             c = self.choice
             if len(c.time) == 2:
@@ -192,11 +249,23 @@ class Gathered:
                 if decimal == "," and column.dtype.kind not in "iufM":
                     column = column.astype("string").str.replace(",", ".", regex=False)
                 self.stamps.add(column, self.rows)
+        if self.asked.spill and self.rows <= SPILL_ROWS < self.rows + len(frame):
+            self._spill()
         self.rows += len(frame)
         if self.rows > MAX_SAMPLES:
             raise RecordingError(
                 f"has more than {MAX_SAMPLES:,} rows", where=self.asked.name, cure="Split the recording"
             )
+
+    def _spill(self) -> None:
+        """Go on in files: the table is too long for memory."""
+        for i, column in self.signals.items():
+            spilled = Spilled()
+            if isinstance(column, Growing):
+                spilled.add(column.take())
+            self.signals[i] = spilled
+        if self.stamps is not None:
+            self.stamps.spill()
 
     def _numeric(self, column, i: int, decimal: str) -> np.ndarray:
         """float64; words for a missing sample become NaN, so do infinities.
@@ -214,14 +283,18 @@ class Gathered:
             known = (text.notna() & ~text.str.lower().isin(MISSING)).to_numpy(dtype=bool)
             if decimal == ",":
                 text = text.str.replace(",", ".", regex=False)
+            text = text.str.replace(MINUS, "-", regex=False)
             numbers = pd.to_numeric(text.where(known), errors="coerce")
             values = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
             bad = known & np.isnan(values)
             if bad.any():
                 at = int(np.argmax(bad))
+                cell = str(column.iloc[at]).strip()
+                again = cell == self.names[i].strip()
                 raise RecordingError(
-                    f"'{str(column.iloc[at])[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name,
-                    field=self.names[i].strip(), cure="Leave missing samples empty",
+                    f"'{cell[:40]}' in row {self.rows + at + 1} is not a number", where=self.asked.name, field=self.names[i].strip(),
+                    cure="The header stands there again: split the file at it" if again
+                    else "Leave missing samples empty, and write plain numbers",
                 )  # fmt: skip
         values[np.isinf(values)] = np.nan
         return values
@@ -257,11 +330,20 @@ class Gathered:
             rate_hz = self.asked.rate(clock.rate_hz, self.stamps.name if self.stamps else "")
 
         def channel(i: int) -> Channel:
-            x = joined(self.signals.pop(i))
-            samples, offset = single(x if clock is None else clock.lay(x))
+            column = self.signals.pop(i)
+            laid: np.ndarray | Spilled
+            if isinstance(column, Spilled):
+                laid = column if clock is None else clock.lay_on_disk(column)
+            else:
+                laid = column.take() if clock is None else clock.lay(column.take())
+            samples, offset = (laid, 0.0) if laid.dtype == np.float32 else single(np.asarray(laid))
             base, unit = base_and_unit(self.names[i])
             return Channel(
-                samples, rate_hz, self.names[i].strip() or base, self.units[i] or unit or "file", offset=offset
+                cast(np.ndarray, samples),
+                rate_hz,
+                self.names[i].strip() or base,
+                self.units[i] or unit or "file",
+                offset=offset,
             )
 
         def beside(i: int | None) -> Channel | None:

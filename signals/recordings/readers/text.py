@@ -22,6 +22,8 @@ MISSING = (*MISSING_WORDS, "#na", "-nan")
 # Separator and decimal sign, the likelier first; None is any run of blanks, "" a file of one column.
 DIALECTS = ((",", "."), (";", ","), (";", "."), ("\t", "."), ("\t", ","), ("|", "."), ("|", ","), (None, "."), (None, ","),
             ("", "."), ("", ","), (",", ","))  # fmt: skip
+# What typesetters and some locales write for a minus.
+MINUS = "\u2212"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|[+-]?inf(inity)?$", re.IGNORECASE)
 # A date (2024-05-01, 01/05/2024, 20240501T...) or a time of day, alone or together.
 _WHEN = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?$|\d{8}T\d{4,}.*$|\d{1,3}:\d{2}(:\d{2}([.,]\d+)?)?.{0,8}$")
@@ -93,7 +95,7 @@ def find_dialect(head: bytes, whole: bool, where: str | Path) -> Dialect:
         )
     above = prose + [" ".join(line.split()) for line in lines[: dialect.skip]]
     dialect = replace(dialect, skip=dialect.skip + start, rate_hz=_rate(above))
-    return _of_comments(dialect, prose)
+    return _of_comments(_of_labchart(dialect, lines[: dialect.skip - start]), prose)
 
 
 def find_encoding(head: bytes, whole: bool, where: str | Path) -> str:
@@ -136,7 +138,7 @@ def is_missing(cell: str) -> bool:
 
 def is_number(cell: str, decimal: str = ".") -> bool:
     """Whether a cell is a number in this decimal sign."""
-    cell = cell.strip()
+    cell = cell.strip().replace(MINUS, "-")
     if decimal == ",":
         if "." in cell:
             return False
@@ -292,6 +294,19 @@ def _of_comments(dialect: Dialect, prose: Sequence[str]) -> Dialect:
     if len(names) == len(dialect.names) and len(names) > 1 and not any(is_number(n) or not n for n in names):
         return replace(dialect, names=tuple(names), named=True)
     return dialect
+
+
+def _of_labchart(dialect: Dialect, above: Sequence[str]) -> Dialect:
+    """LabChart: `ChannelTitle=` and `Interval=` above a table of times and signals."""
+    told = {key: rest for key, found, rest in (line.partition("=") for line in above) if found}
+    titles = [t.strip() for t in told.get("ChannelTitle", "").strip("\t").split("\t")]
+    width = len(dialect.names)
+    if not titles[0] or len(titles) >= width:
+        return dialect
+    interval = re.match(r"\s*([\d.]+)\s*s\b", told.get("Interval", ""))
+    rate = 1.0 / float(interval[1]) if interval and float(interval[1]) > 0 else dialect.rate_hz
+    names = ("time", *titles, *[""] * (width - 1 - len(titles)))
+    return replace(dialect, names=names, units=("",) * width, named=True, rate_hz=rate)
 
 
 def _of_opensignals(dialect: Dialect, device: dict) -> Dialect:

@@ -7,6 +7,7 @@ a person's segments); windows (rows, samples) with one label and person a row; a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -41,6 +42,8 @@ VALUE_NAMES = ("v", "y", "x", "data", "values", "value", "signal", "samples", "s
 PLAIN_GROUPS = ("data", "signals", "raw", "sensors", "recording", "signal", "waveforms", "physiology", "ppg", "root")
 TABLE_COLUMNS = (2, 3, 4)
 FEW = 8
+# Signals of one rate may end apart; where one has this many times the other's samples, the rate is of one of them.
+OTHER_LENGTH = 1.5
 # One vector of at least this many samples in a file without names is its signal.
 ENOUGH = 100
 
@@ -208,10 +211,14 @@ def _signal(
             note_others(names[chosen], others, notices)
     told = _rate(leaves, ppg, holder)
     clock = start = None
+    units = [str(leaf.attributes.get("units", "")) for leaf in beside]
+    lead = find_ecg(names, units, beside.index(ppg))
     times = [i for i in time_columns(names) if beside[i].long == (length,) and beside[i] is not ppg]
     if times:
         clock, start = _clock(beside[times[0]], asked)
         notices.extend(clock.notices)
+    if clock is None and lead is not None and told is not None:
+        told = _own(told, ppg, beside[lead], _rate(leaves, beside[lead], holder, of=names[lead]), asked)
     rate = asked.rate(clock.rate_hz, names[times[0]]) if clock else asked.rate(told, "/".join(ppg.path))
 
     def channel(leaf: Leaf, rate_hz: float) -> Channel:
@@ -227,12 +234,24 @@ def _signal(
         own = rate if leaf.long == (length,) else _rate(leaves, leaf, holder, of=leaf.name)
         return channel(leaf, own) if own else None
 
-    mine = beside.index(ppg)
-    units = [str(leaf.attributes.get("units", "")) for leaf in beside]
     return Recording(
-        channel(ppg, rate), asked.subject or person, asked.name, start, ecg=other(find_ecg(names, units, mine)),
-        resp=other(find_one(names, RESP_NAMES, mine)), notices=tuple(notices),
+        channel(ppg, rate), asked.subject or person, asked.name, start, ecg=other(lead),
+        resp=other(find_one(names, RESP_NAMES, beside.index(ppg))), notices=tuple(notices),
     )  # fmt: skip
+
+
+def _own(told: float, ppg: Leaf, ecg: Leaf, of_ecg: float | None, asked: Asked) -> float | None:
+    """The rate of the PPG, where one rate is told for it and for an ECG of another length: the user's, or None."""
+    counts = ppg.long[0], ecg.long[0]
+    if of_ecg != told or max(counts) < OTHER_LENGTH * min(counts):
+        return told
+    if asked.rate_hz is None:
+        raise RecordingError(
+            f"one rate ({told:g} Hz) for {counts[0]:,} samples of '{ppg.name}' and {counts[1]:,} of '{ecg.name}'",
+            where=asked.name, field="/".join(ppg.path),
+            cure=f"Store fs_{ppg.name} and fs_{ecg.name}, or give rate_hz (--rate-hz)",
+        )  # fmt: skip
+    return None
 
 
 def _clock(leaf: Leaf, asked: Asked) -> tuple[Clock, float | None]:
@@ -355,6 +374,10 @@ def _rate(leaves: list[Leaf], leaf: Leaf, holder: tuple[str, ...], of: str = "")
 
 
 def _one_number(value: object) -> float | None:
+    if isinstance(value, bytes | str):
+        value = re.sub(
+            r"\s*hz$", "", value.decode("utf-8", "replace") if isinstance(value, bytes) else value, flags=re.IGNORECASE
+        )
     try:
         values = np.asarray(value).reshape(-1).astype(np.float64)
     except (TypeError, ValueError):

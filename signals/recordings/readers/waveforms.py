@@ -36,7 +36,12 @@ def read_waveforms(path: Path, asked: Asked) -> Recording:
     if not stem.with_name(stem.name + ".hea").exists():
         raise RecordingError("has no header beside it", where=asked.name, cure=f"Copy {stem.name}.hea too")
     _check(stem, asked, ())
-    record = wfdb.rdrecord(str(stem), smooth_frames=False)
+    header = wfdb.rdheader(str(stem))
+    pauses = "~" in getattr(header, "seg_name", ())
+    if pauses and header.layout == "fixed":
+        record = _joined(stem, header)  # which the package cannot
+    else:
+        record = wfdb.rdrecord(str(stem), smooth_frames=False)
     count = record.n_sig or 0
     names = [n or f"signal{i + 1}" for i, n in enumerate(record.sig_name or [None] * count)]
     units = [str(u or "") for u in (record.units or [""] * count)]
@@ -64,6 +69,24 @@ def read_waveforms(path: Path, asked: Asked) -> Recording:
         take(wanted), asked.subject or record.record_name, asked.name, start,
         ecg=beside(find_ecg(names, units, wanted)), resp=beside(find_one(names, RESP_NAMES, wanted)), notices=tuple(notices),
     )  # fmt: skip
+
+
+def _joined(stem: Path, header):
+    """A record of segments with pauses between them (`~`), which are missing samples."""
+    import wfdb
+
+    parts = {n: wfdb.rdrecord(str(stem.with_name(n)), smooth_frames=False) for n in set(header.seg_name) - {"~"}}
+    record = next(parts[n] for n in header.seg_name if n != "~")
+    per_frame = record.samps_per_frame or [1] * record.n_sig
+    record.e_p_signal = [
+        np.concatenate([
+            np.full(length * each, np.nan) if name == "~" else np.asarray(parts[name].e_p_signal[at])
+            for name, length in zip(header.seg_name, header.seg_len, strict=True)
+        ])
+        for at, each in enumerate(per_frame)
+    ]  # fmt: skip
+    record.base_date, record.base_time, record.record_name = header.base_date, header.base_time, header.record_name
+    return record
 
 
 def _check(stem: Path, asked: Asked, within: tuple[str, ...]) -> None:
