@@ -69,7 +69,7 @@ def main(config: SensitivityConfig) -> None:
         raise ConfigError(f"nobody is in the half {config.half!r}", field="half", cure="Use --half all")
     if config.ptq:
         other = part_of(people, {"even": "odd", "odd": "even", "all": "all"}[config.half])
-        model = calibrated(parent, other.x if len(other.x) else data.x)
+        model = calibrated(parent, *(other if len(other.x) else data).fed(parent))
     else:
         model = load_quantised(quantised)
     found = sensitivity(parent, model, data, bar)

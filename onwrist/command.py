@@ -73,6 +73,7 @@ VERBS = {
     ),
     "cohort-gates": ("firmware_sim.cohort_gates", "CohortGatesConfig", "INT8 against float on the labelled cohort"),
     "survey": ("firmware_sim.survey", "SurveyConfig", "many recordings: a verdict each, baselines paired by person"),
+    "motion": ("firmware_sim.motion", "MotionConfig", "heart rate in motion, with and without acceleration"),
     "beats": ("firmware_sim.beats", "BeatsConfig", "the watch's beats against the ECG's, beside other detectors"),
     "sweep": ("firmware_sim.sweep", "SweepConfig", "accuracy against the strength of each fault"),
     "demo": ("firmware_sim.demo", "DemoConfig", "the watch in a page, playing recordings in a browser"),

@@ -188,6 +188,17 @@ class SensorPart(Part):
         return self
 
 
+class AccelerometerPart(Part):
+    """The watch's accelerometer, three axes; a spec with this table makes a student that takes them beside the light."""
+
+    rate_hz: Annotated[int, Field(ge=20, le=1000)] = 50
+    """20 to 1,000."""
+    bits: Annotated[int, Field(ge=8, le=16)] = 16
+    """Of a signed count."""
+    counts_per_g: Annotated[float, Field(ge=1, le=65_536)] = 4096.0
+    """Counts of one g: 4,096 is +-8 g in 16 bits."""
+
+
 Channels = Annotated[int, Field(ge=1, le=512)]
 Taps = Annotated[int, Field(ge=1, le=64)]
 
@@ -323,6 +334,8 @@ class Spec(Part):
     data: Data = Data()
     sensor: SensorPart = SensorPart()
     input: InputPart = InputPart()
+    accelerometer: AccelerometerPart | None = None
+    """Left out: the watch has none."""
     answers: tuple[AnswerPart, ...] = ()
     """What the student says; left out: heart rate, quality and irregular, as shipped."""
     student: StudentPart = StudentPart()
@@ -368,7 +381,8 @@ class Spec(Part):
         if self.student.train is not None:
             return self.student.train
         own = self.teacher != Teacher() or bool(self.data.recordings) or bool(self.answers)
-        other = self.student.source is not None or self.student.shape is not None or self.input != InputPart()
+        shaped = self.student.source is not None or self.student.shape is not None
+        other = shaped or self.input != InputPart() or self.accelerometer is not None
         return own or other or self.student.embedding != StudentPart().embedding
 
     def resolved(self) -> str:

@@ -20,6 +20,8 @@ from onwrist.settings import Data
 if TYPE_CHECKING:
     import numpy as np
 
+    from onwrist.quantize.judging.answers import Judged
+
 
 @dataclass(frozen=True)
 class AnswersConfig(Checked):
@@ -47,17 +49,17 @@ def main(config: AnswersConfig) -> None:
     results(found, config.out, text(found))
 
 
-def _answers_of(file: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Student input (n, window) to what the student of a file answers, (n, 3)."""
+def _answers_of(file: Path) -> Callable[[Judged], np.ndarray]:
+    """Windows to what the student of a file answers, (n, 3)."""
     from onwrist.quantize.integers.training import load_integers
-    from onwrist.quantize.judging.evaluate import run_integers, run_torch
+    from onwrist.quantize.judging.evaluate import fed, run_integers, run_torch
     from onwrist.quantize.teaching.student_files import load_student
 
     if ".int8" in Path(file).suffixes:
         integers = load_integers(file)
-        return lambda x: run_integers(integers, x).answers
+        return lambda people: run_integers(integers, *fed(integers, people.x, people.acceleration)).answers
     student, _ = load_student(file)
-    return lambda x: run_torch(student, x).answers
+    return lambda people: run_torch(student, *fed(student, people.x, people.acceleration)).answers
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python quantize/distill.py                  # the watch student
     python quantize/distill.py --size band
     python quantize/distill.py --teacher dino          # any pretrained system, or my_encoder.py:make
+    python quantize/distill.py --accelerometer --start models/weights/watch.safetensors
 
 The student sees a watch-like version of a recording through the causal front end and learns the teacher's
 (standardised) embedding of the undisturbed 10 s, and heart rate, quality and rhythm as the ECG tells them.
@@ -10,7 +11,7 @@ The student sees a watch-like version of a recording through the causal front en
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ class DistillConfig(Checked):
 
     size: Size = "watch"
     teacher: Teacher = None
+    accelerometer: bool = False
+    """A student that takes acceleration too."""
     start: Path | None = None
     """Float student to go on from: its trunk, its embedding and, where it has the same head, its answers."""
     mean: bool = False
@@ -78,7 +81,7 @@ def _distil(config: DistillConfig) -> None:
     from onwrist.command import bar, say
     from onwrist.models.encoders.checkpoint import load_encoder, save_weights, teacher_file
     from onwrist.models.encoders.devices import device_of
-    from onwrist.models.student.network import LADDER, Student, layers_of
+    from onwrist.models.student.network import LADDER, MOTION_WIDTHS, layers_of, network_of
     from onwrist.quantize.judging.evaluate import evaluation
     from onwrist.quantize.judging.useful import words_of
     from onwrist.quantize.teaching.course import Course, distil
@@ -88,7 +91,9 @@ def _distil(config: DistillConfig) -> None:
 
     torch.manual_seed(config.seed)
     shape = LADDER[config.size]
-    student, standard = Student(shape), None
+    if config.accelerometer:
+        shape = replace(shape, motion=MOTION_WIDTHS[config.size])
+    student, standard = network_of(shape), None
     if config.start:
         standard = take_over(student, config.start)
     device = device_of(config.device)
@@ -97,7 +102,7 @@ def _distil(config: DistillConfig) -> None:
     else:
         examples, standard = build(
             load_encoder(config.teacher), shape.context, versions=config.versions, hop_s=config.every_s,
-            seed=config.seed, standard=standard, root=config.data, device=device, progress=bar,
+            seed=config.seed, standard=standard, root=config.data, device=device, accelerometer=config.accelerometer, progress=bar,
         )  # fmt: skip
         if config.examples:
             save_examples(config.examples, examples, standard)

@@ -64,6 +64,7 @@ def _quantise(config: QATConfig) -> None:
     import json
 
     from onwrist.command import bar, say
+    from onwrist.models.student.graph import takes_acceleration
     from onwrist.quantize.integers.training import save_quantised
     from onwrist.quantize.judging.evaluate import evaluation, ptq_and_qat
     from onwrist.quantize.teaching.course import Course, quantised
@@ -83,6 +84,7 @@ def _quantise(config: QATConfig) -> None:
             hop_s=config.every_s,
             seed=config.seed + 1,
             root=config.data,
+            accelerometer=takes_acceleration(parent),
             progress=bar,
         )
     data = evaluation(parent.context, config.data, bar)

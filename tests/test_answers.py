@@ -77,7 +77,7 @@ def test_the_surest_windows_come_first(people):
 
 def test_students_side_by_side(people):
     found = {
-        n: judge(lambda x, r=r: answers(np.full(len(x), r), np.ones(len(x)), np.ones(len(x))), {"some": people})
+        n: judge(lambda w, r=r: answers(np.full(len(w.x), r), np.ones(len(w.x)), np.ones(len(w.x))), {"some": people})
         for n, r in (("a", 60.0), ("b", 200.0))
     }
     table = text(found)

@@ -57,7 +57,7 @@ def test_brevitas_own_exporter_wrote_the_same_integers(artifacts):
 def test_firmware_runtimes_agree_on_every_byte(artifacts):
     x = windows(24)
     runtimes = other_runtimes(artifacts.quantised, artifacts.model, artifacts.tflite, artifacts.onnx)
-    reference = TFLM(artifacts.tflite, artifacts.model.window).run(x)
+    reference = TFLM(artifacts.tflite).run(x)
     assert {r.name for r in runtimes} >= {n for n in EXACT if not n.endswith("stream")} - {TFLM.name}
     assert reference[0].dtype == np.int8
     assert reference[0].std() > 1
@@ -106,7 +106,7 @@ def test_same_weights_give_the_same_file(artifacts):
 
 
 def test_tflm_needs_no_more_than_its_plan_says(artifacts):
-    measured = TFLM(artifacts.tflite, artifacts.model.window).activation_bytes()
+    measured = TFLM(artifacts.tflite).activation_bytes()
     planned = planned_activations(artifacts.model)
     # The last layer's input is also an output and outlives the pair; TFLM aligns every tensor to 16 bytes.
     assert planned <= measured <= planned * 1.5 + 1024
@@ -129,7 +129,7 @@ def test_script_with_no_argument_writes_the_watch_student(run_script, tmp_path):
     assert done.returncode == 0, done.stderr
     assert out.read_bytes() == student_tflite(int8_weights("watch"))
     x = windows(6)
-    for a, b in zip(TFLM(out.read_bytes(), 400).run(x), LiteRT(out.read_bytes()).run(x), strict=True):
+    for a, b in zip(TFLM(out.read_bytes()).run(x), LiteRT(out.read_bytes()).run(x), strict=True):
         np.testing.assert_array_equal(a, b)
     plain = run_script("export/to_tflite.py", cwd=tmp_path)
     assert plain.returncode == 0

@@ -18,13 +18,12 @@ from onwrist.signals.front_end.fixed import (
     IN_COUNTS,
     MAGNITUDE_BITS,
     MAX_BITS,
-    POLE_BITS,
-    TAP_BITS,
     FixedFrontEnd,
     design,
     front_end_parity,
 )
 from onwrist.signals.front_end.floating import WATCH_RATES_HZ, FrontEnd
+from onwrist.signals.front_end.stages import POLE_BITS, TAP_BITS
 from onwrist.signals.front_end.student_input import StudentInput
 from onwrist.signals.recordings.readers import read_recording
 

@@ -105,7 +105,7 @@ def test_the_tflite_step_streams_the_same_bytes_in_tflm_and_litert(artifacts, ho
 
 def test_real_recordings_stream_as_their_windows_in_every_firmware_runtime(artifacts, recordings):
     hop, step = 25, artifacts.tflite_step(25)
-    windowed = [TFLM(artifacts.tflite, 400), LiteRT(artifacts.tflite), Numpy(artifacts.model)]
+    windowed = [TFLM(artifacts.tflite), LiteRT(artifacts.tflite), Numpy(artifacts.model)]
     stepped = [
         TFLMStep(step, time_major(artifacts.model, hop)),
         LiteRTStep(step, time_major(artifacts.model, hop)),

@@ -167,7 +167,7 @@ def test_disturbance_spares_the_teacher_and_the_labels(recordings):
     assert len(track.student) == len(clean)
     assert len(track.teacher) == pytest.approx(len(whole.teacher) / factor, rel=0.01)
     assert 0.2 < np.corrcoef(track.student, clean)[0, 1] < 0.999
-    assert np.isfinite(disturb(np.ones(5000, np.float32), 64, np.random.default_rng(0), motion)).all()
+    assert np.isfinite(disturb(np.ones(5000, np.float32), 64, np.random.default_rng(0), motion)[0]).all()
 
 
 def test_rare_rates_are_drawn_more_often_and_usual_ones_most():
@@ -199,7 +199,7 @@ def test_distillation_learns():
 
 def test_an_isolated_window_keeps_its_ten_seconds():
     x = torch.arange(400.0).repeat(64, 1)
-    alone = isolate(x, 150, np.random.default_rng(0))
+    (alone,) = isolate([x], 150, np.random.default_rng(0))
     assert torch.equal(alone[:, 150:], x[:, 150:])
     turned = alone[:, 0] != 0
     assert 5 < turned.sum() < 35
@@ -238,7 +238,7 @@ def test_a_drowned_pulse_teaches_no_rate():
 @pytest.mark.parametrize("rate", [25.0, 64.0, 125.0])
 def test_steps_are_an_even_rhythm_of_unit_spread(rate):
     for seed in range(6):
-        wave = steps(int(60 * rate), rate, np.random.default_rng(seed))
+        wave = steps(int(60 * rate), rate, np.random.default_rng(seed)).light
         assert wave.std() == pytest.approx(1, abs=1e-6)
         f, power = periodogram(wave, rate, "hann")
         # Steps, the arm's swing at half of them and their overtones: hardly anything slower or between the lines.
@@ -247,7 +247,7 @@ def test_steps_are_an_even_rhythm_of_unit_spread(rate):
 
 
 def test_bouts_of_motion_leave_calm_between_them_and_many_recordings_alone():
-    moving = np.array([np.abs(bouts(6000, 25.0, np.random.default_rng(s), [])) > 1e-9 for s in range(60)])
+    moving = np.array([np.abs(bouts(6000, 25.0, np.random.default_rng(s), []).light) > 1e-9 for s in range(60)])
     assert 0.3 < (moving.mean(axis=1) == 0).mean() < 0.75
     assert 0.1 < moving.mean() < 0.45
 
@@ -255,7 +255,7 @@ def test_bouts_of_motion_leave_calm_between_them_and_many_recordings_alone():
 def test_shaking_is_acceleration_that_moves():
     still, rng = np.zeros((2000, 3), np.float32), np.random.default_rng(0)
     assert shaken(500, 50.0, rng, [still]) is None
-    wave = shaken(500, 50.0, rng, [np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)])
+    wave = shaken(500, 50.0, rng, [np.random.default_rng(1).normal(size=(2000, 3)).astype(np.float32)]).light
     assert wave.shape == (500,)
     assert wave.std() == pytest.approx(1, abs=1e-6)
     g = Channel(np.random.default_rng(2).normal(size=(3200, 3)).astype(np.float32), 32.0, "acc", "g")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from moving import moving
 from scipy.stats import skew
 
 from onwrist.errors import ConfigError, ExportError
@@ -41,6 +42,7 @@ from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.firmware_sim.watch.watch import Watch, WatchConfig, Why
 from onwrist.quantize.integers.training import load_integers
 from onwrist.resources import C_SOURCES
+from onwrist.signals.front_end.acceleration import AccelerationConfig
 from onwrist.signals.front_end.counts import count_wave
 from onwrist.signals.front_end.fixed import design
 from onwrist.signals.pulse.clean import clean_ppg
@@ -376,11 +378,14 @@ def test_a_program_in_cpp_may_include_it(tmp_path):
     assert build(tmp_path / "p").returncode == 0
 
 
-def test_two_threads_and_no_race(tmp_path):
-    """A producer that runs at any moment, and a loop that is interrupted between any two of its looks."""
+@pytest.mark.parametrize("accelerometer", (False, True), ids=("light", "light and acceleration"))
+def test_two_threads_and_no_race(tmp_path, accelerometer):
+    """A producer that runs at any moment, or one for each sensor, and a loop that is interrupted between any two of its looks."""
     if shutil.which("gcc") is None:
         pytest.skip("no gcc")
-    lay_out(tmp_path, {k: v for k, v in firmware().files.items() if k.startswith("onwrist")})
+    beside = design(64, 19, acceleration=AccelerationConfig())
+    made = firmware_sources(moving().model, 25, beside) if accelerometer else firmware()
+    lay_out(tmp_path, {k: v for k, v in made.files.items() if k.startswith("onwrist")})
     program = C_SOURCES.parents[2] / "tests" / "watch_threads.c"
     words = ("gcc", "-std=gnu11", "-O2", *STRICT, f"-I{tmp_path}", program, "-lpthread", "-o", tmp_path / "threads")
     for more, samples in (("-fsanitize=thread",), 30_000), ((), 100_000):

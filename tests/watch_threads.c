@@ -51,6 +51,67 @@ void onwrist_get(const onwrist *w, onwrist_output *out) {
     out->valid = out->flat = false;
 }
 
+#ifdef ONWRIST_WITH_ACCELERATION
+/* Its front end is replaced too: each sample's counts follow from its number, whatever happens to the ring. */
+static const onwrist_acceleration_counters none;
+static int acceleration_done;
+
+void onwrist_acceleration_init(onwrist_acceleration *a) {
+    a->books = none;
+}
+
+void onwrist_acceleration_unpair(onwrist_acceleration *a) {
+    (void)a;
+}
+
+void onwrist_acceleration_receive(onwrist_acceleration *a, uint32_t sequence, const int16_t *counts) {
+    wrong += counts[0] != (int16_t)sequence || counts[1] != (int16_t)(sequence * 3) || counts[2] != (int16_t)(sequence * 7);
+    a->books.used++;
+}
+
+bool onwrist_acceleration_ready(const onwrist_acceleration *a, const onwrist_light *light, uint32_t waiting) {
+    (void)a, (void)light;
+    wrong += waiting > ONWRIST_ACC_RING;
+    return true;
+}
+
+void onwrist_acceleration_meet(onwrist_acceleration *a, const onwrist_light *light, bool came) {
+    (void)a, (void)came;
+    wrong += light->waiting > ONWRIST_RING;
+}
+
+int32_t onwrist_acceleration_hop(onwrist_acceleration *a, int8_t *rows) {
+    (void)a, (void)rows;
+    return 0;
+}
+
+static void *accelerometer(void *given) {
+    int16_t counts[9 * ONWRIST_ACC_RING];
+    unsigned seed = 2;
+    const struct timespec rest = {0, 20000};
+    const uint32_t total = *(const uint32_t *)given;
+    for (uint32_t at = 0; at < total;) {
+        const int kind = rand_r(&seed) % 100;
+        uint32_t n = (uint32_t)(rand_r(&seed) % (kind == 0 ? 3 * ONWRIST_ACC_RING : 2 * ONWRIST_ACC_BURST)) + 1;
+        n = n < total - at ? n : total - at;
+        for (uint32_t i = 0; i < n; i++) {
+            for (uint32_t k = 0; k < 3; k++) counts[3 * i + k] = (int16_t)((at + i) * (k == 0 ? 1 : k == 1 ? 3 : 7));
+        }
+        onwrist_watch_push_acceleration(&watch, at, counts, (int32_t)n);
+        at += n;
+        if (kind > 10) nanosleep(&rest, NULL);
+    }
+    __atomic_store_n(&acceleration_done, 1, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static int acceleration_is_right(void) {
+    onwrist_acceleration_counters b;
+    onwrist_watch_acceleration_books(&watch, &b);
+    return b.received == b.dropped + b.discarded + b.used + b.waiting && b.high_water <= ONWRIST_ACC_RING;
+}
+#endif
+
 static void *sensor(void *given) {
     int32_t counts[3 * ONWRIST_RING];
     unsigned seed = 1;
@@ -78,14 +139,25 @@ int main(int argc, char **argv) {
     is_loop = 1;
     onwrist_watch_init(&watch, arena, ONWRIST_GAP_INTERPOLATE);
     if (total >= ONWRIST_FULL || pthread_create(&thread, NULL, sensor, &total) != 0) return 2;
+#ifdef ONWRIST_WITH_ACCELERATION
+    pthread_t other;
+    if (pthread_create(&other, NULL, accelerometer, &total) != 0) return 2;
+#endif
     while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
         const int32_t status = onwrist_watch_run(&watch, &out);
         onwrist_watch_books(&watch, &books);
         wrong += status < 0 || books.high_water > ONWRIST_RING;
         samples = books.dropped + books.discarded + books.used + books.gated + books.pending + books.waiting;
         wrong += samples != books.received;
+#ifdef ONWRIST_WITH_ACCELERATION
+        wrong += !acceleration_is_right();
+#endif
     }
     pthread_join(thread, NULL);
+#ifdef ONWRIST_WITH_ACCELERATION
+    pthread_join(other, NULL);
+    wrong += !acceleration_is_right() || watch.motion.books.used == 0 || !acceleration_done;
+#endif
     while (onwrist_watch_run(&watch, &out) != ONWRIST_IDLE) continue;
     onwrist_watch_books(&watch, &books);
     samples = books.dropped + books.discarded + books.used + books.gated + books.pending + books.waiting;

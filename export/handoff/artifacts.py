@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from onwrist.export.graphs.tflite_writer import check_integer_only, write_tflite, write_tflite_step
+from onwrist.export.sources.acceleration_rules import ACCELERATION_INPUT, acceleration_of, takes_acceleration
 from onwrist.models.student.names import EMBEDDING_OUTPUT, FRAMES_OUTPUT, NEXT_STATE, STATE
 from onwrist.quantize.integers.arithmetic import IntegerModel, read_integers
 from onwrist.signals.front_end.fixed import FixedDesign
@@ -121,6 +122,11 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             "note": "of every frame of a hop, oldest first, the newest with the hop's last sample; answers has the newest alone. "
             "In C: int8 at arena + ONWRIST_FRAME_ANSWERS_OFFSET, good until the next hop",
         }  # fmt: skip
+    moves = len(model.inputs) > 1 and takes_acceleration(model)
+    if moves:
+        second = model.inputs[1]
+        shape = [1, 1, model.window, second.channels]
+        found[ACCELERATION_INPUT] = {"type": "int8", "shape": shape, "scale": float(second.scale), "zero_point": 0}
     if hop:
         found["stream"] = {
             "hop_samples": hop,
@@ -142,7 +148,24 @@ def contract(artifacts: Named, hop: int | None = None, front_end: FixedDesign | 
             "start": "FIR history, x1 and x2 hold the first value, everything else 0",
             "rounding": "FIR half up; high-pass floor, its remainder fed back; magnitude floor; quotient half away from zero",
         }
+        if moves:
+            found["acceleration"] = _acceleration(model, front_end)
     return found
+
+
+def _acceleration(model: IntegerModel, front_end: FixedDesign) -> dict:
+    """What firmware has to know of the accelerometer."""
+    design = acceleration_of(model, front_end)
+    assert design is not None
+    return {
+        "lowest": design.lowest, "highest": -design.lowest - 1, "axes": ["x", "y", "z"],
+        "note": "gravity is +1 g on the axis that points up; where no acceleration is, all three axes are 0",
+        "fixed_point_front_end": {
+            **design.plain(),
+            "start": "FIR history, x1 and x2 hold the first value, everything else 0; so behind a gap, its clock going on",
+            "rounding": "FIR half up; high-pass floor, its remainder fed back; steps half away from zero",
+        },
+    }  # fmt: skip
 
 
 def contract_text(artifacts: Named, hop: int | None = None, front_end: FixedDesign | None = None) -> str:

@@ -22,8 +22,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite, write_tflite_step
 from onwrist.export.handoff.artifacts import ROUNDING, Artifacts, Named, contract_text
@@ -73,9 +71,9 @@ from onwrist.writing import claim, replace_folder
 PACKAGES = (
     "torch", "brevitas", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "numpy", "scipy", "ziglang", "unicorn",
 )  # fmt: skip
-# Model, hop, front end, counts (n,), samples a burst, what is counted -> what the simulated watch, which is a floor above,
+# Model, hop, front end, golden vectors, samples a burst, what is counted -> what the simulated watch, which is a floor above,
 # makes of them.
-WatchHeader = Callable[[IntegerModel, int, FixedDesign, np.ndarray, int, TelemetryRules], str]
+WatchHeader = Callable[[IntegerModel, int, FixedDesign, Golden, int, TelemetryRules], str]
 # Model, hop, front end -> what such a watch counts of people.
 MakeReference = Callable[[IntegerModel, int, FixedDesign], Reference]
 # As old as a zip can be: the same files give the same archive.
@@ -103,9 +101,13 @@ def bundle_sources(
         firmware = with_beats(firmware, fixed)
     vectors = {
         GOLDEN_HEADER: golden_header(golden, model),
-        GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden.counts, BURST, rules),
+        GOLDEN_WATCH_HEADER: watch_header(model, hop, fixed, golden, BURST, rules),
     }
-    return firmware, {**firmware.files, **vectors, **runtime_sources(*SELFTEST)}
+    return firmware, {
+        **firmware.files,
+        **vectors,
+        **runtime_sources(*SELFTEST, acceleration=golden.acceleration is not None),
+    }
 
 
 def derived_files(

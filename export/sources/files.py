@@ -15,9 +15,31 @@ MODEL_NAME = "onwrist_model"
 KERNELS = ("onwrist_kernels.h", "onwrist_kernels.c")
 
 
-def runtime_sources(*names: str) -> dict[str, str]:
-    """Hand-written C by file name: the kernels, or the files that are named."""
-    return {name: (C_SOURCES / name).read_text() for name in names or KERNELS}
+# What begins a block of the hand-written C that only a student with acceleration needs.
+WITH_ACCELERATION = "ONWRIST_WITH_ACCELERATION"
+
+
+def runtime_sources(*names: str, acceleration: bool = False) -> dict[str, str]:
+    """Hand-written C by file name: the kernels, or the files that are named.
+
+    Args:
+        acceleration: with the lines that an accelerometer needs; sources without one have none of them.
+    """
+    texts = {name: (C_SOURCES / name).read_text() for name in names or KERNELS}
+    return texts if acceleration else {name: _without(text, WITH_ACCELERATION) for name, text in texts.items()}
+
+
+def _without(text: str, macro: str) -> str:
+    """C without its blocks of `#ifdef macro`, which have no blocks inside and no #else."""
+    kept, inside = [], False
+    for line in text.splitlines(keepends=True):
+        if line.startswith(f"#ifdef {macro}"):
+            inside = True
+        elif inside and line.startswith("#endif"):
+            inside = False
+        elif not inside:
+            kept.append(line)
+    return "".join(kept)
 
 
 @dataclass(frozen=True)

@@ -8,43 +8,51 @@ import numpy as np
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.tflite_writer import write_tflite_step
+from onwrist.export.sources.acceleration_rules import ACCELERATION_INPUT, acceleration_of, acceleration_rules
 from onwrist.export.sources.beats_rules import beats_config, room_for
 from onwrist.export.sources.c_writer import write_c
-from onwrist.export.sources.files import KERNELS, MODEL_NAME, Firmware, runtime_sources
+from onwrist.export.sources.files import KERNELS, MODEL_NAME, WITH_ACCELERATION, Firmware, runtime_sources
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import BURST, watch_rules
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT
 from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.acceleration import AccelerationDesign
 from onwrist.signals.front_end.fixed import (
     ALPHA_BITS,
     KEEP_BITS,
     MAGNITUDE_BITS,
-    POLE_BITS,
-    TAP_BITS,
     WEIGHT_BITS,
     FixedDesign,
 )
+from onwrist.signals.front_end.stages import POLE_BITS, TAP_BITS
 
 DEVICE = ("onwrist.h", "onwrist.c", "onwrist_watch.h", "onwrist_watch.c")
 TELEMETRY = ("onwrist_telemetry.h", "onwrist_telemetry.c")
 TELEMETRY_CONFIG = "onwrist_telemetry_config.h"
 BEATS = ("onwrist_beats.h", "onwrist_beats.c")
 BEATS_CONFIG = "onwrist_beats_config.h"
+ACCELERATION = ("onwrist_acceleration.h", "onwrist_acceleration.c")
+ACCELERATION_TABLES = "onwrist_acceleration_tables.h"
 # For bring-up: hand-written, and the vectors that it runs.
 MODEL_TEST, WATCH_TEST, BOARD_TEST = SELFTEST = ("selftest.c", "selftest_watch.c", "selftest_board.c")
 GOLDEN_HEADER, GOLDEN_WATCH_HEADER = "onwrist_golden.h", "onwrist_golden_watch.h"
 
 
-def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: int = BURST) -> Firmware:
+def firmware_sources(
+    model: IntegerModel, hop: int, design: FixedDesign, burst: int = BURST, acceleration_burst: int = BURST
+) -> Firmware:
     """Model, tables, kernels, `onwrist.h` and `onwrist_watch.h` of a student at a hop, behind a sensor.
 
     Args:
-        burst: samples per read-out of the sensor's FIFO.
+        burst: samples per read-out of the sensor's FIFO. acceleration_burst: of the accelerometer's, where the student takes it.
 
     Raises:
-        ConfigError: not a hop of this model. ExportError: other inputs than one channel of PPG, or no embedding or answers.
+        ConfigError: not a hop of this model. ExportError: other inputs than light and acceleration, an accelerometer that is
+            not described, or no embedding or answers.
     """
     _check_ends(model)
+    acceleration = acceleration_of(model, design)
+    rules = acceleration_rules(design, hop, acceleration_burst, burst) if acceleration else None
     start = [s[:, 0] for s in model.first_state(hop)]
     made = write_c(write_tflite_step(model, hop), MODEL_NAME, start, keep=True)
     offset = {made.network.tensors[i].name: made.plan.offset[i] for i in (*made.network.inputs, *made.network.outputs)}
@@ -66,9 +74,18 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
             f"{prefix}_CHANNELS": model.channels_of(output.name), f"{prefix}_SCALE": _c_float(model.scale_of(output.name)),
             f"{prefix}_ZERO": model.grid(output.place)[1],
         }  # fmt: skip
+    patience = rules.patience if rules else 0
     constants |= watch_rules(
-        design.rate_hz, design.bits, model.window, hop, burst, model.answers, model.sees
+        design.rate_hz, design.bits, model.window, hop, burst, model.answers, model.sees, patience
     ).constants()
+    if acceleration and rules:
+        constants |= {
+            "ONWRIST_ACC_OFFSET": offset[ACCELERATION_INPUT], "ONWRIST_ACC_RATE_HZ": acceleration.rate_hz,
+            "ONWRIST_ACC_BITS": acceleration.bits, "ONWRIST_ACC_COUNTS_PER_G": _c_float(np.float32(acceleration.counts_per_g)),
+            "ONWRIST_ACC_STEP_G": _c_float(np.float32(acceleration.step_g)), "ONWRIST_ACC_TAPS": acceleration.taps.shape[1],
+            "ONWRIST_ACC_UP": acceleration.up, "ONWRIST_ACC_DOWN": acceleration.down, "ONWRIST_ACC_BURST": acceleration_burst,
+            **rules.constants(),
+        }  # fmt: skip
     private: dict[str, int | str] = {
         "ONWRIST_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_POLE_BITS": POLE_BITS, "ONWRIST_B0": design.numerator,
         "ONWRIST_A1": f"({design.a1})", "ONWRIST_A2": f"({design.a2})", "ONWRIST_WEIGHT_BITS": WEIGHT_BITS,
@@ -89,8 +106,33 @@ def firmware_sources(model: IntegerModel, hop: int, design: FixedDesign, burst: 
         ]
     )  # fmt: skip
     files = {**made.files, "onwrist_config.h": config, "onwrist_tables.h": tables}
-    files |= runtime_sources(*KERNELS, *DEVICE)
+    files |= runtime_sources(*KERNELS, *DEVICE, acceleration=acceleration is not None)
+    if acceleration:
+        files["onwrist_config.h"] = _switched_on(config, WITH_ACCELERATION)
+        files |= {ACCELERATION_TABLES: _acceleration_tables(digest, acceleration), **runtime_sources(*ACCELERATION)}
     return Firmware(files, constants, made.plan)
+
+
+def _acceleration_tables(digest: str, design: AccelerationDesign) -> str:
+    """`onwrist_acceleration_tables.h`."""
+    values: dict[str, int | str] = {
+        "ONWRIST_ACC_TAP_SHIFT": TAP_BITS - design.fraction, "ONWRIST_ACC_POLE_BITS": POLE_BITS,
+        "ONWRIST_ACC_B0": design.numerator, "ONWRIST_ACC_A1": f"({design.a1})", "ONWRIST_ACC_A2": f"({design.a2})",
+        "ONWRIST_ACC_GAIN": f"INT64_C({design.gain})", "ONWRIST_ACC_SHIFT": design.shift,
+    }  # fmt: skip
+    taps = ", ".join(map(str, design.taps.ravel().tolist()))
+    return "\n".join(
+        [
+            digest, "#ifndef ONWRIST_ACCELERATION_TABLES_H", "#define ONWRIST_ACCELERATION_TABLES_H", "", *_defines(values), "",
+            "/* Q29, a row per phase, oldest sample first */",
+            f"static const int32_t onwrist_acc_taps[{design.taps.size}] = {{{taps}}};", "", "#endif", "",
+        ]
+    )  # fmt: skip
+
+
+def _switched_on(config: str, macro: str) -> str:
+    """`onwrist_config.h` with a part of the hand-written C switched on."""
+    return config.replace("#define ONWRIST_CONFIG_H\n", f"#define ONWRIST_CONFIG_H\n\n#define {macro} 1\n")
 
 
 def with_telemetry(firmware: Firmware, rules: TelemetryRules) -> Firmware:
@@ -108,9 +150,7 @@ def with_beats(firmware: Firmware, design: FixedDesign) -> Firmware:
     hop = firmware.constants["ONWRIST_HOP"]
     assert isinstance(hop, int)
     files = {**firmware.files, BEATS_CONFIG: beats_config(design, hop), **runtime_sources(*BEATS)}
-    files["onwrist_config.h"] = files["onwrist_config.h"].replace(
-        "#define ONWRIST_CONFIG_H\n", "#define ONWRIST_CONFIG_H\n\n#define ONWRIST_WITH_BEATS 1\n"
-    )
+    files["onwrist_config.h"] = _switched_on(files["onwrist_config.h"], "ONWRIST_WITH_BEATS")
     constants = {**firmware.constants, "ONWRIST_BEATS_ROOM": room_for(hop)}
     return replace(firmware, files=files, constants=constants)
 
@@ -121,11 +161,6 @@ def _macro(name: str) -> str:
 
 def _check_ends(model: IntegerModel) -> None:
     """What the hand-written C around a model counts on."""
-    if len(model.inputs) > 1 or model.inputs[0].channels > 1:
-        inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in model.inputs)
-        raise ExportError(
-            f"takes {inputs}", field=model.name, cure="The watch feeds one channel of PPG: use to_c --tflite"
-        )
     names = [o.name for o in model.outputs]
     if names[:2] != [EMBEDDING_OUTPUT, ANSWERS_OUTPUT]:
         raise ExportError(

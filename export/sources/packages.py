@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from onwrist import __version__
 from onwrist.export.sources.firmware import (
+    ACCELERATION,
+    ACCELERATION_TABLES,
     BEATS,
     BEATS_CONFIG,
     BOARD_TEST,
@@ -33,7 +35,9 @@ NAME = "onwrist"
 PACK, ARDUINO = f"{NAME}.{NAME}.pdsc", "library.properties"
 # What is copied out of a bundle still has to carry them.
 LICENCES = ("LICENSE", "NOTICE")
-WATCH = ("onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG, *BEATS, BEATS_CONFIG)
+WATCH = (
+    "onwrist_watch.h", "onwrist_watch.c", *TELEMETRY, TELEMETRY_CONFIG, *BEATS, BEATS_CONFIG, *ACCELERATION, ACCELERATION_TABLES,
+)  # fmt: skip
 PACK_SCHEMA = "1.7.37"
 XML_SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 SENTENCE = "Photoplethysmography to an embedding, heart rate, signal quality and irregular pulse, in integers."

@@ -86,12 +86,14 @@ def watch_rules(
     burst: int = BURST,
     answers: Answers = SHIPPED_ANSWERS,
     sees: StudentInput = USUAL,
+    patience: int = 0,
 ) -> WatchRules:
     """The rules at a sensor's rate.
 
     Args:
         rate_hz, bits: of the sensor. window, hop: samples of the student. burst: samples per read-out of the FIFO.
-        answers: of the student; one of them may decide what is shown. sees: what it is fed.
+        answers: of the student; one of them may decide what is shown. sees: what it is fed. patience: samples that may wait for
+            acceleration.
 
     Raises:
         ConfigError: more samples in a hop than the C can count.
@@ -102,6 +104,6 @@ def watch_rules(
             f"{hop_s:g} s at {rate_hz:g} Hz", field="hop_s", cure=f"Use fewer than {MOST_PER_HOP} samples"
         )
     return WatchRules(
-        burst, capacity_for(rate_hz, burst, hop_s), int(MAX_BRIDGE_S * rate_hz), int(MAX_LATE_S * rate_hz),
+        burst, capacity_for(rate_hz, burst, hop_s) + patience, int(MAX_BRIDGE_S * rate_hz), int(MAX_LATE_S * rate_hz),
         2**bits - 1, math.ceil(window / hop), NO_GATE if answers.gate is None else answers.gate,
     )  # fmt: skip

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from onwrist.export.handoff.reference import SHIPPED, Reference
+from onwrist.export.sources.acceleration_rules import acceleration_of
 from onwrist.export.sources.firmware import firmware_sources, with_telemetry
 from onwrist.export.sources.telemetry_rules import (
     DIRECTION,
@@ -16,11 +17,12 @@ from onwrist.export.sources.telemetry_rules import (
     telemetry_rules,
     unpack,
 )
+from onwrist.export.sources.watch_rules import BURST as USUAL_BURST
 from onwrist.firmware_sim.runtimes.native import WatchInC
 from onwrist.firmware_sim.watch.script import ALL, Script
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.resources import SHIPPED as FOLDER
-from onwrist.signals.front_end.counts import convert, count_wave
+from onwrist.signals.front_end.counts import acceleration_wave, convert, convert_acceleration, count_wave
 from onwrist.signals.front_end.fixed import FixedDesign
 from onwrist.signals.people.split import person_of
 from onwrist.signals.recordings.readers import read_recording
@@ -51,40 +53,59 @@ class Counter:
 
     def __init__(self, model: IntegerModel, hop: int, fixed: FixedDesign, rules: TelemetryRules):
         self.fixed, self.rules = fixed, rules
-        self.watch = WatchInC(with_telemetry(firmware_sources(model, hop, fixed, BURST), rules))
+        self.acceleration = acceleration_of(model, fixed)
+        # Acceleration is paired with light from the second burst on.
+        self.burst = BURST if self.acceleration is None else USUAL_BURST
+        self.watch = WatchInC(with_telemetry(firmware_sources(model, hop, fixed, self.burst), rules))
 
-    def counts(self, recording: Recording, most_s: float = PERSON_S) -> tuple[np.ndarray, np.ndarray]:
-        """Counts int32 (n,) of the first seconds of a recording, and which of them there are, bool (n,)."""
+    def counts(self, recording: Recording, most_s: float = PERSON_S) -> tuple[np.ndarray, ...]:
+        """Counts int32 (n,) of the first seconds of a recording, and which of them there are, bool (n,); then the same of
+        acceleration, (m, 3) and (m,), where the student takes it."""
         wave, present = count_wave(recording, self.fixed.rate_hz, self.fixed.bits)
         last = round(most_s * self.fixed.rate_hz)
-        return convert(wave[:last], self.fixed.bits), present[:last]
+        found = convert(wave[:last], self.fixed.bits), present[:last]
+        if self.acceleration is None:
+            return found
+        a = self.acceleration
+        wave, present = acceleration_wave(recording, a.rate_hz)
+        last = round(most_s * a.rate_hz)
+        return *found, convert_acceleration(wave[:last], a.bits, a.counts_per_g), present[:last]
 
-    def embeddings(self, counts: np.ndarray, present: np.ndarray) -> np.ndarray:
+    def embeddings(self, counts: np.ndarray, present: np.ndarray, *beside: np.ndarray) -> np.ndarray:
         """int8 (n, width) of the outputs that are counted: their window is whole."""
         self.watch.init()
-        found = self.watch.play(_script(counts, present, 0))
+        found = self.watch.play(self._script(slice(0, len(counts)), counts, present, *beside))
         return found.embedding[found.reasons & 1 == 0]
 
-    def blocks(self, counts: np.ndarray, present: np.ndarray, block_s: float) -> np.ndarray:
+    def blocks(self, counts: np.ndarray, present: np.ndarray, block_s: float, *beside: np.ndarray) -> np.ndarray:
         """Counters int64 (blocks, 80) of a recording played from power-up on, block by block; a rest is left out."""
         self.watch.init()
         size, before, found = round(block_s * self.fixed.rate_hz), unpack(self.watch.telemetry), []
         for begin in range(0, len(counts) - size + 1, size):
-            part = slice(begin, begin + size)
-            self.watch.play(_script(counts[part], present[part], begin))
+            self.watch.play(self._script(slice(begin, begin + size), counts, present, *beside))
             now = unpack(self.watch.telemetry)
             found.append(now - before)
             before = now
         return np.array(found, np.int64).reshape(-1, len(before))
 
+    def _script(self, part: slice, counts: np.ndarray, present: np.ndarray, *beside: np.ndarray) -> Script:
+        """What there is of a part, acceleration before light of the same time."""
+        script = Script()
+        for first, last in _pieces(present, part, self.burst):
+            if beside and self.acceleration:
+                rows = slice(*(i * self.acceleration.rate_hz // int(self.fixed.rate_hz) for i in (first, last)))
+                for a, b in _pieces(beside[1], rows, self.burst):
+                    script.push(a, beside[0][a:b], 0)
+            script.push(first, counts[first:last], ALL)
+        return script
 
-def _script(counts: np.ndarray, present: np.ndarray, first: int) -> Script:
-    script = Script()
-    edges = np.flatnonzero(np.diff(present.astype(np.int8), prepend=0, append=0))
+
+def _pieces(present: np.ndarray, part: slice, burst: int) -> Iterator[tuple[int, int]]:
+    """(first, last) of what there is in a part, in bursts."""
+    edges = part.start + np.flatnonzero(np.diff(present[part].astype(np.int8), prepend=0, append=0))
     for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        for i in range(a, b, BURST):
-            script.push(first + i, counts[i : min(i + BURST, b)], ALL)
-    return script
+        for i in range(a, b, burst):
+            yield i, min(i + burst, b)
 
 
 def make_reference(
@@ -108,14 +129,17 @@ def make_reference(
     return Reference(rules, np.array([_count(counter, parts) for parts in some]), source)
 
 
-def _count(counter: Counter, parts: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _count(counter: Counter, parts: list[tuple[np.ndarray, ...]]) -> np.ndarray:
     """Counters (80,) of one person's recordings."""
-    every = [counter.blocks(counts, there, len(counts) / counter.fixed.rate_hz)[0] for counts, there in parts]
+    every = [
+        counter.blocks(counts, there, len(counts) / counter.fixed.rate_hz, *beside)[0]
+        for counts, there, *beside in parts
+    ]
     return np.sum(every, axis=0)
 
 
-def _by_person(counter: Counter, recordings: Iterable[Recording]) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    light: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+def _by_person(counter: Counter, recordings: Iterable[Recording]) -> list[list[tuple[np.ndarray, ...]]]:
+    light: dict[str, list[tuple[np.ndarray, ...]]] = {}
     for recording in recordings:
         light.setdefault(person_of(recording.subject), []).append(counter.counts(recording))
     return [light[name] for name in sorted(light)]
@@ -165,7 +189,8 @@ def directions(people: Sequence[np.ndarray]) -> tuple[list[int], list[list[int]]
 
 def shipped_reference(model: IntegerModel, hop: int, fixed: FixedDesign) -> Reference:
     """The reference of the recordings that ship; made once a process."""
-    key = (model.digest(), hop, float(fixed.rate_hz), fixed.bits)
+    beside = None if fixed.acceleration is None else fixed.acceleration.config
+    key = (model.digest(), hop, float(fixed.rate_hz), fixed.bits, beside)
     return _remember(key, lambda: make_reference(model, hop, fixed, shipped_recordings(), SHIPPED))
 
 

@@ -78,24 +78,25 @@ def count_people(counter: Counter, recordings: Iterable[Recording], plants: Iter
         name = person_of(recording.subject)
         for plant in plants:
             # Before the first block a window is filled, so that blocks are alike.
-            blocks = counter.blocks(*_counts(counter, recording, plant), BLOCK_S)
+            counts, present, *beside = _counts(counter, recording, plant)
+            blocks = counter.blocks(counts, present, BLOCK_S, *beside)
             if len(blocks):
                 found.setdefault(name, {}).setdefault(plant.name, []).append(blocks)
     whole = {n: {p: np.concatenate(b) for p, b in parts.items()} for n, parts in found.items()}
     return [Person(n, whole[n]) for n in sorted(whole) if len(whole[n]) == len(tuple(plants))]
 
 
-def _counts(counter: Counter, recording: Recording, plant: Plant) -> tuple[np.ndarray, np.ndarray]:
+def _counts(counter: Counter, recording: Recording, plant: Plant) -> tuple[np.ndarray, ...]:
     fixed = counter.fixed
     if plant.rate_hz:
         # Fewer samples a second than the firmware counts: to it, time runs faster.
         faster = recording.ppg.rate_hz * fixed.rate_hz / plant.rate_hz
         recording = replace(recording, ppg=replace(recording.ppg, rate_hz=faster))
-    counts, present = counter.counts(recording)
+    counts, present, *beside = counter.counts(recording)
     if plant.change:
         rng = np.random.default_rng(zlib.crc32(recording.source.encode()))
         counts = plant.change(counts, 2**fixed.bits - 1, rng)
-    return counts, present
+    return counts, present, *beside
 
 
 def fleet_of(

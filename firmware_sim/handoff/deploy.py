@@ -33,7 +33,7 @@ from onwrist.firmware_sim.parity.streamed import Streamed
 from onwrist.firmware_sim.parity.sweep import stored_curves
 from onwrist.firmware_sim.parity.terminal import table
 from onwrist.firmware_sim.watch.golden import golden_watch_header
-from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.sensor import AccelerometerConfig, SensorConfig
 from onwrist.firmware_sim.watch.watch import WatchConfig
 from onwrist.models.encoders.checkpoint import TEACHER, load_encoder
 from onwrist.quantize.judging.evaluate import Evaluation, cosine
@@ -134,7 +134,8 @@ def hand_over(
         OnwristError: a recording, weights, or a folder that cannot be used.
     """
     s = spec.sensor
-    sensor = SensorConfig(s.rate_hz, s.fifo, s.bits, s.replay, s.when_blood_comes)
+    beside = accelerometer_of(spec)
+    sensor = SensorConfig(s.rate_hz, s.fifo, s.bits, s.replay, s.when_blood_comes, beside)
     # The page plays the people that ship, whose counts are others.
     shipped = SensorConfig(s.rate_hz, s.fifo, s.bits)
     watch = WatchConfig(spec.stream.hop_s, sensor, spec.stream.gap)
@@ -159,7 +160,8 @@ def hand_over(
             encoder_files
         )
         bundle = bundle.with_files({SPEC: spec.resolved().encode()})
-        bundle = bundle.with_files(page_files([a for a, _ in students], replace(watch, sensor=shipped), progress))
+        if beside is None:  # the page has no accelerometer yet
+            bundle = bundle.with_files(page_files([a for a, _ in students], replace(watch, sensor=shipped), progress))
         making = read_making(work / TAUGHT) if spec.trains else None
         bundle = bundle.with_report(report_files(results, figures, curves, making))
         packed = write_bundle(out, with_index(bundle))
@@ -170,6 +172,15 @@ def summary(done: Done) -> str:
     """The run's table, and the lines of the verifier that are not plainly good."""
     lines = [table(done.results, done.hub), f"bundle: {done.verdict.word} ({len(done.verdict.lines)} checks)"]
     return "\n".join([*lines, *(line for line in done.verdict.lines if not line.startswith("ok"))])
+
+
+def accelerometer_of(spec: Spec) -> AccelerometerConfig | None:
+    """A spec's accelerometer, read out as often as its light."""
+    a, s = spec.accelerometer, spec.sensor
+    if a is None:
+        return None
+    fifo = max(1, round(s.fifo * a.rate_hz / s.rate_hz))
+    return AccelerometerConfig(rate_hz=a.rate_hz, bits=a.bits, counts_per_g=a.counts_per_g, fifo=fifo)
 
 
 def _students(spec: Spec, work: Path) -> list[tuple[Artifacts, Origin]]:

@@ -12,7 +12,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from onwrist.export.handoff.names import (
 from onwrist.firmware_sim.handoff.confined import Row, check, limit_myself
 from onwrist.firmware_sim.handoff.encoder import hub
 from onwrist.firmware_sim.handoff.opening import plain
-from onwrist.firmware_sim.handoff.schema import Student
+from onwrist.firmware_sim.handoff.schema import ACCELERATION, Student
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def derive(s: Student) -> list[Row]:
     """Make a student again from its step, its sensor and its golden counts, and compare every file."""
     from onwrist.export.graphs.step_reader import read_step
     from onwrist.export.handoff.bundle import derived_files
-    from onwrist.export.handoff.golden import golden_of
+    from onwrist.export.handoff.golden import ACCELERATION_COUNTS, golden_of
     from onwrist.firmware_sim.watch.golden import golden_watch_header
 
     try:
@@ -91,16 +91,19 @@ def derive(s: Student) -> list[Row]:
     wrong = "" if digest == s.digest else f"its integers are {digest[:12]}, not {s.digest[:12]}"
     rows = [check("integers", wrong, digest[:12])]
     fixed = sensor_of(s)
-    wrong = _design_error(fixed, step.model.sees) or _golden_error(s, fixed, step.hop)
+    wrong = (
+        _sensors_error(step.model, fixed) or _design_error(fixed, step.model.sees) or _golden_error(s, fixed, step.hop)
+    )
     if wrong:
         return [*rows, Row("FAIL", "sensor", wrong)]
-    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
+    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"], s.golden.get(ACCELERATION_COUNTS))
     try:
         reference = read_reference(s, fixed)
     except OnwristError as error:
         return [*rows, Row("FAIL", TELEMETRY, plain(str(error)))]
     made = derived_files(Named(s.size, step.model), step.hop, fixed, golden, golden_watch_header, reference)
-    if len(np.unique(golden.input)) < MOVES or {-128, 127} - set(golden.input.ravel().tolist()):
+    moving = [golden.input] if golden.acceleration_input is None else [golden.input, golden.acceleration_input]
+    if any(len(np.unique(x)) < MOVES or {-128, 127} - set(x.ravel().tolist()) for x in moving):
         rows.append(Row("FAIL", "golden vectors", "hardly move: they would try next to nothing"))
     rows.append(_compare_arrays(golden.arrays, s.golden))
     rows += [
@@ -111,12 +114,18 @@ def derive(s: Student) -> list[Row]:
 
 
 def sensor_of(s: Student) -> FixedDesign:
-    """The front end that a contract describes."""
+    """The front ends that a contract describes."""
+    from onwrist.signals.front_end.acceleration import AccelerationDesign
     from onwrist.signals.front_end.fixed import FixedDesign
 
-    front = s.contract["fixed_point_front_end"]
-    values = {k: v for k, v in front.items() if k in FixedDesign.__dataclass_fields__}
-    return FixedDesign(**{**values, "taps": np.array(values["taps"], np.int64)})
+    def design(kind: Any, front: dict) -> Any:
+        values = {k: v for k, v in front.items() if k in kind.__dataclass_fields__}
+        return kind(**{**values, "taps": np.array(values["taps"], np.int64)})
+
+    found = design(FixedDesign, {k: v for k, v in s.contract["fixed_point_front_end"].items() if k != ACCELERATION})
+    if ACCELERATION not in s.contract:
+        return found
+    return replace(found, acceleration=design(AccelerationDesign, s.contract[ACCELERATION]["fixed_point_front_end"]))
 
 
 def read_reference(s: Student, fixed: FixedDesign) -> Reference:
@@ -132,16 +141,44 @@ def read_reference(s: Student, fixed: FixedDesign) -> Reference:
     return reference_of(found, s.digest, s.hop, fixed, s.contract["answers"]["names"])
 
 
-def _design_error(found: FixedDesign, sees: StudentInput) -> str:
-    from onwrist.signals.front_end.fixed import TAP_BITS, design
+def _sensors_error(model: Any, fixed: FixedDesign) -> str:
+    """Whether the step takes what the contract's sensors give."""
+    from onwrist.export.sources.acceleration_rules import takes_acceleration
 
-    made = design(found.rate_hz, found.bits, sees.counts)
+    try:
+        wanted = takes_acceleration(model)
+    except OnwristError as error:
+        return plain(error.what)
+    if wanted != (fixed.acceleration is not None):
+        return "the step and the contract do not agree whether there is an accelerometer"
+    return ""
+
+
+def _design_error(found: FixedDesign, sees: StudentInput) -> str:
+    from onwrist.signals.front_end.acceleration import acceleration_design
+    from onwrist.signals.front_end.fixed import design
+
+    wrong = _filter_error(found, design(found.rate_hz, found.bits, sees.counts))
+    if wrong or found.acceleration is None:
+        return wrong
+    try:
+        made = acceleration_design(found.acceleration.config)
+    except OnwristError as error:
+        return plain(f"an accelerometer whose {error.field} {error.what}")
+    return _filter_error(found.acceleration, made)
+
+
+def _filter_error(found: Any, made: Any) -> str:
+    from onwrist.signals.front_end.stages import TAP_BITS
+
     for name, ours in vars(made).items():
         theirs = getattr(found, name)
+        if name == ACCELERATION:
+            continue
         if name == "taps" and (theirs.shape != ours.shape or (theirs.sum(axis=1) != 1 << TAP_BITS).any()):
             return "taps of another filter"
         if np.abs(np.asarray(theirs) - np.asarray(ours)).max() > (
-            DESIGN_UNITS if name in ("taps", "numerator", "a1", "a2", "keep") else 0
+            DESIGN_UNITS if name in ("taps", "numerator", "a1", "a2", "keep", "gain") else 0
         ):
             return f"{name} is not that of this release for {found.rate_hz:g} Hz and {found.bits} bits"
     return ""
@@ -157,6 +194,13 @@ def _golden_error(s: Student, fixed, hop: int) -> str:
         return f"golden counts that {fixed.bits} bits do not hold"
     if counts.min() > 0 or counts.max() < (1 << fixed.bits) - 1:
         return "golden counts that do not go from rail to rail"
+    beside = s.golden.get("acc_counts")
+    if beside is not None and fixed.acceleration is not None:
+        low = fixed.acceleration.lowest
+        if not GOLDEN_S * fixed.acceleration.rate_hz <= len(beside) <= MOST_GOLDEN_S * fixed.acceleration.rate_hz:
+            return f"golden vectors of acceleration that are not of {GOLDEN_S} to {MOST_GOLDEN_S} s"
+        if (beside.min(axis=0) != low).any() or (beside.max(axis=0) != -low - 1).any():
+            return "golden counts of acceleration that do not go from rail to rail, in every axis"
     return "" if hop == s.hop else f"hop of {hop} samples in the step, {s.hop} in the contract"
 
 
@@ -239,15 +283,22 @@ def _first_state(s: Student) -> list[np.ndarray]:
 
 
 def _steps(runtime, s: Student) -> list[tuple[np.ndarray, ...]]:
-    return [runtime.step(np.ascontiguousarray(x)) for x in s.golden["input"]]
+    beside = [np.ascontiguousarray(rows.swapaxes(1, 2)) for rows in _acceleration(s)]
+    return [runtime.step(np.ascontiguousarray(x), *(b[k] for b in beside)) for k, x in enumerate(s.golden["input"])]
 
 
-def _golden_windows(s: Student) -> np.ndarray:
-    """int8 (hops, window): the window that ends with each hop."""
-    window = int(s.contract["window_samples"])
-    line = np.concatenate([np.zeros(window, np.int8), s.golden["input"].ravel()])
-    ends = window + s.hop * np.arange(1, len(s.golden["input"]) + 1)
-    return np.stack([line[e - window : e] for e in ends])
+def _acceleration(s: Student) -> list[np.ndarray]:
+    """int8 (hops, hop, 3), of a student that takes it."""
+    return [s.golden["acc_input"]] if ACCELERATION in s.contract else []
+
+
+def _golden_windows(s: Student) -> list[np.ndarray]:
+    """int8 (hops, window), and (hops, 3, window) of acceleration: the window that ends with each hop."""
+    from onwrist.firmware_sim.watch.windows import Windows
+
+    window, first = int(s.contract["window_samples"]), np.arange(len(s.golden["input"])) == 0
+    light = Windows(s.golden["input"], first, window)
+    return [w[0 : len(first)] for w in (light, *(Windows(rows, first, window) for rows in _acceleration(s)))]
 
 
 def tflm(s: Student) -> list[Row]:
@@ -261,7 +312,7 @@ def tflm(s: Student) -> list[Row]:
     def windows() -> int:
         from onwrist.firmware_sim.runtimes.window import TFLM
 
-        found = TFLM(s.files[WINDOW], int(s.contract["window_samples"])).run(_golden_windows(s))
+        found = TFLM(s.files[WINDOW]).run(*_golden_windows(s))
         return _differing(list(zip(*found, strict=True)), s.golden)
 
     return [_compare("TFLM, stream", stream), _compare("TFLM, window", windows)]
@@ -306,7 +357,7 @@ def onnx(s: Student) -> list[Row]:
             held.pop(own[0])
         if held:
             raise OnwristError(f"has {len(held)} layers more than the step", where=WINDOW_ONNX)
-        found = OnnxRuntime(s.files[WINDOW_ONNX], model).run(_golden_windows(s))
+        found = OnnxRuntime(s.files[WINDOW_ONNX], model).run(*_golden_windows(s))
         return _differing(list(zip(*found, strict=True)), s.golden, ONNX_STEPS)
 
     far = f"more than {ONNX_STEPS} LSB off"
@@ -317,12 +368,12 @@ def cores(s: Student) -> list[Row]:
     """This release's C for the bundle's integers, compiled and run on emulated cores: its self-test."""
     from onwrist.export.graphs.step_reader import read_step
     from onwrist.export.handoff.bundle import bundle_sources
-    from onwrist.export.handoff.golden import golden_of
+    from onwrist.export.handoff.golden import ACCELERATION_COUNTS, golden_of
     from onwrist.firmware_sim.runtimes.compiler import CORES, build_core
     from onwrist.firmware_sim.watch.golden import golden_watch_header
 
     step, fixed = read_step(s.files[STEP]), sensor_of(s)
-    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"])
+    golden = golden_of(step.model, step.hop, fixed, s.golden["counts"], s.golden.get(ACCELERATION_COUNTS))
     rules = read_reference(s, fixed).rules
     _, sources = bundle_sources(step.model, step.hop, fixed, golden, golden_watch_header, rules)
 

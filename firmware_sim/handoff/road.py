@@ -81,6 +81,9 @@ def training_stages(
     data["input"] = spec.input.model_dump()
     if s.shape:
         shape["shape"] = s.shape.model_dump()
+    if spec.accelerometer:
+        # Of the sensor nothing is taught: only whether there is one.
+        shape["accelerometer"] = True
     code = tuple(p for p in [Path((s.source or "").rpartition(":")[0])] if p.is_file())
     examples, student, quantised = folder / EXAMPLES, folder / STUDENT, folder / QUANTISED
     return [
@@ -176,11 +179,13 @@ def shape_of(spec: Spec) -> StudentConfig:
     Raises:
         ConfigError: they see more of the past than a window, or a window is no whole number of its frames.
     """
-    from onwrist.models.student.network import LADDER
+    from onwrist.models.student.network import LADDER, MOTION_WIDTHS
 
     s = spec.student
     own = s.shape.model_dump(exclude_none=True) if s.shape else {}
     sees = input_of(spec)
+    if spec.accelerometer:
+        own["motion"] = MOTION_WIDTHS[s.size]
     shape = replace(LADDER[s.size], embedding=s.embedding, answers=questions_of(spec).answers, sees=sees, **own)
     if shape.context > most_context(sees):
         raise ConfigError(
@@ -234,27 +239,31 @@ def student_of(spec: Spec) -> AnyStudent:
 
     Raises:
         CheckpointError: her function fails. ConfigError: a hop that is none of hers. ExportError: what it makes cannot stream or
-        be exact, or cannot be taught, which takes one signal, an embedding, answers and a window.
+        be exact, or cannot be taught, which takes light (and acceleration, where the spec has an accelerometer), an embedding,
+        answers and a window.
     """
     import torch
 
     from onwrist.models.student.graph import make_student
     from onwrist.models.student.names import FRAMES_OUTPUT
-    from onwrist.models.student.network import Student
+    from onwrist.models.student.network import AXES, network_of
     from onwrist.signals.front_end.floating import hop_samples
 
     s, answers, sees = spec.student, questions_of(spec).answers, input_of(spec)
     torch.manual_seed(s.seed)
     if s.source is None:
-        return Student(shape_of(spec))
+        return network_of(shape_of(spec))
     student = make_student(s.source, s.embedding, answers, name=OWN_STUDENT, sees=sees)
     inputs = ", ".join(f"{i.name} of {i.channels} channels" for i in student.inputs)
     names = [o.name for o in student.outputs]
     seconds = student.window / sees.rate_hz
+    wanted = [1, AXES] if spec.accelerometer else [1]
     wrong = (
         (
-            len(student.inputs) > 1 or student.inputs[0].channels > 1, f"takes {inputs}",
-            "A spec's student takes one argument, (B, samples) of PPG",
+            [i.channels for i in student.inputs] != wanted, f"takes {inputs}",
+            "With [accelerometer] a student takes two arguments, (B, samples) of PPG and (B, 3, samples) of acceleration"
+            if spec.accelerometer
+            else "Without [accelerometer] a student takes one argument, (B, samples) of PPG",
         ),
         (
             names not in (["embedding", "answers"], ["embedding", "answers", FRAMES_OUTPUT]), f"returns {', '.join(names)}",
@@ -316,7 +325,7 @@ def embed(spec: Spec, out: Path, context: int, progress, say, framing: Framing |
     examples, standard = build(
         teacher, context, versions=s.versions, seed=s.seed, material=material_of(spec),
         questions=questions_of(spec), width=s.embedding, scaled=scaled, device=device_of(s.device), sees=sees,
-        framing=framing or NO_FRAMES, progress=progress,
+        framing=framing or NO_FRAMES, accelerometer=spec.accelerometer is not None, progress=progress,
     )  # fmt: skip
     save_examples(out, examples, standard)
     write_whole(out.with_name(EXAMINED), json.dumps({"warnings": warnings}).encode())
@@ -384,7 +393,7 @@ def _quantise(spec: Spec, student: Path, out: Path, judged: Path, progress, say)
     s, usual, graph = spec.student, QATConfig(), graph_of(parent)
     examples, _ = build(
         None, graph.context, versions=1, seed=s.seed + 1, material=material_of(spec), questions=questions_of(spec),
-        width=s.embedding, sees=graph.sees, framing=graph.framing, progress=progress,
+        width=s.embedding, sees=graph.sees, framing=graph.framing, accelerometer=spec.accelerometer is not None, progress=progress,
     )  # fmt: skip
     course = Course(s.qat_steps, usual.batch, usual.lr, s.seed)
     people = held_out(spec, parent, progress)

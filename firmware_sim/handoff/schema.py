@@ -53,6 +53,9 @@ MOST_HOP, MOST_RATE_HZ, MOST_TAPS = 10_000, 1000, 1 << 16
 SHA256, SIZE = re.compile(r"[0-9a-f]{64}"), re.compile(r"[a-z0-9_]{1,31}")
 PATH = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,3}")
 ORIGIN = {"teacher", "teacher_sha256", "weights_sha256", "parent_sha256"}
+# Of a student that takes acceleration.
+ACCELERATION = "acceleration"
+ACCELERATION_SHAPES = {"acc_counts": (np.int32, 2), "acc_input": (np.int8, 3)}
 GOLDEN_SHAPES = {
     "counts": (np.int32, 1),
     "input": (np.int8, 2),
@@ -277,17 +280,34 @@ def contract_error(contract: Any, digest: str) -> str:
             return "has a scale that is none"
         if not _is_rate(front["rate_hz"]) or not _is_count(front["bits"], 24) or not _is_count(front["up"], MOST_TAPS):
             return "has a sensor that is none"
-        taps = front["taps"]
-        if not isinstance(taps, list) or len(taps) != front["up"] or sum(map(len, taps)) > MOST_TAPS:
-            return "has another number of taps than phases"
-        if len({len(row) for row in taps}) != 1 or not all(_is_integer(t) for row in taps for t in row):
-            return "has taps that are none"
-        if not all(
-            _is_integer(front[n]) for n in ("down", "fraction", "numerator", "a1", "a2", "keep", "floor", "steps")
+        wrong = _filter_error(front, ("down", "fraction", "numerator", "a1", "a2", "keep", "floor", "steps"))
+        if wrong or ACCELERATION not in contract:
+            return wrong
+        front = contract[ACCELERATION]["fixed_point_front_end"]
+        if not _is_scale(contract["acc"]["scale"]) or not all(
+            _is_scale(front[n]) for n in ("counts_per_g", "highpass_hz", "step_g")
         ):
-            return "has coefficients that are none"
+            return "has a scale of acceleration that is none"
+        if (
+            not _is_count(front["rate_hz"], MOST_RATE_HZ)
+            or not _is_count(front["bits"], 16)
+            or not _is_count(front["up"], MOST_TAPS)
+        ):
+            return "has an accelerometer that is none"
+        return _filter_error(front, ("down", "fraction", "numerator", "a1", "a2", "gain", "shift"))
     except (KeyError, TypeError, AttributeError):
         return "lacks a field, or has another in its place"
+    return ""
+
+
+def _filter_error(front: dict, coefficients: tuple[str, ...]) -> str:
+    taps = front["taps"]
+    if not isinstance(taps, list) or len(taps) != front["up"] or sum(map(len, taps)) > MOST_TAPS:
+        return "has another number of taps than phases"
+    if len({len(row) for row in taps}) != 1 or not all(_is_integer(t) for row in taps for t in row):
+        return "has taps that are none"
+    if not all(_is_integer(front[n]) for n in coefficients):
+        return "has coefficients that are none"
     return ""
 
 
@@ -308,7 +328,8 @@ def _is_rate(value: Any) -> bool:
 
 
 def _golden_error(golden: dict[str, np.ndarray], contract: dict) -> str:
-    for name, (kind, dimensions) in GOLDEN_SHAPES.items():
+    shapes = {**GOLDEN_SHAPES, **(ACCELERATION_SHAPES if ACCELERATION in contract else {})}
+    for name, (kind, dimensions) in shapes.items():
         if name not in golden or golden[name].dtype != kind or golden[name].ndim != dimensions:
             return f"has no {name}, or of another kind"
     hops = len(golden["input"])
@@ -316,4 +337,7 @@ def _golden_error(golden: dict[str, np.ndarray], contract: dict) -> str:
         return "has golden vectors of another hop, or none"
     if not hops == len(golden[EMBEDDING_OUTPUT]) == len(golden[ANSWERS_OUTPUT]):
         return "has golden vectors of several lengths"
+    rows = golden["input"].shape
+    if ACCELERATION in contract and (golden["acc_input"].shape, golden["acc_counts"].shape[1]) != ((*rows, 3), 3):
+        return "has golden vectors of acceleration of another shape"
     return ""

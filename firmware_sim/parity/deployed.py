@@ -47,8 +47,9 @@ class Deployed:
 
     @cached_property
     def front_end(self) -> FixedDesign:
-        """Integers of the front end at the sensor's rate."""
-        return design(self.config.sensor.rate_hz, self.config.sensor.bits, self.model.sees.counts)
+        """Integers of the front end at the sensor's rate, of acceleration too where the student takes it."""
+        sensor = self.config.sensor
+        return design(sensor.rate_hz, sensor.bits, self.model.sees.counts, acceleration=sensor.acceleration)
 
     @cached_property
     def step(self) -> bytes:
@@ -58,7 +59,9 @@ class Deployed:
     @cached_property
     def firmware(self) -> Firmware:
         """Its C."""
-        return firmware_sources(self.model, self.hop, self.front_end, self.config.sensor.fifo)
+        sensor = self.config.sensor
+        beside = {"acceleration_burst": sensor.acceleration.fifo} if sensor.acceleration else {}
+        return firmware_sources(self.model, self.hop, self.front_end, sensor.fifo, **beside)
 
     @cached_property
     def contract(self) -> dict:
@@ -68,7 +71,7 @@ class Deployed:
     @cached_property
     def memory(self) -> Memory:
         """Bytes on the device."""
-        return measure(self.artifacts, self.step, self.front_end, self.config.sensor.fifo, self.config.hop_s)
+        return measure(self.artifacts, self.step, self.front_end, self.config.sensor, self.config.hop_s)
 
     def tflm(self) -> TFLMStep:
         """The reference for firmware, at the start of a stream."""

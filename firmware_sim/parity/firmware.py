@@ -10,7 +10,7 @@ from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Gate, Played
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
-from onwrist.firmware_sim.runtimes.device import FirmwareStep
+from onwrist.firmware_sim.runtimes.device import FirmwareStep, swing
 from onwrist.firmware_sim.runtimes.emulator import Emulator, Image
 from onwrist.signals.people.cohort import Progress, silent
 
@@ -27,7 +27,7 @@ class FirmwareRun:
     Attributes:
         name: of the machine. hops: that were run. wrong: bytes that differ, of the front end's output, the embedding
             and the answers, of `bytes`.
-        instructions: of one hop, from the last sample of the one before to the answers; by function in `kernels`.
+        instructions: of one hop, from the last sample of the one before to the answers, acceleration's front end included; by function in `kernels`.
         arena: bytes of RAM that the model needs, state included. stack, image: bytes; None on this host.
     """
 
@@ -60,11 +60,12 @@ def run_firmware(
     """
     runtime = FirmwareStep(firmware, core)
     wrong = total = 0
-    hops = zip(played.counts, played.first, played.chunks, *outputs, strict=True)
-    for counts, first, *expected in progress(hops, runtime.name, total=len(played.first)):
+    beside = played.acceleration if played.acceleration is not None else [None] * len(played.first)
+    hops = zip(played.counts, beside, played.first, played.chunks, *outputs, strict=True)
+    for counts, rows, first, *expected in progress(hops, runtime.name, total=len(played.first)):
         if first:
             runtime.reset()
-        found = runtime.device.push(counts)
+        found = runtime.device.push(counts, rows)
         total += sum(e.size for e in expected)
         if len(found) == 1:
             chunk, embedding, *said = found[0]
@@ -81,10 +82,13 @@ def measured(run: FirmwareRun, firmware: Firmware, core: Core, counts: np.ndarra
     runtime = FirmwareStep(firmware, core, count=True)
     machine = runtime.machine
     assert isinstance(machine, Emulator)
+    rows = swing(firmware, len(counts) / float(firmware.constants["ONWRIST_RATE_HZ"]))
     runtime.device.push(counts)
+    runtime.feel(rows)
     machine.by_function.clear()
     machine.paint_stack()
     runtime.device.push(counts)
+    runtime.feel(rows)
     kernels = dict(machine.by_function.most_common())
     return replace(
         run, instructions=sum(kernels.values()), kernels=kernels, stack=machine.stack_bytes(), image=machine.image

@@ -126,7 +126,7 @@ def all_runtimes(deployed: Deployed) -> list[Runtime | Stepped]:
     return [
         deployed.litert(),
         NumpyStep(a.model, deployed.hop),
-        TFLM(a.tflite, a.model.window),
+        TFLM(a.tflite),
         *other_runtimes(a.quantised, a.model, a.tflite, a.onnx),
         deployed.onnx(),
     ]
@@ -178,6 +178,7 @@ class Played:
         windows: int8, the window that ends with each hop.
         counts: per hop the counts (int32) that went into the front end since the one before, made-up ones included.
         frames: of a hop, for which answers at frame rate are said.
+        acceleration: int8 (n, hop, 3), of a student that takes it.
     """
 
     chunks: np.ndarray
@@ -185,11 +186,28 @@ class Played:
     windows: Windows
     counts: list[np.ndarray] = field(default_factory=list)
     frames: int = 0
+    acceleration: np.ndarray | None = None
+
+    @property
+    def beside(self) -> list[Windows]:
+        """Windows of what goes in beside the light: int8 (m, 3, window)."""
+        return [] if self.acceleration is None else [Windows(self.acceleration, self.first, self.windows.window)]
+
+    @property
+    def hops(self) -> Iterator[tuple[np.ndarray, ...]]:
+        """What a stepped runtime is given, hop by hop."""
+        if self.acceleration is None:
+            return ((chunk,) for chunk in self.chunks)
+        rows = self.acceleration
+        return ((chunk, np.ascontiguousarray(rows[k].T)) for k, chunk in enumerate(self.chunks))
 
 
-def run_windows(runtime: Runtime, windows: Windows, progress: Progress = silent) -> Said:
-    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, so many at a time."""
-    parts = [runtime.run(windows[rows]) for rows in progress(windows.batches(BATCH), runtime.name)]
+def run_windows(
+    runtime: Runtime, windows: Windows, progress: Progress = silent, beside: Sequence[Windows] = ()
+) -> Said:
+    """Embedding (n, 256) and answers (n, 3) of a runtime over windows, of further inputs too, so many at a time."""
+    every = (windows, *beside)
+    parts = [runtime.run(*(w[rows] for w in every)) for rows in progress(windows.batches(BATCH), runtime.name)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -200,17 +218,17 @@ def replay(
     hop, or from whole windows."""
     if isinstance(runtime, Runtime):
         for rows in progress(played.windows.batches(BATCH), runtime.name):
-            embedding, *said = runtime.run(played.windows[rows])
+            embedding, *said = runtime.run(*(w[rows] for w in (played.windows, *played.beside)))
             yield rows, embedding, _beside(said, played.frames)
         return
     runtime.reset()
-    hops = iter(progress(zip(played.chunks, played.first, strict=True), runtime.name, total=len(played.first)))
+    hops = iter(progress(zip(played.hops, played.first, strict=True), runtime.name, total=len(played.first)))
     for rows in blocks(len(played.first)):
         found = []
-        for chunk, first in itertools.islice(hops, BLOCK):
+        for given, first in itertools.islice(hops, BLOCK):
             if first:
                 runtime.reset()
-            found.append(runtime.step(chunk))
+            found.append(runtime.step(*given))
         embedding, *said = (np.stack(each) for each in zip(*found, strict=True))
         yield rows, embedding, _beside(said, played.frames)
     next(hops, None)  # a bar ends when it is asked once more
@@ -459,7 +477,7 @@ def floor_gates(artifacts: Artifacts, data: Evaluation) -> list[Gate]:
 
     An answer that is no better than a constant fails; one that too few people can speak for carries a warning.
     """
-    found = floors(run_integers(artifacts.model, data.x), data)
+    found = floors(run_integers(artifacts.model, *data.fed(artifacts.model)), data)
     if not found:
         return [Gate("answers above their floors", "each", f"not judged: {data.name} have no labels", True, judged=False, group="right")]  # fmt: skip
     people = f"{data.name}, {len(np.unique(data.person))} people"
@@ -498,4 +516,5 @@ def judge_people(
 
 def cohort_comparison(artifacts: Artifacts, data: Evaluation) -> dict:
     """INT8 (numpy model of the firmware's arithmetic) against the float student on labelled people."""
-    return compare(run_torch(artifacts.student, data.x), run_integers(artifacts.model, data.x), data)
+    given = data.fed(artifacts.model)
+    return compare(run_torch(artifacts.student, *given), run_integers(artifacts.model, *given), data)

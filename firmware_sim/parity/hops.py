@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from onwrist.firmware_sim.watch.watch import Hop, Why, witnessed
+from onwrist.signals.front_end.acceleration import AXES
 from onwrist.signals.pulse.onsets import Beat
 
 # Outputs that are objects at a time.
@@ -26,6 +27,7 @@ class Hops:
         chunks: int8 (n, hop). real: float32 (n, hop). embedding, answers: int8 (n, width).
         counts: int32, of all outputs one after the other. fed: int64 (n,), how many of them are of each.
         beats: `BEAT`, of all outputs. found: int64 (n,), how many of them are of each.
+        unmoved: int64 (n,). acceleration: int8 (n, hop, 3), (n, 0, 3) of a student of light alone.
     """
 
     time_s: np.ndarray
@@ -43,6 +45,8 @@ class Hops:
     beats: np.ndarray
     found: np.ndarray
     frames: np.ndarray
+    unmoved: np.ndarray
+    acceleration: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -71,6 +75,7 @@ class Hops:
                 self.time_s[i], self.done_s[i], self.chunks[i], bool(self.first[i]), self.embedding[i], self.answers[i],
                 Why(int(self.why[i])), int(self.sequence[i]), self.latency_s[i], tuple(beats[ends[i] - self.found[i] : ends[i]]),
                 self.frames[i] if self.frames.shape[1] else None,
+                self.acceleration[i] if self.acceleration[i].size else None, int(self.unmoved[i]),
             )
             for i in range(len(self))
         ]  # fmt: skip
@@ -102,6 +107,7 @@ def _columns(hops: list[Hop]) -> dict[str, np.ndarray]:
         "chunks": _rows([h.chunk for h in hops], np.int8), "real": _rows(witnessed(hops, "real"), np.float32),
         "embedding": _rows([h.embedding for h in hops], np.int8), "answers": _rows([h.answers for h in hops], np.int8),
         "counts": np.concatenate([np.zeros(0, np.int32), *counts]), "fed": np.array([len(c) for c in counts], np.int64),
+        "unmoved": np.array([h.unmoved for h in hops], np.int64), "acceleration": _moves(hops),
         "beats": np.array(beats, BEAT), "found": np.array([len(h.beats) for h in hops], np.int64),
         "frames": _frames(hops),
     }  # fmt: skip
@@ -115,3 +121,9 @@ def _frames(hops: list[Hop]) -> np.ndarray:
 
 def _rows(rows: list[np.ndarray], dtype: type) -> np.ndarray:
     return np.stack(rows) if rows else np.zeros((0, 0), dtype)
+
+
+def _moves(hops: list[Hop]) -> np.ndarray:
+    none = np.zeros((0, AXES), np.int8)
+    rows = [none if h.acceleration is None else h.acceleration for h in hops]
+    return np.stack(rows) if rows else np.zeros((0, 0, AXES), np.int8)

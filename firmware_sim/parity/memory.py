@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onwrist.export.handoff.artifacts import Artifacts
+from onwrist.export.sources.acceleration_rules import acceleration_of, acceleration_rules
 from onwrist.export.sources.watch_rules import capacity_for
 from onwrist.firmware_sim.runtimes.hop import TFLMStep, time_major
 from onwrist.firmware_sim.runtimes.window import TFLM
 from onwrist.firmware_sim.watch.ring import RingBuffer
+from onwrist.firmware_sim.watch.sensor import SensorConfig
 from onwrist.models.student.work import Work, work
 from onwrist.quantize.integers.arithmetic import IntegerModel
+from onwrist.signals.front_end.acceleration import AXES
 from onwrist.signals.front_end.fixed import FixedDesign
+
+# Of acceleration: x, y, z, and whether it was there.
+ROW_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,8 @@ class Memory:
         model, step: the TFLite files of a window and of a hop (flash); weights: the integers alone.
         activations, step_activations: TFLM's activation plans; planned: of the window, from tensor lifetimes.
         state: what a stream keeps between hops. window: the input ring of a recomputed window.
-        ring, front_end: sensor ring, front-end state; front_end_tables: its coefficients (flash).
+        ring, front_end: sensor ring, front-end state; front_end_tables: its coefficients (flash). Of a student that takes
+            acceleration those of both sensors, and the rows that are kept between them.
         work: multiply-accumulates per 10 s.
     """
 
@@ -74,24 +81,30 @@ def planned_activations(model: IntegerModel) -> int:
     return max(size[i] + sum(size[s] for s in set(sources)) for i, sources in enumerate(model.sources))
 
 
-def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, fifo: int, hop_s: float) -> Memory:
+def measure(artifacts: Artifacts, step: bytes, fixed: FixedDesign, sensor: SensorConfig, hop_s: float) -> Memory:
     """Memory of a student behind a sensor at a hop.
 
     Args:
-        step: TFLite file of the hop. fixed: the front end at the sensor's rate. fifo: samples a burst. hop_s: seconds.
+        step: TFLite file of the hop. fixed: the front end at the sensor's rate. hop_s: seconds.
     """
     model, hop = artifacts.model, round(hop_s * artifacts.model.sees.rate_hz)
+    acceleration, more, state, tables, patience = acceleration_of(model, fixed), 0, 0, 0, 0
+    if acceleration and sensor.acceleration:
+        rules = acceleration_rules(fixed, hop, sensor.acceleration.fifo, sensor.fifo)
+        more, patience = RingBuffer(rules.ring, AXES).bytes, rules.patience
+        state, tables = acceleration.state_bytes + ROW_BYTES * rules.line, acceleration.table_bytes
+    capacity = capacity_for(fixed.rate_hz, sensor.fifo, hop_s) + patience
     return Memory(
         model=len(artifacts.tflite),
         step=len(step),
         weights=sum(layer.weight.nbytes + layer.bias.nbytes for layer in model.layers),
-        activations=TFLM(artifacts.tflite, model.window).activation_bytes(),
+        activations=TFLM(artifacts.tflite).activation_bytes(),
         step_activations=TFLMStep(step, time_major(model, hop)).activation_bytes(),
         planned=planned_activations(model),
         state=sum(state.size for state in model.first_state(hop)),
-        window=model.window,
-        ring=RingBuffer(capacity_for(fixed.rate_hz, fifo, hop_s)).bytes,
-        front_end=fixed.state_bytes,
-        front_end_tables=fixed.table_bytes,
+        window=sum(i.channels for i in model.inputs) * model.window,
+        ring=RingBuffer(capacity).bytes + more,
+        front_end=fixed.state_bytes + state,
+        front_end_tables=fixed.table_bytes + tables,
         work=work(artifacts.student, hop_s),
     )

@@ -99,7 +99,7 @@ def float_beside(deployed: Deployed, run: Run) -> FloatRun:
     near = []
     for rows in run.real.batches(BATCH):
         int8, windows = run.embedding[rows], run.real[rows]
-        real, answers[rows] = student.run(windows)
+        real, answers[rows] = student.run(windows, *(w[rows] for w in run.real_beside))
         near.append(nearness(int8.astype(np.float64) * scale, real))
         similarity[rows] = cosine(int8, real)
         other, others[rows] = _with_input(model, model.quantise_input(windows), run, rows)
@@ -113,7 +113,8 @@ def _with_input(model: IntegerModel, x: np.ndarray, run: Run, rows: slice) -> tu
     embedding, answers = run.embedding[rows].copy(), run.answers[rows].copy()
     differs = np.flatnonzero((x != run.played.windows[rows]).any(axis=1))
     if len(differs):
-        embedding[differs], answers[differs], *_ = model.run(x[differs])
+        beside = [w[rows][differs] for w in run.played.beside]
+        embedding[differs], answers[differs], *_ = model.run(x[differs], *beside)
     return embedding, answers
 
 
@@ -139,9 +140,14 @@ def gates(r: Streamed) -> list[Gate]:
         *budget_gates(r.size, r.memory),
         *own_budget_gates(r.deployed.budget, r.memory, r.hop_s, counted[0] if counted else None),
         *right_gates(r.reference_bpm, r.bpm, r.shown, r.reference.kind, r.reference.name, r.hop_s, asked, limits),
-        Gate("samples accounted for", "all", f"{books.received:,} received", books.accounted, group="exact"),
+        Gate("samples accounted for", "all", f"{books.received:,} received", r.run.watch.accounted, group="exact"),
         Gate("deadlines missed on this host", "0", str(r.deadline_misses), r.deadline_misses == 0, group="fits"),
     ]
+    if r.run.watch.motion:
+        line = r.run.watch.motion
+        whole = line.counters.accounted(line.ring.head - line.ring.tail)
+        value = f"{line.counters.received:,} received"
+        found.append(Gate("acceleration accounted for", "all", value, whole, group="exact"))
     if not r.run.faults.faults:
         found.append(Gate("samples lost in the ring", "0", str(books.dropped), books.dropped == 0, group="fits"))
         found.append(Gate("hops missed", "0", str(books.missed), books.missed == 0, group="fits"))

@@ -14,7 +14,7 @@ from onwrist.firmware_sim.parity.gates import Played
 from onwrist.firmware_sim.parity.hops import Hops, gather
 from onwrist.firmware_sim.parity.reasons import REASONS, reason
 from onwrist.firmware_sim.watch.faults import Faults
-from onwrist.firmware_sim.watch.script import LoggedRing, Script
+from onwrist.firmware_sim.watch.script import Script, write_script
 from onwrist.firmware_sim.watch.sensor import Sensor
 from onwrist.firmware_sim.watch.watch import Watch
 from onwrist.firmware_sim.watch.windows import Windows
@@ -102,12 +102,21 @@ class Run:
         """What went into the model, for whoever has to compute the same."""
         h = self.hops
         windows = Windows(h.chunks, h.first, self.watch.model.window)
-        return Played(h.chunks, h.first, windows, h.fed_counts, h.frames.shape[1])
+        acceleration = h.acceleration if self.watch.motion else None
+        return Played(h.chunks, h.first, windows, h.fed_counts, h.frames.shape[1], acceleration)
 
     @cached_property
     def real(self) -> Windows:
         """float32 windows: what the float front end made of the same counts."""
         return Windows(self.hops.real, self.hops.first, self.watch.model.window)
+
+    @property
+    def real_beside(self) -> list[Windows]:
+        """float32 windows of acceleration, of a student that takes it: the int8 in its units, for it has an absolute scale."""
+        if self.played.acceleration is None:
+            return []
+        scale = self.watch.model.inputs[1].scale
+        return [Windows(self.played.acceleration * scale, self.played.first, self.watch.model.window)]
 
 
 def run_watch_on(
@@ -128,9 +137,8 @@ def run_watch_on(
     """
     config = deployed.config
     sensor = Sensor(recording, config.sensor, faults)
-    watch, script = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True), Script()
-    if logged:
-        watch.ring = LoggedRing(watch.ring.capacity, script)
+    watch = Watch(deployed.model, deployed.tflm(), config, witness=True, beats=True)
+    script = write_script(watch) if logged else Script()
     total = int(sensor.seconds / config.hop_s)
     hops = gather(progress(watch.run(sensor), f"stream {deployed.artifacts.size}", total=total))
     if np.count_nonzero(hops.valid) < MIN_HOPS:

@@ -41,6 +41,7 @@ def summary(result: Streamed) -> dict:
             "sent": result.run.sensor.sent,
             "saturated": result.run.sensor.saturated,
         },
+        **acceleration(result),
         "ring": {"capacity": result.run.watch.ring.capacity, "high_water": result.run.watch.ring.high_water},
         "utilisation": result.service_s / result.hop_s,
         "worst_delay_s": float(late.max()),
@@ -72,6 +73,20 @@ def summary(result: Streamed) -> dict:
         "digest": result.contract["digest"],
         "date": datetime.date.today().isoformat(),
     }
+
+
+def acceleration(result: Streamed) -> dict:
+    """Books of the accelerometer, and outputs that had to do without some or all of it; nothing of a student of light alone."""
+    line = result.run.watch.motion
+    if line is None:
+        return {}
+    lacking = result.hops.unmoved
+    return {
+        "acceleration": {
+            **asdict(line.counters), "waiting": line.ring.head - line.ring.tail, "outputs_with_less": int(np.sum(lacking > 0)),
+            "outputs_without": int(np.sum(lacking == result.deployed.hop)),
+        }
+    }  # fmt: skip
 
 
 def front_end_effect(result: Streamed) -> dict:

@@ -11,7 +11,7 @@ from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.parity.parts import HEAD, MIX_HEAD, cells, mix_cells
 from onwrist.firmware_sim.parity.reasons import REASONS
 from onwrist.firmware_sim.parity.streamed import Streamed
-from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, front_end_effect, rate_errors
+from onwrist.firmware_sim.parity.summary import LATENCY_QUANTILES, acceleration, front_end_effect, rate_errors
 from onwrist.firmware_sim.parity.wording import share_text
 from onwrist.firmware_sim.runtimes.hop import TFLMStep
 from onwrist.models.student.work import work
@@ -202,6 +202,9 @@ def samples(results: list[Streamed]) -> Table:
     rows.append(
         ["most in the ring", *[f"{r.run.watch.ring.high_water} of {r.run.watch.ring.capacity}" for r in results]]
     )
+    for name in next((acceleration(r)["acceleration"] for r in results if acceleration(r)), ()):
+        said = [acceleration(r).get("acceleration", {}).get(name) for r in results]
+        rows.append([f"acceleration: {name.replace('_', ' ')}", *["" if n is None else f"{n:,}" for n in said]])
     return Table(("samples", *(r.size for r in results)), rows)
 
 

@@ -13,7 +13,7 @@ from onwrist.firmware_sim.parity.gates import Gate
 from onwrist.firmware_sim.parity.run import Run
 from onwrist.firmware_sim.runtimes.compiler import CORES, Core
 from onwrist.firmware_sim.runtimes.emulator import Emulator
-from onwrist.firmware_sim.runtimes.native import BOOKS, WatchInC, WatchOutputs
+from onwrist.firmware_sim.runtimes.native import ACCELERATION_BOOKS, BOOKS, WatchInC, WatchOutputs
 from onwrist.firmware_sim.watch.script import Script
 from onwrist.firmware_sim.watch.watch import Hop, Watch
 from onwrist.signals.people.cohort import Progress, silent
@@ -25,8 +25,9 @@ class WatchRun:
 
     Attributes:
         name: of the machine. hops: outputs of the simulated watch; extra: that one of the two has alone.
-        bytes: of embedding and answers, those of frames too, `wrong` of them differ. flags: outputs whose reasons, start, sequence number or
-            beats differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`, front end and ring included.
+        bytes: of embedding and answers, those of frames too, `wrong` of them differ. flags: outputs whose reasons, start, sequence
+            number, rows without acceleration or beats differ. counters: that differ at the end, by name. ram: bytes of `onwrist_watch`,
+            front end and ring included.
     """
 
     name: str
@@ -52,7 +53,8 @@ def run_watch(device: WatchInC, script: Script, hops: list[Hop], watch: Watch) -
     """
     device.init()
     found = device.play(script)
-    return compare_watches(device.name, found, device.books, hops, watch, device.bytes)
+    books = {**device.books, **{f"acceleration {n}": v for n, v in device.acceleration_books.items()}}
+    return compare_watches(device.name, found, books, hops, watch, device.bytes)
 
 
 def compare_watches(
@@ -67,14 +69,14 @@ def compare_watches(
             (found.frames, [h.frames for h in hops[:n] if h.frames is not None]),
         ):  # fmt: skip
             wrong += int(np.count_nonzero(ours[:n] != np.stack(theirs))) if theirs else 0
-        facts = np.array([(int(h.why), h.sequence, h.first) for h in hops[:n]], np.int64)
-        ours = np.stack([found.reasons, found.sequence, found.first], axis=1)[:n]
+        facts = np.array([(int(h.why), h.sequence, h.first, h.unmoved) for h in hops[:n]], np.int64)
+        ours = np.stack([found.reasons, found.sequence, found.first, found.unmoved], axis=1)[:n]
         different_facts = (ours != facts).any(axis=1)
         if watch.pulse:
             different_facts |= _beats_differ(found, hops[:n])
         flags = int(np.count_nonzero(different_facts))
     expected = counters_of(watch)
-    different = tuple(n for n in BOOKS if books[n] != expected[n])
+    different = tuple(n for n in expected if books.get(n) != expected[n])
     total = sum(h.embedding.size + h.answers.size + (0 if h.frames is None else h.frames.size) for h in hops)
     return WatchRun(name, len(hops), abs(len(found) - len(hops)), total, wrong, flags, different, ram)
 
@@ -93,7 +95,13 @@ def counters_of(watch: Watch) -> dict[str, int]:
     """The counters that the C has, as the simulated watch has them. Deadlines and backlog are of a clock, which the C
     has not."""
     known = {name: getattr(watch.counters, name) for name in BOOKS if hasattr(watch.counters, name)}
-    return {**known, "waiting": watch.ring.head - watch.ring.tail, "high_water": watch.ring.high_water}
+    found = {**known, "waiting": watch.ring.head - watch.ring.tail, "high_water": watch.ring.high_water}
+    if watch.motion:
+        line = watch.motion
+        more = {n: getattr(line.counters, n) for n in ACCELERATION_BOOKS if hasattr(line.counters, n)}
+        more |= {"waiting": line.ring.head - line.ring.tail, "high_water": line.ring.high_water}
+        found |= {f"acceleration {n}": value for n, value in more.items()}
+    return found
 
 
 def run_watch_everywhere(deployed: Deployed, run: Run, progress: Progress = silent) -> list[WatchRun]:
@@ -122,10 +130,20 @@ def watch_gate(runs: list[WatchRun]) -> Gate:
 def watch_cost(firmware: Firmware, core: Core, counts: np.ndarray) -> dict[str, int]:
     """Instructions by function over counts that the emulated watch plays, after itself once for the state."""
     device = WatchInC(firmware, core, count=True)
-    device.play_counts(counts)
-    device.init()
+    return spent(device, Script.of(counts, device.burst))
+
+
+def spent(device: WatchInC, script: Script) -> dict[str, int]:
+    """Instructions by function over a script that an emulated watch plays, after itself once for the state.
+
+    Args:
+        device: made to count.
+    """
     machine = device.machine
     assert isinstance(machine, Emulator)
+    device.init()
+    device.play(script)
+    device.init()
     machine.by_function.clear()
-    device.play_counts(counts)
+    device.play(script)
     return dict(machine.by_function)

@@ -10,8 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from onwrist.export.sources.files import MODEL_NAME, Firmware
+from onwrist.export.sources.firmware import ACCELERATION as ACCELERATION_FILES
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.emulator import Emulator
+from onwrist.signals.front_end.acceleration import AXES
 
 ROOTS = (
     "onwrist_init",
@@ -22,9 +24,22 @@ ROOTS = (
     f"{MODEL_NAME}_run",
     f"{MODEL_NAME}_reset",
 )
+# Of a firmware that takes acceleration.
+ACCELERATION_ROOTS = ("onwrist_acceleration_init", "onwrist_acceleration_receive")
 # Room for `onwrist`, on any host: its history and a few words.
 STRUCT_BYTES = 2048
 BLOCK = 64
+ACCELERATION = ACCELERATION_FILES[1]
+
+
+def swing(firmware: Firmware, seconds: float) -> np.ndarray:
+    """int16 counts (n, 3) of a wrist that swings; of a firmware that takes no acceleration none."""
+    if ACCELERATION not in firmware.files:
+        return np.zeros((0, AXES), np.int16)
+    rate, bits = int(firmware.constants["ONWRIST_ACC_RATE_HZ"]), int(firmware.constants["ONWRIST_ACC_BITS"])
+    t = np.arange(round(seconds * rate)) / rate
+    wave = np.sin(2 * np.pi * (2 * t[:, None] + np.arange(AXES) / AXES))
+    return np.rint(2 ** (bits - 4) * wave).astype(np.int16)
 
 
 class Machine(Protocol):
@@ -90,10 +105,15 @@ class Device:
         """Start anew."""
         self.machine.call("onwrist_reset", self.struct)
 
-    def push(self, counts: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    def push(self, counts: np.ndarray, acceleration: np.ndarray | None = None) -> list[tuple[np.ndarray, ...]]:
         """Counts (n,) in; (int8 input of the hop, embedding, answers) of each hop that became complete, and the answers of its
-        frames (frames, answers) where the student says them."""
+        frames (frames, answers) where the student says them.
+
+        Args:
+            acceleration: int8 (hop, 3) beside them, of a firmware that takes it.
+        """
         found = []
+        self._put(acceleration)
         left = np.asarray(counts, np.int32)
         while len(left):
             block = left[:BLOCK]
@@ -105,11 +125,17 @@ class Device:
                 found.append((chunk, *self._outputs()))
         return found
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The model alone: int8 (hop,) to embedding and answers, and the answers of its frames where there are such."""
+    def step(self, x: np.ndarray, acceleration: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        """The model alone: int8 (hop,), and (3, hop) of a firmware that takes acceleration, to embedding and answers, and the
+        answers of its frames where there are such."""
+        self._put(None if acceleration is None else acceleration.T)
         self.machine.write(self.arena + self.offsets[0], np.asarray(x, np.int8))
         self.machine.call(f"{MODEL_NAME}_run", self.arena)
         return self._outputs()
+
+    def _put(self, rows: np.ndarray | None) -> None:
+        if rows is not None:
+            self.machine.write(self.arena + int(self.firmware.constants["ONWRIST_ACC_OFFSET"]), rows.astype(np.int8))
 
     def _outputs(self) -> tuple[np.ndarray, ...]:
         found = (
@@ -141,12 +167,33 @@ class FirmwareStep:
             machine: Machine = Native(build_native(firmware.files, sanitise=sanitise))
         else:
             self.name = f"firmware C, {core.name} emulated"
-            machine = Emulator(build_core(firmware.files, core, ROOTS), core, count=count)
+            roots = ROOTS + (ACCELERATION_ROOTS if ACCELERATION in firmware.files else ())
+            machine = Emulator(build_core(firmware.files, core, roots), core, count=count)
         self.machine = machine
         self.device = Device(firmware, machine)
+        self.motion = self._accelerometer(firmware) if core and ACCELERATION in firmware.files else 0
+        self.felt = 0
+
+    def _accelerometer(self, firmware: Firmware) -> int:
+        number = {k: v for k, v in firmware.constants.items() if isinstance(v, int)}
+        size = 12 * number["ONWRIST_ACC_TAPS"] + 4 * number["ONWRIST_ACC_LINE"] + STRUCT_BYTES
+        motion = self.machine.allocate(size)
+        self.machine.call("onwrist_acceleration_init", motion)
+        self.row = self.machine.allocate(2 * AXES)
+        return motion
+
+    def feel(self, counts: np.ndarray) -> None:
+        """Counts (n, 3) of the light's time through acceleration's front end, so that they are counted too (emulated only);
+        of a firmware that takes none nothing."""
+        if not self.motion:
+            return
+        for row in np.asarray(counts, np.int16):
+            self.machine.write(self.row, row)
+            self.machine.call("onwrist_acceleration_receive", self.motion, self.felt, self.row)
+            self.felt += 1
 
     def reset(self) -> None:
         self.device.reset()
 
-    def step(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self.device.step(x)
+    def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.device.step(*x)

@@ -12,7 +12,7 @@ import numpy as np
 
 from onwrist.export.graphs.onnx_writer import onnx_session
 from onwrist.export.graphs.tflite_reader import read_tflite
-from onwrist.firmware_sim.runtimes.window import ARENA_BYTES, activation_bytes, litert_interpreter
+from onwrist.firmware_sim.runtimes.window import ARENA_BYTES, activation_bytes, frames, litert_interpreter
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.quantize.integers.stream import IntegerStream
 
@@ -87,7 +87,7 @@ class TFLMStep(_Held):
 
     def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
         call = self.interpreter
-        for i, value in enumerate([*map(_frames, x), *self.state]):
+        for i, value in enumerate([*map(frames, x), *self.state]):
             call.set_input(value, i)
         call.invoke()
         # Copies: the interpreter's own memory is overwritten by the next call.
@@ -119,7 +119,7 @@ class LiteRTStep(_Held):
 
     def step(self, *x: np.ndarray) -> tuple[np.ndarray, ...]:
         call = self.interpreter
-        for index, value in zip(self.inputs, [*map(_frames, x), *self.state], strict=True):
+        for index, value in zip(self.inputs, [*map(frames, x), *self.state], strict=True):
             call.set_tensor(index, value)
         call.invoke()
         found = [call.get_tensor(index) for index in self.places]
@@ -170,11 +170,6 @@ class TorchStep:
         outputs = len(found) - len(self.state)
         self.state = list(found[outputs:])
         return tuple(y[0].numpy() if y.ndim == 2 else y[0].numpy().T for y in found[:outputs])
-
-
-def _frames(x: np.ndarray) -> np.ndarray:
-    """(n,) or (channels, n) as TFLite takes it."""
-    return np.ascontiguousarray(np.atleast_2d(x).T)[None, None]
 
 
 def _rows(x: np.ndarray) -> np.ndarray:

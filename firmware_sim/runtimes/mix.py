@@ -18,7 +18,7 @@ from onwrist.errors import ExportError
 from onwrist.export.sources.c_text import c_array
 from onwrist.export.sources.files import Firmware
 from onwrist.firmware_sim.runtimes.compiler import Core
-from onwrist.firmware_sim.runtimes.device import FirmwareStep
+from onwrist.firmware_sim.runtimes.device import FirmwareStep, swing
 from onwrist.firmware_sim.runtimes.emulator import RAM, Emulator
 from onwrist.firmware_sim.runtimes.instructions import Instruction, decode, split, width
 from onwrist.firmware_sim.runtimes.qemu import board_image, trace_board
@@ -160,10 +160,17 @@ def _emulated(firmware: Firmware, core: Core, counts: np.ndarray) -> Mix:
     runtime = FirmwareStep(firmware, core)
     machine = runtime.machine
     assert isinstance(machine, Emulator)
+    rows = _swing(firmware, counts)
     runtime.device.push(counts)
+    runtime.feel(rows)
     watcher = Watcher(machine)
     runtime.device.push(counts)
+    runtime.feel(rows)
     return watcher.mix(core.name)
+
+
+def _swing(firmware: Firmware, counts: np.ndarray) -> np.ndarray:
+    return swing(firmware, len(counts) / float(firmware.constants["ONWRIST_RATE_HZ"]))
 
 
 BOARD_MAIN = """
@@ -172,14 +179,28 @@ BOARD_MAIN = """
 %s
 static onwrist watch;
 static _Alignas(16) int8_t arena[ONWRIST_ARENA_BYTES];
+#ifdef ONWRIST_WITH_ACCELERATION
+#include "onwrist_acceleration.h"
+static onwrist_acceleration motion;
+static uint32_t felt;
+static void feel(void) {
+    for (int32_t i = 0; i < %d; i++) onwrist_acceleration_receive(&motion, felt++, rows + 3 * i);
+}
+#endif
 static void hop(void) {
     for (int32_t at = 0; at < %d;) {
         at += onwrist_push(&watch, counts + at, %d - at);
         (void)onwrist_step(&watch);
     }
+#ifdef ONWRIST_WITH_ACCELERATION
+    feel();
+#endif
 }
 int32_t board_main(void) {
     onwrist_init(&watch, arena);
+#ifdef ONWRIST_WITH_ACCELERATION
+    onwrist_acceleration_init(&motion);
+#endif
     hop();
     board_number(board_ticks());
     hop();
@@ -190,8 +211,10 @@ int32_t board_main(void) {
 
 
 def _on_board(firmware: Firmware, core: Core, counts: np.ndarray) -> Mix:
+    rows = _swing(firmware, counts)
     table = c_array("int32_t", "counts", np.asarray(counts, np.int32))
-    elf = board_image({**firmware.files, "main.c": BOARD_MAIN % (table, len(counts), len(counts))}, core)
+    table += f"\n{c_array('int16_t', 'rows', rows)}" if len(rows) else ""
+    elf = board_image({**firmware.files, "main.c": BOARD_MAIN % (table, len(rows), len(counts), len(counts))}, core)
     text: Any = ELFFile(io.BytesIO(elf)).get_section_by_name(".text")
     code, base = text.data(), text["sh_addr"]
     symbols: Any = ELFFile(io.BytesIO(elf)).get_section_by_name(".symtab")

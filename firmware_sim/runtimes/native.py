@@ -14,7 +14,7 @@ from onwrist.export.sources.telemetry_rules import BYTES
 from onwrist.firmware_sim.runtimes.compiler import Core, build_core, build_native
 from onwrist.firmware_sim.runtimes.device import Machine, Native, frames_in
 from onwrist.firmware_sim.runtimes.emulator import Emulator
-from onwrist.firmware_sim.watch.script import Script
+from onwrist.firmware_sim.watch.script import Script, length_of
 
 PLAYER = Path(__file__).parent / "bare" / "play.c"
 WATCH_ROOTS = (
@@ -29,12 +29,19 @@ BOOKS = (
 )  # fmt: skip
 # What fits into an emulated core beside the watch: bursts and samples of a call, outputs before it comes back.
 BURSTS, SAMPLES, ROOM = 2048, 16384, 512
+# Reasons, sequence number, start; and of a watch with an accelerometer rows without acceleration.
 FACTS = 3
+ACCELERATION = "onwrist_acceleration.c"
+# As onwrist_acceleration_counters has them.
+ACCELERATION_BOOKS = (
+    "received", "dropped", "discarded", "used", "waiting", "lost", "clipped", "missing", "slips", "high_water",
+)  # fmt: skip
 TELEMETRY = "onwrist_telemetry.c"
 BEATS = "onwrist_beats.c"
 # Of each beat: time, found, interval, confidence.
 BEAT_FACTS = 4
 # What is not reached from the player is left out of an image.
+ACCELERATION_ROOTS = ("onwrist_watch_push_acceleration", "onwrist_watch_acceleration_books")
 TELEMETRY_ROOTS = ("onwrist_telemetry_init", "onwrist_telemetry_add", "onwrist_telemetry_merge")
 
 
@@ -47,6 +54,7 @@ class WatchOutputs:
         sequence: uint32 (n,), number of the sample that completed the hop; over the sensor's rate it is a time in s.
         first: bool (n,), the model started anew. books: uint32 (n, 12) at each output, columns BOOKS; empty if not
             asked for.
+        unmoved: int (n,), rows of the hop that are 0 for want of acceleration; 0 of a firmware that takes none.
         beats: uint32 (n, 4) of all beats, in the order in which they were found: time, found, interval, confidence
             (`signals.pulse.onsets.Beat`); of a firmware that has them. beat_count: int (n,), of each output.
         frames: int8 (n, frames, answers), the answers of a hop's frames; without frames where it says none.
@@ -60,6 +68,7 @@ class WatchOutputs:
     books: np.ndarray
     beats: np.ndarray
     beat_count: np.ndarray
+    unmoved: np.ndarray
     frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int8))
 
     def __len__(self) -> int:
@@ -88,7 +97,13 @@ class WatchInC:
         sanitise: bool = False, defines: tuple[str, ...] = (),
     ):  # fmt: skip
         self.counts_telemetry = TELEMETRY in firmware.files
-        roots = WATCH_ROOTS + (TELEMETRY_ROOTS if self.counts_telemetry else ())
+        self.moves = ACCELERATION in firmware.files
+        self.facts = FACTS + self.moves
+        roots = (
+            WATCH_ROOTS
+            + (TELEMETRY_ROOTS if self.counts_telemetry else ())
+            + (ACCELERATION_ROOTS if self.moves else ())
+        )
         defines += ("ONWRIST_PLAY_TELEMETRY=1",) if self.counts_telemetry else ()
         switches = "".join(f"#define {d.replace('=', ' ')}\n" for d in defines)
         files = {**firmware.files, "play.c": PLAYER.read_text()}
@@ -107,7 +122,7 @@ class WatchInC:
         )
         # By kind: sequence, length, takes, counts; embedding, answers, facts, books, beats, answers of frames.
         sizes = (4 * BURSTS, 4 * BURSTS, 4 * BURSTS, 4 * SAMPLES)
-        rows = (self.embedding, self.answers, 4 * FACTS, 4 * len(BOOKS), 4 * self._beat_words, self.frame_bytes)
+        rows = (self.embedding, self.answers, 4 * self.facts, 4 * len(BOOKS), 4 * self._beat_words, self.frame_bytes)
         self.inputs = [self.machine.allocate(s) for s in sizes]
         self.outputs = [self.machine.allocate(r * ROOM) for r in rows]
         self.pointers = self.machine.allocate(8 * (len(sizes) + len(rows) + 1) + 4 * 6)
@@ -135,7 +150,7 @@ class WatchInC:
         """
         parts = [found for block in _blocks(script) for found in self._play(script, block, books)]
         kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32, np.int8)
-        shapes = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words, self.frame_bytes)
+        shapes = (self.embedding, self.answers, self.facts, len(BOOKS), self._beat_words, self.frame_bytes)
         whole = [
             np.concatenate([np.zeros((0, n), kind), *(p[i].reshape(len(p[i]) // max(1, n), n) for p in parts)])
             for i, (kind, n) in enumerate(zip(kinds, shapes, strict=True))
@@ -144,8 +159,9 @@ class WatchInC:
         count = kept[:, 0].astype(int) if self.beat_room else np.zeros(len(facts), int)
         each = kept[:, 1:].reshape(len(kept), self.beat_room, BEAT_FACTS)
         beats = each[np.arange(self.beat_room) < count[: len(kept), None]]
+        unmoved = facts[:, 3].astype(int) if self.moves else np.zeros(len(facts), int)
         return WatchOutputs(
-            whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3], beats, count,
+            whole[0], whole[1], facts[:, 0], facts[:, 1], facts[:, 2] != 0, whole[3], beats, count, unmoved,
             whole[5].reshape(len(whole[5]), self.frame_bytes // self.answers, self.answers),
         )  # fmt: skip
 
@@ -158,6 +174,15 @@ class WatchInC:
         """The counters now, by name."""
         self._call("onwrist_watch_books", self.watch, self.out)
         return dict(zip(BOOKS, self.machine.read(self.out, len(BOOKS), np.uint32).tolist(), strict=True))
+
+    @property
+    def acceleration_books(self) -> dict[str, int]:
+        """The counters of acceleration now, by name; empty of a firmware that takes none."""
+        if not self.moves:
+            return {}
+        self._call("onwrist_watch_acceleration_books", self.watch, self.out)
+        found = self.machine.read(self.out, len(ACCELERATION_BOOKS), np.uint32).tolist()
+        return dict(zip(ACCELERATION_BOOKS, found, strict=True))
 
     @property
     def telemetry(self) -> bytes:
@@ -178,8 +203,9 @@ class WatchInC:
     def _play(self, script: Script, block: slice, books: bool) -> Iterator[list[np.ndarray]]:
         counts = script.counts[block]
         values = (
-            np.array([s % (1 << 32) for s in script.sequence[block]], np.uint32), np.array(script.length[block], np.int32),
-            np.array(script.takes[block], np.int32), np.concatenate([np.zeros(0, np.int32), *counts]),
+            np.array([s % (1 << 32) for s in script.sequence[block]], np.uint32),
+            np.array([length_of(n, c) for n, c in zip(script.length[block], counts, strict=True)], np.int32),
+            np.array(script.takes[block], np.int32), np.concatenate([np.zeros(0, np.int32), *map(words_of, counts)]),
         )  # fmt: skip
         for address, data in zip(self.inputs, values, strict=True):
             self.machine.write(address, data)
@@ -195,7 +221,7 @@ class WatchInC:
             made = self._call("onwrist_play", self.watch, self.pointers)
             at = self.machine.read(self.pointers + tail + 8, 4, np.int32)
             wanted = (made, made, made, made if books else 0, made, made)
-            widths = (self.embedding, self.answers, FACTS, len(BOOKS), self._beat_words, self.frame_bytes)
+            widths = (self.embedding, self.answers, self.facts, len(BOOKS), self._beat_words, self.frame_bytes)
             kinds = (np.int8, np.int8, np.uint32, np.uint32, np.uint32, np.int8)
             yield [
                 self.machine.read(a, n * w, k) for a, n, w, k in zip(self.outputs, wanted, widths, kinds, strict=True)
@@ -208,14 +234,23 @@ class WatchInC:
         return found
 
 
+def words_of(counts: np.ndarray) -> np.ndarray:
+    """As the player wants them: acceleration in halves of a word, the last one filled up."""
+    if counts.ndim == 1:
+        return counts
+    halves = counts.astype(np.int16).ravel()
+    return np.concatenate([halves, np.zeros(len(halves) % 2, np.int16)]).view(np.int32)
+
+
 def _blocks(script: Script) -> Iterator[slice]:
     """Parts of a script that fit into one call."""
     begin = samples = 0
     for i, counts in enumerate(script.counts):
-        if len(counts) > SAMPLES:
+        words = len(words_of(counts))
+        if words > SAMPLES:
             raise ExportError(f"a burst of {len(counts)}", field="script", cure=f"Use at most {SAMPLES} samples")
-        if i - begin == BURSTS or samples + len(counts) > SAMPLES:
+        if i - begin == BURSTS or samples + words > SAMPLES:
             yield slice(begin, i)
             begin, samples = i, 0
-        samples += len(counts)
+        samples += words
     yield slice(begin, len(script))

@@ -44,8 +44,9 @@ class Runtime(Protocol):
     name: str
     integer: bool
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(n, window) to embedding (n, 256), answers (n, 3) and, of a student that answers at frame rate, (n, frames, answers)."""
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n, window), and (n, axes, window) of each further input, to embedding (n, 256), answers (n, 3) and, of a student that
+        answers at frame rate, (n, frames, answers)."""
         ...
 
 
@@ -57,11 +58,11 @@ class TorchFloat:
     def __init__(self, student: AnyStudent):
         self.student = student.eval()
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
         with torch.no_grad():
-            embedding, answers, *_ = self.student(torch.from_numpy(windows))
+            embedding, answers, *_ = self.student(*map(torch.from_numpy, windows))
         return embedding.numpy(), answers.numpy()
 
 
@@ -73,12 +74,11 @@ class Brevitas:
     def __init__(self, student: QuantGraph, model: IntegerModel):
         self.student, self.model = student.eval(), model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
         import torch
 
-        real = windows.astype(np.float32) * self.model.input_scale
         with torch.no_grad():
-            embedding, answers, *more = self.student(torch.from_numpy(real))
+            embedding, answers, *more = self.student(*map(torch.from_numpy, _in_units(self.model, windows)))
         scale = self.model.answers_scale
         said = [_to_int8(answers.numpy(), scale), *(_to_int8(y.numpy().swapaxes(1, 2), scale) for y in more[:1])]
         return _to_int8(embedding.numpy(), self.model.embedding_scale), *said
@@ -92,8 +92,8 @@ class Numpy:
     def __init__(self, model: IntegerModel):
         self.model = model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
-        return self.model.run(windows)
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.model.run(*windows)
 
 
 class OnnxRuntime:
@@ -105,10 +105,10 @@ class OnnxRuntime:
         self.session = onnx_session(onnx_bytes)
         self.model = model
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
-        real = windows.astype(np.float32) * self.model.input_scale
-        name = self.session.get_inputs()[0].name
-        rows = [self.session.run(None, {name: row[None]}) for row in real]
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        names = [i.name for i in self.session.get_inputs()]
+        real = zip(*_in_units(self.model, windows), strict=True)
+        rows = [self.session.run(None, {n: x[None] for n, x in zip(names, each, strict=True)}) for each in real]
         embedding, answers, *more = (np.concatenate(each) for each in zip(*rows, strict=True))
         said = [answers, *(y.swapaxes(1, 2) for y in more[:1])]
         return _to_int8(embedding, self.model.embedding_scale), *(_to_int8(y, self.model.answers_scale) for y in said)
@@ -126,13 +126,14 @@ class LiteRT:
     def __init__(self, tflite: bytes, kernels: str = "reference"):
         self.name = f"LiteRT {kernels}"
         self.interpreter = litert_interpreter(tflite, kernels)
-        self.source = self.interpreter.get_input_details()[0]
+        self.sources = self.interpreter.get_input_details()
         self.outputs = self.interpreter.get_output_details()
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
         rows = []
-        for row in windows:
-            self.interpreter.set_tensor(self.source["index"], row.reshape(self.source["shape"]))
+        for each in zip(*windows, strict=True):
+            for source, x in zip(self.sources, each, strict=True):
+                self.interpreter.set_tensor(source["index"], frames(x).reshape(source["shape"]))
             self.interpreter.invoke()
             rows.append([_flat(self.interpreter.get_tensor(o["index"])) for o in self.outputs])
         return tuple(np.stack(each) for each in zip(*rows, strict=True))
@@ -143,16 +144,17 @@ class TFLM:
 
     name, integer = "TFLM", True
 
-    def __init__(self, tflite: bytes, window: int):
+    def __init__(self, tflite: bytes):
         from tflite_micro.python.tflite_micro import runtime
 
         self.interpreter = runtime.Interpreter.from_bytes(tflite, arena_size=ARENA_BYTES)
-        self.window, self.outputs = window, len(read_tflite(tflite).outputs)
+        self.outputs = len(read_tflite(tflite).outputs)
 
-    def run(self, windows: np.ndarray) -> tuple[np.ndarray, ...]:
+    def run(self, *windows: np.ndarray) -> tuple[np.ndarray, ...]:
         rows = []
-        for row in windows:
-            self.interpreter.set_input(row.reshape(1, 1, self.window, 1), 0)
+        for each in zip(*windows, strict=True):
+            for i, x in enumerate(each):
+                self.interpreter.set_input(frames(x), i)
             self.interpreter.invoke()
             rows.append([_flat(self.interpreter.get_output(k).copy()) for k in range(self.outputs)])
         return tuple(np.stack(each) for each in zip(*rows, strict=True))
@@ -213,6 +215,16 @@ def other_runtimes(quantised: QuantGraph, model: IntegerModel, tflite: bytes, on
 def _flat(y: np.ndarray) -> np.ndarray:
     """(1, 1, 1, C) to (C,), (1, 1, frames, C) to (frames, C)."""
     return y[0, 0] if y.ndim == 4 and y.shape[2] > 1 else y.reshape(-1)
+
+
+def frames(x: np.ndarray) -> np.ndarray:
+    """(n,) or (channels, n) as TFLite takes it."""
+    return np.ascontiguousarray(np.atleast_2d(x).T)[None, None]
+
+
+def _in_units(model: IntegerModel, windows: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """int8 windows of each input in its own units, float32."""
+    return [x.astype(np.float32) * given.scale for x, given in zip(windows, model.inputs, strict=True)]
 
 
 def _to_int8(values: np.ndarray, scale: np.float32) -> np.ndarray:

@@ -13,7 +13,7 @@ A recipe is a TOML file; the same seed gives the same run:
     ppm = 300
 
 Faults act in the recipe's order: on the instants of sampling, on the light before the converter, on the packets
-between sensor and processor, or on the processor's time.
+between sensor and processor, or on the processor's time. Those that begin with acc_ act on the accelerometer.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import heapq
 import itertools
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +31,8 @@ import numpy as np
 from annotated_types import Interval
 
 from onwrist.errors import ConfigError
+from onwrist.firmware_sim.watch import acceleration_faults
+from onwrist.firmware_sim.watch.fault import AccelerationFault, Burst, Fault, Period, Scene, Seconds, stretches
 from onwrist.ranges import Checked, Seed, Share, meant_name
 from onwrist.resources import SHIPPED
 from onwrist.signals.pulse.clean import clean_ppg, fill_gaps
@@ -41,65 +43,6 @@ MOTION_SOURCES = ("S02", "S34")
 ARTEFACT_S = 20.0
 # The tenth of the stretches in which the wrist moves most.
 MOVING_SHARE = 0.1
-# How long a fault lasts, and how often it comes: not oftener than bursts do, or it would be another fault.
-Seconds = Annotated[float, Interval(ge=0, le=3_600)]
-Period = Annotated[float, Interval(ge=0.5, le=86_400)]
-
-
-@dataclass(frozen=True)
-class Burst:
-    """One FIFO read-out.
-
-    Attributes:
-        sequence: number of the first sample since power-up.
-        counts: int32 (n,).
-        time_s: when it reaches the ring, seconds since power-up.
-    """
-
-    sequence: int
-    counts: np.ndarray
-    time_s: float
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a fault may know: sampling rate, largest count, length of a round (s), and its light (n,), in counts."""
-
-    rate_hz: float
-    full: int
-    seconds: float
-    light: np.ndarray = field(repr=False, compare=False)
-
-    @cached_property
-    def pulse(self) -> float:
-        """Standard deviation of the pulse, counts. Few ask, and a day of it takes five times the memory of its light."""
-        return float(np.std(clean_ppg(self.light - self.full / 2, self.rate_hz)))
-
-
-@dataclass(frozen=True)
-class Fault(Checked):
-    """Something that goes wrong. Each kind overrides the one method in which it happens."""
-
-    def instants(self, t: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-        """Nominal times (n,) to the times at which the converter really samples."""
-        return t
-
-    def wave(self, t: np.ndarray, x: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-        """Light (n,) in counts, before it is rounded and clipped."""
-        return x
-
-    def deliver(self, bursts: Iterator[Burst], scene: Scene, rng: np.random.Generator) -> Iterator[Burst]:
-        """Packets, in order of sampling."""
-        return bursts
-
-    def stalls(self, scene: Scene) -> Iterator[tuple[float, float]]:
-        """Times (begin, end) in which the consumer does nothing."""
-        return iter(())
-
-
-def _stretches(t: np.ndarray, every_s: float, seconds: float) -> np.ndarray:
-    """Mask of the last `seconds` of every `every_s`."""
-    return t % every_s >= every_s - min(seconds, every_s)
 
 
 @dataclass(frozen=True)
@@ -160,7 +103,7 @@ class Saturation(Fault):
     """Seconds from one to the next."""
 
     def wave(self, t, x, scene, rng):
-        return np.where(_stretches(t, self.every_s, self.seconds), x - np.median(x) + scene.full, x)
+        return np.where(stretches(t, self.every_s, self.seconds), x - np.median(x) + scene.full, x)
 
 
 @dataclass(frozen=True)
@@ -188,7 +131,7 @@ class OffWrist(Fault):
 
     def wave(self, t, x, scene, rng):
         dark = 0.02 * scene.full + rng.normal(0, self.noise, len(t))
-        return np.where(_stretches(t, self.every_s, self.seconds), dark, x)
+        return np.where(stretches(t, self.every_s, self.seconds), dark, x)
 
 
 @dataclass(frozen=True)
@@ -299,6 +242,7 @@ KINDS: dict[str, type[Fault]] = {
     "resolution": Resolution, "off_wrist": OffWrist, "motion": Motion, "lost": Lost, "repeated": Repeated,
     "reordered": Reordered, "late": Late, "clock_jump": ClockJump, "stall": Stall,
 }  # fmt: skip
+KNOWN = {**KINDS, **acceleration_faults.KINDS}
 
 
 @dataclass(frozen=True)
@@ -307,6 +251,16 @@ class Faults(Checked):
 
     faults: tuple[Fault, ...] = ()
     seed: Seed = 0
+
+    @property
+    def of_light(self) -> Faults:
+        """Those of the optical sensor and the processor."""
+        return Faults(tuple(f for f in self.faults if not isinstance(f, AccelerationFault)), self.seed)
+
+    @property
+    def of_acceleration(self) -> Faults:
+        """Those of the accelerometer."""
+        return Faults(tuple(f for f in self.faults if isinstance(f, AccelerationFault)), self.seed)
 
     def _each(self, cycle: int) -> Iterator[tuple[Fault, np.random.Generator]]:
         for i, fault in enumerate(self.faults):
@@ -346,7 +300,7 @@ class Faults(Checked):
 
     def plain(self) -> dict:
         """As plain values: what the report prints, and what a recipe is made of."""
-        names = {kind: name for name, kind in KINDS.items()}
+        names = {kind: name for name, kind in KNOWN.items()}
         return {"seed": self.seed, "fault": [{"kind": names[type(f)], **asdict(f)} for f in self.faults]}
 
 
@@ -356,10 +310,10 @@ def make_fault(kind: str, settings: dict, where: str | Path = "") -> Fault:
     Raises:
         ConfigError: no such kind, no such field, or a value that is no number or out of its range.
     """
-    if kind not in KINDS:
-        cure = f"{meant_name(str(kind), KINDS)}Use one of {', '.join(KINDS)}"
+    if kind not in KNOWN:
+        cure = f"{meant_name(str(kind), KNOWN)}Use one of {', '.join(KNOWN)}"
         raise ConfigError(f"no fault {kind!r:.60}", where=where or None, field="kind", cure=cure)
-    known = {f.name: f for f in fields(KINDS[kind])}
+    known = {f.name: f for f in fields(KNOWN[kind])}
     values = {}
     for name, value in settings.items():
         if name not in known:
@@ -372,7 +326,7 @@ def make_fault(kind: str, settings: dict, where: str | Path = "") -> Fault:
         whole = isinstance(known[name].default, int) and float(value).is_integer()
         values[name] = int(value) if whole else value
     try:
-        return KINDS[kind](**values)
+        return KNOWN[kind](**values)
     except ConfigError as error:
         raise ConfigError(error.what, where=where or None, field=f"{kind}.{error.field}", cure=error.cure) from None
 

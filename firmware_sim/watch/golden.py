@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
+from onwrist.export.handoff.golden import Golden
 from onwrist.export.sources.c_text import c_array
 from onwrist.export.sources.telemetry_rules import TelemetryRules
 from onwrist.export.sources.watch_rules import SEQUENCE_SPAN
 from onwrist.firmware_sim.runtimes.hop import NumpyStep
-from onwrist.firmware_sim.watch.script import ALL, RESTART, Script
-from onwrist.firmware_sim.watch.sensor import SensorConfig
+from onwrist.firmware_sim.watch.script import ALL, RESTART, Script, length_of
+from onwrist.firmware_sim.watch.sensor import sensor_as
 from onwrist.firmware_sim.watch.telemetry import Telemetry
 from onwrist.firmware_sim.watch.watch import Hop, Watch, WatchConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
@@ -17,6 +20,10 @@ from onwrist.signals.front_end.fixed import FixedDesign
 
 # As onwrist_watch_counters has them, without what is not of the simulated counters.
 COUNTERS = ("received", "dropped", "discarded", "used", "gated", "pending", "bridged", "resets", "hops", "shown")
+
+
+# Of the steps, for acceleration: one is lost, one comes twice.
+LOST_EVERY, REPEATED_EVERY = 23, 17
 
 
 def play_script(watch: Watch, script: Script, telemetry: Telemetry | None = None) -> list[Hop]:
@@ -28,11 +35,10 @@ def play_script(watch: Watch, script: Script, telemetry: Telemetry | None = None
         if length == RESTART:
             watch.restart()
         else:
-            watch.ring.push(sequence, counts)
-            watch.counters.received += len(counts)
+            watch.receive(sequence, counts)
         done = 0
-        while (takes == ALL or done < takes) and len(watch.ring):
-            for hop in watch.process(watch.ring.pop(watch.config.sensor.fifo)):
+        while (takes == ALL or done < takes) and watch.ready:
+            for hop in watch.process(watch.take()):
                 hops.append(hop)
                 if telemetry:
                     telemetry.add(watch, hop)
@@ -72,40 +78,64 @@ def golden_steps(samples: int, rate: int, burst: int) -> list[tuple[int, int, in
     return [s for s in steps if s[2] == RESTART or s[1] + s[2] <= samples]
 
 
-def golden_watch_header(
-    model: IntegerModel, hop: int, fixed: FixedDesign, counts: np.ndarray, burst: int, rules: TelemetryRules
-) -> str:
-    """`onwrist_golden_watch.h` for `selftest_watch.c`: steps over `onwrist_golden_counts`, and their outcome.
-
-    Args:
-        counts: int32 (n,), those of `onwrist_golden.h`. burst: samples per read-out. rules: of its telemetry.
-    """
-    config = WatchConfig(hop / fixed.student_hz, SensorConfig(int(fixed.rate_hz), burst, fixed.bits))
-    watch = Watch(model, NumpyStep(model, hop), config, beats=True)
-    steps = golden_steps(len(counts), int(fixed.rate_hz), burst)
-    script = Script()
-    for sequence, offset, length, takes in steps:
+def golden_script(golden: Golden, fixed: FixedDesign, burst: int) -> tuple[Script, list[int]]:
+    """The steps as a script, and the offset of each into the counts of its sensor; acceleration of the same time comes before
+    a burst of light, with a gap and repeated packets of its own."""
+    rate, script, offsets = int(fixed.rate_hz), Script(), []
+    for i, (sequence, offset, length, takes) in enumerate(golden_steps(len(golden.counts), rate, burst)):
         if length == RESTART:
             script.restart()
             script.takes[-1] = takes
-        else:
-            script.push(sequence, counts[offset : offset + length], takes)
+            offsets.append(0)
+            continue
+        if golden.acceleration is not None and fixed.acceleration is not None and i % LOST_EVERY:
+            own = fixed.acceleration.rate_hz
+            first, last = offset * own // rate, min((offset + length) * own // rate, len(golden.acceleration))
+            number = sequence * own // rate
+            for _ in range(1 + (i % REPEATED_EVERY == 0)):
+                script.push(number, golden.acceleration[first:last], 0)
+                offsets.append(first)
+        script.push(sequence, golden.counts[offset : offset + length], takes)
+        offsets.append(offset)
+    return script, offsets
+
+
+def golden_watch_header(
+    model: IntegerModel, hop: int, fixed: FixedDesign, golden: Golden, burst: int, rules: TelemetryRules
+) -> str:
+    """`onwrist_golden_watch.h` for `selftest_watch.c`: steps over the counts of `onwrist_golden.h`, and their outcome.
+
+    Args:
+        burst: samples per read-out. rules: of its telemetry.
+    """
+    watch = Watch(
+        model, NumpyStep(model, hop), WatchConfig(hop / fixed.student_hz, sensor_as(fixed, burst)), beats=True
+    )
+    script, offsets = golden_script(golden, fixed, burst)
     telemetry = Telemetry(rules)
     hops = play_script(watch, script, telemetry)
-    numbers = np.array([s[0] % SEQUENCE_SPAN for s in steps], np.uint32)
+    numbers = np.array([n % SEQUENCE_SPAN for n in script.sequence], np.uint32)
+    lengths = [length_of(n, c) for n, c in zip(script.length, script.counts, strict=True)]
     books = [getattr(watch.counters, n) for n in COUNTERS]
     # No table of C is empty: one beat more, which is not looked at.
     beats = [*((b.time, b.found, b.interval, b.confidence) for h in hops for b in h.beats), (0, 0, 0, 0)]
+    moved = [] if watch.motion is None else [
+        "/* rows of each output without acceleration */",
+        c_array("int32_t", "onwrist_golden_unmoved", np.array([h.unmoved for h in hops])),
+        f"/* {', '.join(asdict(watch.motion.counters))} */",
+        c_array("uint32_t", "onwrist_golden_acc_books", np.array([*asdict(watch.motion.counters).values()])),
+    ]  # fmt: skip
+    restarts = "/* -1: restart */" if watch.motion is None else "/* -1: restart; -2 - n: n samples of acceleration */"
     return "\n".join(
         [
             "/* Generated: bursts of onwrist_golden_counts, and what the watch has to make of them. */",
             "#ifndef ONWRIST_GOLDEN_WATCH_H", "#define ONWRIST_GOLDEN_WATCH_H", "", "#include <stdint.h>", "",
-            f"#define ONWRIST_GOLDEN_STEPS {len(steps)}", f"#define ONWRIST_GOLDEN_OUTPUTS {len(hops)}", "",
+            f"#define ONWRIST_GOLDEN_STEPS {len(script)}", f"#define ONWRIST_GOLDEN_OUTPUTS {len(hops)}", "",
             c_array("uint32_t", "onwrist_golden_sequence", numbers),
-            c_array("int32_t", "onwrist_golden_offset", np.array([s[1] for s in steps])),
-            "/* -1: restart */", c_array("int32_t", "onwrist_golden_length", np.array([s[2] for s in steps])),
+            c_array("int32_t", "onwrist_golden_offset", np.array(offsets)),
+            restarts, c_array("int32_t", "onwrist_golden_length", np.array(lengths)),
             "/* bursts that the loop takes after each; -1: until nothing waits */",
-            c_array("int32_t", "onwrist_golden_takes", np.array([s[3] for s in steps])),
+            c_array("int32_t", "onwrist_golden_takes", np.array(script.takes)),
             c_array("uint32_t", "onwrist_golden_reasons", np.array([int(h.why) for h in hops])),
             c_array("uint32_t", "onwrist_golden_number", np.array([h.sequence for h in hops], np.uint32)),
             c_array("int8_t", "onwrist_golden_shown_answers", np.stack([h.answers for h in hops])),
@@ -113,6 +143,6 @@ def golden_watch_header(
             c_array("uint8_t", "onwrist_golden_telemetry", np.frombuffer(telemetry.data, np.uint8)),
             "/* beats of each output, and time, found, interval, confidence of each */",
             c_array("int32_t", "onwrist_golden_beat_count", np.array([len(h.beats) for h in hops])),
-            c_array("uint32_t", "onwrist_golden_beats", np.array(beats, np.uint32)), "", "#endif", "",
+            c_array("uint32_t", "onwrist_golden_beats", np.array(beats, np.uint32)), *moved, "", "#endif", "",
         ]
     )  # fmt: skip

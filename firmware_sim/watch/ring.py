@@ -14,13 +14,13 @@ import numpy as np
 
 from onwrist.errors import ConfigError
 
-# A 32-bit count and a 32-bit sequence number per slot, and two counters.
-SLOT_BYTES, COUNTER_BYTES = 8, 8
+# A sequence number of 32 bits per slot, a count of 32 or three of 16 in two words, and two counters.
+SLOT_BYTES, COUNTER_BYTES = {1: 8, 3: 12}, 8
 
 
 @dataclass(frozen=True)
 class Taken:
-    """Samples that the consumer got: sequence numbers int64 (n,) and counts int32 (n,), oldest first."""
+    """Samples that the consumer got: sequence numbers int64 (n,) and counts int32 (n,) or (n, axes), oldest first."""
 
     sequence: np.ndarray
     counts: np.ndarray
@@ -34,13 +34,14 @@ class RingBuffer:
 
     Args:
         capacity: slots; derive it with `watch_rules.capacity_for`.
+        axes: counts of a sample: 1 of light, 3 of acceleration.
     """
 
-    def __init__(self, capacity: int):
+    def __init__(self, capacity: int, axes: int = 1):
         if capacity < 1:
             raise ConfigError(f"capacity {capacity}", field="capacity", cure="Derive it with capacity_for")
-        self.capacity = capacity
-        self._counts = np.zeros(capacity, np.int32)
+        self.capacity, self.axes = capacity, axes
+        self._counts = np.zeros(capacity if axes == 1 else (capacity, axes), np.int32)
         self._sequence = np.zeros(capacity, np.int64)
         self.head = self.tail = 0
         self.dropped = 0
@@ -52,7 +53,7 @@ class RingBuffer:
     @property
     def bytes(self) -> int:
         """RAM on a device."""
-        return self.capacity * SLOT_BYTES + COUNTER_BYTES
+        return self.capacity * SLOT_BYTES[self.axes] + COUNTER_BYTES
 
     def push(self, sequence: int, counts: np.ndarray) -> None:
         """Producer: append a burst whose first sample has this sequence number; never blocks, never fails."""
@@ -64,6 +65,11 @@ class RingBuffer:
         self._sequence[slots] = numbers[keep]
         self.head += len(counts)
         self.high_water = max(self.high_water, len(self))
+
+    def last(self, limit: int) -> int:
+        """Sequence number of the last sample that `pop` would take now; there is one."""
+        tail = max(self.tail, self.head - self.capacity)
+        return int(self._sequence[(min(self.head, tail + limit) - 1) % self.capacity])
 
     def pop(self, limit: int | None = None) -> Taken:
         """Consumer: take up to `limit` of the oldest samples (all by default)."""

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 
+if TYPE_CHECKING:
+    from onwrist.firmware_sim.watch.watch import Watch
+
 # Instead of a length: the watch is told to start anew.
 RESTART = -1
 # Instead of a number of takes: until nothing waits.
 ALL = -1
+
+
+def length_of(length: int, counts: np.ndarray) -> int:
+    """A step's length as the exported C wants it: -2 - n of n samples of acceleration, below what restarts the watch."""
+    return length if counts.ndim == 1 else -2 - length
 
 
 @dataclass
@@ -20,8 +29,8 @@ class Script:
 
     Attributes:
         sequence: number of the first sample of each burst. length: of each, or RESTART.
-        takes: bursts that the loop took out of the ring before the next push, or ALL.
-        counts: of all bursts, one array each.
+        takes: bursts of light that the loop took out of the ring before the next push, or ALL.
+        counts: of all bursts, one array each: (n,) of light, (n, 3) of acceleration.
     """
 
     sequence: list[int] = field(default_factory=list)
@@ -30,11 +39,21 @@ class Script:
     counts: list[np.ndarray] = field(default_factory=list)
 
     @classmethod
-    def of(cls, counts: np.ndarray, burst: int) -> Script:
-        """Counts (n,) in whole bursts from number 0 on, each taken at once."""
-        firsts = range(0, len(counts), burst)
-        parts = [np.asarray(counts[i : i + burst], np.int32) for i in firsts]
-        return cls(list(firsts), [len(p) for p in parts], [ALL] * len(parts), parts)
+    def of(cls, counts: np.ndarray, burst: int, acceleration: np.ndarray | None = None) -> Script:
+        """Counts (n,) in whole bursts from number 0 on, each taken at once.
+
+        Args:
+            acceleration: counts (m, 3) of the same seconds; those of the same time come before each burst.
+        """
+        script, came = cls(), 0
+        for first in range(0, len(counts), burst):
+            last = min(first + burst, len(counts))
+            if acceleration is not None:
+                upto = last * len(acceleration) // len(counts)
+                script.push(came, acceleration[came:upto])
+                came = upto
+            script.push(first, counts[first:last], ALL)
+        return script
 
     def __len__(self) -> int:
         return len(self.length)
@@ -62,11 +81,11 @@ class LoggedRing(RingBuffer):
     """A ring that writes a script of its use.
 
     Args:
-        capacity: slots. script: what it is written to.
+        capacity: slots. script: what it is written to. axes: of its samples.
     """
 
-    def __init__(self, capacity: int, script: Script):
-        super().__init__(capacity)
+    def __init__(self, capacity: int, script: Script, axes: int = 1):
+        super().__init__(capacity, axes)
         self.script = script
 
     def push(self, sequence: int, counts: np.ndarray) -> None:
@@ -74,5 +93,16 @@ class LoggedRing(RingBuffer):
         super().push(sequence, counts)
 
     def pop(self, limit: int | None = None) -> Taken:
-        self.script.take()
+        # Acceleration is taken together with a burst of light, which is what the script counts.
+        if self.axes == 1:
+            self.script.take()
         return super().pop(limit)
+
+
+def write_script(watch: Watch) -> Script:
+    """The script that a watch writes from now on; nothing has come to it yet."""
+    script = Script()
+    watch.ring = LoggedRing(watch.ring.capacity, script)
+    if watch.motion:
+        watch.motion.ring = LoggedRing(watch.motion.ring.capacity, script, watch.motion.ring.axes)
+    return script

@@ -49,11 +49,12 @@ class Telemetry:
         if hop.shown:
             self._count("outputs", 2 + len(REASONS))
         front = watch.front_end
+        magnitude, now, before = front.magnitude, front.highpass.y1, front.highpass.y2
         self._count("level", watch.newest * LEVEL >> self.rules.bits)
-        self._count("swing", self._swing(front.magnitude >> self.rules.shift))
+        self._count("swing", self._swing(magnitude >> self.rules.shift))
         one = 1 << MAGNITUDE_BITS
-        self._count("wave", sum(2 * one * front.y1 >= e * front.magnitude for e in WAVE_EDGES))
-        self._count("slope", sum(8 * one * (front.y1 - front.y2) >= e * front.magnitude for e in SLOPE_EDGES))
+        self._count("wave", sum(2 * one * now >= e * magnitude for e in WAVE_EDGES))
+        self._count("slope", sum(8 * one * (now - before) >= e * magnitude for e in SLOPE_EDGES))
         for name, value in zip(self.rules.answers, hop.answers.tolist(), strict=False):
             self._count(name, (value + 128) // ANSWER_STEP)
         embedding = hop.embedding.astype(np.int64)

@@ -2,7 +2,7 @@
 
 Time is discrete-event: a burst enters the ring when it arrives, the processor takes it out when it is free, and a hop
 keeps the processor busy for as long as the part needs. Nothing waits for anything else, so that a late consumer loses
-what a late consumer loses.
+what a late consumer loses; light alone waits, for a short while, for acceleration of the same time (`watch.acceleration`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Interval
 
 from onwrist.errors import ConfigError
+from onwrist.export.sources.acceleration_rules import acceleration_of, acceleration_rules
 from onwrist.export.sources.watch_rules import NO_GATE, SEQUENCE_SPAN, bridge_line, distance, watch_rules
 from onwrist.firmware_sim.runtimes.hop import Stepped
+from onwrist.firmware_sim.watch.acceleration import AccelerationLine, Light
 from onwrist.firmware_sim.watch.ring import RingBuffer, Taken
 from onwrist.firmware_sim.watch.sensor import Sensor, SensorConfig
 from onwrist.quantize.integers.arithmetic import IntegerModel
 from onwrist.ranges import Checked
-from onwrist.signals.front_end.fixed import FixedFrontEnd
+from onwrist.signals.front_end.fixed import FixedDesign, FixedFrontEnd, design
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, FrontEnd, hop_samples
 from onwrist.signals.pulse.onsets import Beat
 from onwrist.signals.pulse.stream import BeatStream
@@ -115,6 +117,8 @@ class Hop:
         latency_s: host time of the model.
         frames: int8 (frames, answers), the answers of every frame, oldest first; of a student that answers at frame rate.
         beats: found during the hop, oldest first; of a watch that has beats.
+        acceleration: int8 (hop, 3) that went in beside the chunk; unmoved: rows of it that are 0 for want of acceleration. Of
+            a student that takes it.
         real: float32 (hop,), the float front end's chunk. counts: what went into the front end since the hop before. With
             `witness` only.
     """
@@ -130,6 +134,8 @@ class Hop:
     latency_s: float
     beats: tuple[Beat, ...] = ()
     frames: np.ndarray | None = None
+    acceleration: np.ndarray | None = None
+    unmoved: int = 0
     real: np.ndarray | None = None
     counts: np.ndarray | None = None
 
@@ -144,7 +150,7 @@ class Hop:
         return not self.why
 
 
-def witnessed(hops: Iterable[Hop], name: Literal["real", "counts"]) -> list[np.ndarray]:
+def witnessed(hops: Iterable[Hop], name: Literal["real", "counts", "acceleration"]) -> list[np.ndarray]:
     """What a watch with a witness kept of each output.
 
     Raises:
@@ -179,11 +185,13 @@ class Watch:
         self.model, self.runtime, self.config = model, runtime, config
         self.hop = config.hop_samples(model.stride, model.sees.rate_hz)
         rate, sees = config.sensor.rate_hz, model.sees
-        self.rules = watch_rules(
-            rate, config.sensor.bits, model.window, self.hop, config.sensor.fifo, model.answers, sees
-        )
+        fixed = design(rate, config.sensor.bits, sees.counts, acceleration=config.sensor.acceleration)
+        self.motion = self._accelerometer(fixed)
+        patience = self.motion.rules.patience if self.motion else 0
+        fifo, bits = config.sensor.fifo, config.sensor.bits
+        self.rules = watch_rules(rate, bits, model.window, self.hop, fifo, model.answers, sees, patience)
         self.ring = RingBuffer(self.rules.ring)
-        self.front_end = FixedFrontEnd(rate, config.sensor.bits, sees.counts)
+        self.front_end = FixedFrontEnd.of(fixed)
         self.pulse = BeatStream(self.front_end) if beats and sees.finds_beats else None
         self.witness = FrontEnd(rate, sees.counts) if witness else None
         self.counters = Counters()
@@ -194,8 +202,18 @@ class Watch:
         self.finishing: deque[float] = deque()
         self._start_anew()
 
+    def _accelerometer(self, fixed: FixedDesign) -> AccelerationLine | None:
+        acceleration, sensor = acceleration_of(self.model, fixed), self.config.sensor
+        if acceleration is None or sensor.acceleration is None:
+            return None
+        return AccelerationLine(
+            acceleration, acceleration_rules(fixed, self.hop, sensor.acceleration.fifo, sensor.fifo)
+        )
+
     def _start_anew(self) -> None:
         self.front_end.reset()
+        if self.motion:
+            self.motion.unpair()
         if self.pulse:
             self.pulse.reset()
         self.runtime.reset()
@@ -218,10 +236,38 @@ class Watch:
         self.stall = next(stalls, None)
         for burst in sensor.bursts():
             yield from self._work(burst.time_s, stalls)
-            self.ring.push(burst.sequence, burst.counts)
-            self.counters.received += len(burst.counts)
-            self.arrivals.append((self.ring.head, burst.time_s))
+            self.receive(burst.sequence, burst.counts)
+            if burst.counts.ndim == 1:
+                self.arrivals.append((self.ring.head, burst.time_s))
         yield from self._work(math.inf, stalls)
+
+    def receive(self, sequence: int, counts: np.ndarray) -> None:
+        """A burst enters the ring of its sensor: (n,) of light, (n, 3) of acceleration, which not every student takes."""
+        if counts.ndim == 1:
+            self.ring.push(sequence, counts)
+            self.counters.received += len(counts)
+        elif self.motion:
+            self.motion.ring.push(sequence, counts)
+            self.motion.counters.received += len(counts)
+
+    @property
+    def ready(self) -> bool:
+        """Whether light waits that may be taken."""
+        if not len(self.ring):
+            return False
+        return self.motion is None or self.motion.ready(self._light())
+
+    def take(self) -> Taken:
+        """A burst of light out of the ring; before it, all acceleration out of its own."""
+        if self.motion and len(self.ring):
+            self.motion.take(self._light())
+        return self.ring.pop(self.config.sensor.fifo)
+
+    def _light(self) -> Light:
+        burst, waiting = self.config.sensor.fifo, len(self.ring)
+        coming = len(self.front_end.due(min(burst, waiting)))
+        last, ticks = self.ring.last(burst), self.front_end.conversion.ticks
+        return Light(len(self.chunk), coming, waiting, burst, self.expected, last, ticks)
 
     def _work(self, until: float, stalls: Iterator[tuple[float, float]]) -> Iterator[Hop]:
         """The processor, up to a moment."""
@@ -233,7 +279,11 @@ class Watch:
             self.free_at = at
             if at >= until:
                 return
-            taken = self.ring.pop(self.config.sensor.fifo)
+            if not self.ready:
+                # Nothing changes before something comes.
+                self.free_at = max(at, until) if math.isfinite(until) else at
+                return
+            taken = self.take()
             # The burst of the newest sample that was taken; after an overrun that may be in its middle.
             while self.arrivals[0][0] < self.ring.tail:
                 self.arrivals.popleft()
@@ -243,6 +293,12 @@ class Watch:
             self.now = at
             yield from self.process(taken, arrived)
             self.free_at = self.now
+
+    @property
+    def accounted(self) -> bool:
+        """Whether no sample of light is missing from the books; at the end some may wait for acceleration that does not come."""
+        waiting = self.ring.head - self.ring.tail
+        return replace(self.counters, received=self.counters.received - waiting).accounted
 
     def restart(self) -> None:
         """The next sample is the first, as after a change of the LED's current."""
@@ -318,7 +374,9 @@ class Watch:
     def _infer(self, arrived: float) -> Hop:
         chunk, self.chunk = self.chunk, np.zeros(0, np.int8)
         began = time.perf_counter()
-        embedding, answers, *more = self.runtime.step(chunk)
+        acceleration, unmoved = self.motion.hop() if self.motion else (None, 0)
+        rows = (chunk,) if acceleration is None else (chunk, np.ascontiguousarray(acceleration.T))
+        embedding, answers, *more = self.runtime.step(*rows)
         frames = more[0].reshape(-1, len(answers)) if more and self.model.answers.framed else None
         latency = time.perf_counter() - began
         self.seen += self.hop
@@ -327,6 +385,7 @@ class Watch:
         sequence = (self.number - 1) % SEQUENCE_SPAN
         beats = self.pulse.take() if self.pulse else ()
         hop = Hop(arrived, self.now, chunk, self.first, embedding, answers, why, sequence, latency, beats, frames)
+        hop.acceleration, hop.unmoved = acceleration, unmoved
         self.first = False
         counters = self.counters
         counters.hops += 1

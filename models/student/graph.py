@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from onwrist.errors import CheckpointError, ConfigError, ExportError
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
-from onwrist.models.student.network import Student, StudentConfig, describe
+from onwrist.models.student.network import MotionStudent, Student, StudentConfig, describe
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
 from onwrist.models.student.timing import Edge, Output, Schedule, Timing
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
@@ -284,6 +284,12 @@ class StudentGraph(Computed):
 
 # What is taught, quantised and deployed.
 AnyStudent = Student | StudentGraph
+
+
+def takes_acceleration(student: Any) -> bool:
+    """Whether a student (module, graph or integers) has a second input: acceleration of three axes beside the light."""
+    inputs = getattr(student, "inputs", None)
+    return isinstance(student, MotionStudent) if inputs is None else len(inputs) > 1
 
 
 def operate(node: Node, given: list[Tensor], weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:

@@ -12,7 +12,7 @@ is convolution and ReLU; pooling is a depthwise convolution with equal weights, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from annotated_types import Interval, Len
@@ -36,6 +36,9 @@ from onwrist.signals.front_end.student_input import USUAL, StudentInput
 Channels = Annotated[int, Interval(ge=1, le=1_024)]
 Taps = Annotated[int, Interval(ge=1, le=64)]
 BLOCKS, LAYERS = 16, 4
+AXES = 3
+# Stem, frames and the first block (depthwise, pointwise).
+BEFORE_MOTION = 4
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,13 @@ class StudentConfig(Checked):
     """What it says beside the embedding."""
     sees: StudentInput = USUAL
     """The signal that it is fed, and how long a window of it is."""
+    motion: Annotated[tuple[Channels, ...], Len(0, 2)] = ()
+    """Channels of its two layers over acceleration, at the student's rate and at frames; none: it takes light alone."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if len(self.motion) == 1:
+            raise ConfigError("one layer over acceleration", field="motion", cure="Give two widths, or none")
         if len(self.widths) != len(self.dilations):
             raise ConfigError("as many widths as dilations are needed", field="widths", cure="Give one per block")
         if self.sees.samples % self.stride:
@@ -104,6 +111,10 @@ LADDER = {
     "watch": StudentConfig(),
     "band": StudentConfig("band", stem=16, frames=48, widths=(56, 56, 56), head=(12,)),
 }
+# What a size spends on acceleration, where it is given one: a sixth of its work.
+MOTION_WIDTHS = {"watch": (16, 48), "band": (8, 24)}
+# Acceleration is given in halves of a g, so that its int8, steps of 1/64 g, has the scale of the light's: 1/32.
+ACCELERATION_UNIT_G = 0.5
 
 
 class ConvNormReLU(nn.Sequential):
@@ -185,12 +196,52 @@ class Student(nn.Module):
         return embedding, self.head[-1](hidden)
 
 
+class MotionStudent(Student):
+    """A student that takes acceleration too: what its own layers make of it is added behind the first block.
+
+    They have the block's geometry, so that both are of the same moments, and begin at nothing: a student that starts from one
+    without acceleration says what that one says.
+    """
+
+    def __init__(self, config: StudentConfig):
+        super().__init__(config)
+        c = config
+        first, second = c.motion
+        joins = nn.Conv1d(second, c.widths[0], 1)
+        nn.init.zeros_(joins.weight)
+        nn.init.zeros_(cast(Tensor, joins.bias))
+        self.motion = nn.Sequential(
+            ConvNormReLU(AXES, first, c.stem_kernel),
+            ConvNormReLU(first, second, c.frame_kernel, stride=c.stride),
+            ConvNormReLU(second, second, c.kernel, dilation=c.dilations[0], groups=second),
+            joins,
+        )
+
+    def forward(self, ppg: Tensor, acc: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(B, window) of light and (B, 3, window) of acceleration, in units of `ACCELERATION_UNIT_G`, to what a student says."""
+        x = ppg.unsqueeze(1)
+        layers = list(self.features)
+        for layer in layers[:BEFORE_MOTION]:
+            x = layer(x)
+        x = (x + self.motion(acc)).relu()
+        for layer in layers[BEFORE_MOTION:]:
+            x = layer(x)
+        embedding, answers = self.answer(self.pool(x))
+        return embedding[..., -1], answers[..., -1]
+
+
+def network_of(config: StudentConfig) -> Student:
+    """The network of a shape, of light alone or of light and acceleration."""
+    return MotionStudent(config) if config.motion else Student(config)
+
+
 def layers_of(student: nn.Module) -> list[tuple[str, nn.Conv1d]]:
     """(name, convolution) in order of execution; works for folded students too."""
     return [(name, module) for name, module in student.named_modules() if isinstance(module, nn.Conv1d)]
 
 
 def describe(config: StudentConfig) -> dict:
-    """The config as plain values, for metadata."""
-    found = {**asdict(config), "answers": config.answers.plain}
-    return found if config.sees.plain else {k: v for k, v in found.items() if k != "sees"}
+    """The config as plain values, for metadata; what is as it was before there were other inputs is left out."""
+    values = {**asdict(config), "answers": config.answers.plain}
+    usual = {name for name, is_usual in (("sees", not config.sees.plain), ("motion", not config.motion)) if is_usual}
+    return {k: v for k, v in values.items() if k not in usual}

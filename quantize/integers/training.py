@@ -46,10 +46,11 @@ FORMER_NAMES = (
 )
 
 
-def calibration_batches(x: np.ndarray, seed: int) -> list[Tensor]:
-    """Batches of training windows for the activation ranges."""
+def calibration_batches(inputs: Sequence[np.ndarray], seed: int) -> list[tuple[Tensor, ...]]:
+    """Batches of training windows of each input for the activation ranges."""
     rng = np.random.default_rng(seed)
-    return [torch.from_numpy(x[rng.integers(0, len(x), CALIBRATION_BATCH)]) for _ in range(CALIBRATION_BATCHES)]
+    rows = [rng.integers(0, len(inputs[0]), CALIBRATION_BATCH) for _ in range(CALIBRATION_BATCHES)]
+    return [tuple(torch.from_numpy(x[r]) for x in inputs) for r in rows]
 
 
 def train_quantised(

@@ -8,7 +8,7 @@ intervals, at rest and moving). An answer is shown when quality is above 0, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,12 +45,19 @@ class Judged:
         person: (n,).
         rate: (n,) true beats/min.
         rhythm: (n,) name: SR ... AF of the cardiologists, 'regular' / 'irregular' by the ECG, 'rest' / 'moving'.
+        acceleration: int8 (n, 3, window) of the same moments, None where nobody wore a sensor.
     """
 
     x: np.ndarray
     person: np.ndarray
     rate: np.ndarray
     rhythm: np.ndarray
+    acceleration: np.ndarray | None = None
+
+    def where(self, rows: np.ndarray) -> Judged:
+        """Some of the windows, (n,) bool."""
+        acceleration = None if self.acceleration is None else self.acceleration[rows]
+        return Judged(self.x[rows], self.person[rows], self.rate[rows], self.rhythm[rows], acceleration)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,8 @@ def wrists(context: int, root: Path | None = None, progress: Progress = silent) 
             rr = device.rr[(device.at > start) & (device.at <= start + WINDOW_S)]
             rate[row] = 60.0 / rr.mean() if rr.sum() > DEVICE_COVER * WINDOW_S else np.nan
         rhythm[row] = _movement(recordings[at].acc, start)
-    return Judged(cohort.student_windows(context), cohort.people, rate, rhythm)
+    felt = cohort.acceleration_windows(context)
+    return Judged(cohort.student_windows(context), cohort.people, rate, rhythm, felt)
 
 
 def _movement(acc: Channel | None, start_s: float) -> str:
@@ -179,8 +187,7 @@ def half_of(judged: Judged, half: str) -> Judged:
     """The windows of one half of the people, see `in_half`."""
     if half == "all":
         return judged
-    kept = in_half(judged.person, half)
-    return Judged(*(getattr(judged, f.name)[kept] for f in fields(Judged)))
+    return judged.where(in_half(judged.person, half))
 
 
 def by_rate(judged: Judged, given: Said) -> dict[str, dict]:
@@ -237,17 +244,17 @@ def risk_coverage(judged: Judged, answers: np.ndarray, rows: np.ndarray, shares=
     return {str(s): float(error[order[: max(1, int(s * len(order)))]].mean()) for s in shares} if len(order) else {}
 
 
-def judge(run: Callable[[np.ndarray], np.ndarray], people: dict[str, Judged]) -> dict:
+def judge(run: Callable[[Judged], np.ndarray], people: dict[str, Judged]) -> dict:
     """Every figure of one student.
 
     Args:
-        run: student input (n, window) to answers (n, 3).
+        run: windows to answers (n, 3).
         people: name -> windows, see `everybody`.
     """
     found: dict = {"by_rate": {}, "by_rhythm": {}, "all": {}, "risk_coverage": {}}
     parts = []
     for name, judged in people.items():
-        answers = run(judged.x)
+        answers = run(judged)
         given = said(answers)
         everything = np.ones(len(judged.x), bool)
         found["by_rate"][name] = by_rate(judged, given)

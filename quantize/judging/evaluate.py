@@ -12,11 +12,12 @@ from torch import nn
 
 from onwrist.models.bench.probe import auroc, interval
 from onwrist.models.bench.subsets import text
-from onwrist.models.student.graph import NO_FRAMES, Framing
+from onwrist.models.student.graph import NO_FRAMES, Framing, takes_acceleration
 from onwrist.models.student.names import FRAMES_OUTPUT
+from onwrist.models.student.network import AXES
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answer, Answers
 from onwrist.quantize.integers.arithmetic import IntegerModel
-from onwrist.quantize.teaching.examples import read_material
+from onwrist.quantize.teaching.examples import in_units, read_material
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_frames, label_windows
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import Cohort, Progress, cut, data_root, load_tracks, shipped_tracks, silent
@@ -42,7 +43,8 @@ class Outputs:
 @dataclass(frozen=True)
 class Evaluation:
     """Windows of held-out people: student input (n, window), labels (n, columns) of answers, person (n,); of answers at frame
-    rate the labels `frames` (n, columns, frames).
+    rate the labels `frames` (n, columns, frames); acceleration of the same moments, int8 (n, 3, window), None where nobody wore
+    an accelerometer.
 
     An answer is judged by rows: windows, or frames where it is said of those.
     """
@@ -53,6 +55,11 @@ class Evaluation:
     person: np.ndarray
     answers: Answers = SHIPPED_ANSWERS
     frames: np.ndarray | None = None
+    acceleration: np.ndarray | None = None
+
+    def fed(self, student: nn.Module | IntegerModel) -> list[np.ndarray]:
+        """Its float input, as the function of this name gives it."""
+        return fed(student, self.x, self.acceleration)
 
     def rows(self, answer: Answer) -> np.ndarray:
         """Labels (m, columns) of an answer's rows."""
@@ -88,11 +95,21 @@ def _row_a_frame(z: np.ndarray) -> np.ndarray:
     return z.transpose(0, 2, 1).reshape(-1, z.shape[1])
 
 
+def fed(student: nn.Module | IntegerModel, x: np.ndarray, acceleration: np.ndarray | None) -> list[np.ndarray]:
+    """Float input of a student: light (n, window), and where it takes any, acceleration, given as int8 (n, 3, window); None is
+    a wrist that is still, as it is where nobody wears a sensor."""
+    if not takes_acceleration(student):
+        return [x]
+    still = np.zeros((len(x), AXES, x.shape[1]), np.int8)
+    return [x, in_units(still if acceleration is None else acceleration)]
+
+
 @torch.no_grad()
-def run_torch(model: nn.Module, x: np.ndarray) -> Outputs:
-    """A float or fake-quantised student over (n, window)."""
+def run_torch(model: nn.Module, *inputs: np.ndarray) -> Outputs:
+    """A float or fake-quantised student over (n, window), and (n, 3, window) of acceleration where it takes any."""
     model.eval()
-    parts = [model(torch.from_numpy(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+    starts = range(0, len(inputs[0]), BATCH)
+    parts = [model(*(torch.from_numpy(x[i : i + BATCH]) for x in inputs)) for i in starts]
     framed = _is_framed(model)
     return Outputs(*(np.concatenate([p[k].numpy() for p in parts]) for k in range(3 if framed else 2)))
 
@@ -102,9 +119,10 @@ def _is_framed(model: nn.Module | IntegerModel) -> bool:
     return any(o.name == FRAMES_OUTPUT for o in getattr(model, "outputs", ()))
 
 
-def run_integers(model: IntegerModel, x: np.ndarray) -> Outputs:
-    """The integer model over (n, window), in real units."""
-    parts = [model.run(model.quantise_input(x[i : i + BATCH])) for i in range(0, len(x), BATCH)]
+def run_integers(model: IntegerModel, *inputs: np.ndarray) -> Outputs:
+    """The integer model over (n, window), and (n, 3, window) of acceleration where it takes any, in real units."""
+    starts = range(0, len(inputs[0]), BATCH)
+    parts = [model.run(*(model.quantise_input(x[i : i + BATCH], k) for k, x in enumerate(inputs))) for i in starts]
     embedding, answers, *more = (np.concatenate([p[k] for p in parts]) for k in range(3 if _is_framed(model) else 2))
     return Outputs(
         embedding.astype(np.float32) * model.embedding_scale, answers.astype(np.float32) * model.answers_scale,
@@ -155,7 +173,9 @@ def evaluation_of(
     """A labelled cohort as an evaluation."""
     x, labels = cohort.student_windows(context), label_windows(cohort, questions)
     frames = label_frames(cohort, questions, framing) if framing.count else None
-    return Evaluation(name, x, labels, cohort.people, questions.answers, frames)
+    worn = any(track.acceleration is not None for track in cohort.tracks)
+    acceleration = cohort.acceleration_windows(context) if worn else None
+    return Evaluation(name, x, labels, cohort.people, questions.answers, frames, acceleration)
 
 
 def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
@@ -164,7 +184,11 @@ def part_of(data: Evaluation, half: str, most: int | None = None) -> Evaluation:
     rows = rows[:: 1 if most is None else max(1, -(-len(rows) // most))]
     name = data.name if half == "all" else f"{data.name}, every other person ({half})"
     frames = None if data.frames is None else data.frames[rows]
-    return replace(data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows], frames=frames)
+    acceleration = None if data.acceleration is None else data.acceleration[rows]
+    return replace(
+        data, name=name, x=data.x[rows], labels=data.labels[rows], person=data.person[rows], frames=frames,
+        acceleration=acceleration,
+    )  # fmt: skip
 
 
 def said_of(answer: Answer, answers: Answers, z: np.ndarray) -> np.ndarray:

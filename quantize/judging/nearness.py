@@ -6,7 +6,7 @@ import numpy as np
 from torch import nn
 
 from onwrist.models.student.graph import AnyStudent
-from onwrist.quantize.judging.evaluate import EVALUATION_SETS, cosine, run_torch
+from onwrist.quantize.judging.evaluate import EVALUATION_SETS, cosine, evaluation_of, run_torch
 from onwrist.quantize.teaching.examples import Standard, embed_teacher, read_material
 from onwrist.signals.people.cohort import Progress, cut, data_root, load_tracks, shipped_tracks, silent
 from onwrist.signals.people.material import Material
@@ -55,7 +55,8 @@ def nearness(
         return None
     rows = np.arange(len(cohort))[:: -(-len(cohort) // MOST_WINDOWS)]
     target = standard.apply(embed_teacher(teacher, cohort.teacher_windows(scaled=scaled)[rows], progress))
-    similarity = cosine(run_torch(student, cohort.student_windows(student.context)[rows]).embedding, target)
+    given = evaluation_of(cohort, student.context, data).fed(student)
+    similarity = cosine(run_torch(student, *(x[rows] for x in given)).embedding, target)
     people = cohort.people[rows]
     each = {
         str(who): {"median": float(np.median(similarity[people == who])), "windows": int(np.sum(people == who))}

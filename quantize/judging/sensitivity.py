@@ -118,8 +118,8 @@ class Sensitivity:
     layers: tuple[Layer, ...]
 
 
-def quantisers(student: nn.Module, x: Tensor) -> list[Quantiser]:
-    """Every weight and activation quantiser in order of execution, found by running it once on (B, window).
+def quantisers(student: nn.Module, *inputs: Tensor) -> list[Quantiser]:
+    """Every weight and activation quantiser in order of execution, found by running it once on (B, window) of each input.
 
     A range that several layers share goes by the first one's name.
     """
@@ -136,7 +136,7 @@ def quantisers(student: nn.Module, x: Tensor) -> list[Quantiser]:
             if hasattr(module, "weight_quant") or hasattr(module, "act_quant"):
                 handle = module.register_forward_pre_hook(lambda m, _, n=name: visit(n, m))
                 stack.callback(handle.remove)
-        student.eval()(x)
+        student.eval()(*inputs)
     return found
 
 
@@ -173,23 +173,25 @@ def cost(reference: Outputs, other: Outputs, data: Evaluation) -> Cost:
     return Cost(float(np.mean(1 - similarity)), float(np.median(similarity)), float(similarity.min()), answers)
 
 
-def calibrated(parent: AnyStudent, x: np.ndarray) -> QuantGraph:
-    """The parent quantised without any training, its ranges from windows (n, window)."""
-    rows = np.array_split(np.arange(len(x)), max(1, min(CALIBRATION_BATCHES, len(x) // CALIBRATION_BATCH)))
-    return quantise(parent, [torch.from_numpy(x[r]) for r in rows])
+def calibrated(parent: AnyStudent, *inputs: np.ndarray) -> QuantGraph:
+    """The parent quantised without any training, its ranges from windows (n, window) of each input."""
+    n = len(inputs[0])
+    rows = np.array_split(np.arange(n), max(1, min(CALIBRATION_BATCHES, n // CALIBRATION_BATCH)))
+    return quantise(parent, [tuple(torch.from_numpy(x[r]) for x in inputs) for r in rows])
 
 
 def sensitivity(
     parent: AnyStudent, quantised: QuantGraph, data: Evaluation, progress: Progress = silent
 ) -> Sensitivity:
     """Measure every tensor of a quantised student on `data`; the student is left as it was."""
-    every = quantisers(quantised, torch.from_numpy(data.x[:1]))
+    given = data.fed(quantised)
+    every = quantisers(quantised, *(torch.from_numpy(x[:1]) for x in given))
 
     def of(on: Iterable[Quantiser]) -> Outputs:
         with only(every, on):
-            return run_torch(quantised, data.x)
+            return run_torch(quantised, *given)
 
-    floating, bare = run_torch(parent, data.x), of(())
+    floating, bare = run_torch(parent, *given), of(())
     measured: dict[tuple[str, str], Tensors] = {}
     for one in progress(every, "tensors"):
         alone = cost(bare, of([one]), data)
@@ -206,7 +208,7 @@ def sensitivity(
         )  # fmt: skip
     return Sensitivity(
         quantised.name, data.name, len(np.unique(data.person)), len(data.x), scores(floating, data),
-        cost(floating, bare, data), cost(floating, run_torch(quantised, data.x), data), tuple(layers),
+        cost(floating, bare, data), cost(floating, run_torch(quantised, *given), data), tuple(layers),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def floors(said: Outputs, data: Evaluation) -> list[Floor]:
     """Every answer that the held-out people have labels for, against its floor.
 
     Args:
-        said: of the student (INT8 or float) on `data.x`.
+        said: of the student (INT8 or float) on `data`.
     """
     found = []
     for answer in data.answers:
@@ -125,6 +125,6 @@ def _classes(name: str, truth: np.ndarray, said: np.ndarray, person: np.ndarray)
 
 def words_of(student: nn.Module, data: Evaluation) -> str:
     """A line an answer of a float student on held-out people: its score, its floor, and whether it is above."""
-    found = floors(run_torch(student, data.x), data)
+    found = floors(run_torch(student, *data.fed(student)), data)
     lines = [f"{f.answer.replace('_', ' ')}: {f.words}{'' if f.above else ': NOT above its floor'}" for f in found]
     return "\n".join([f"{data.name}, {len(np.unique(data.person))} people", *(lines or ["no labels to judge by"])])

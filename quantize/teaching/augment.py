@@ -12,8 +12,9 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from onwrist.quantize.teaching.motion import bouts
+from onwrist.signals.front_end.acceleration import STEP_G
 from onwrist.signals.front_end.floating import STUDENT_RATE_HZ, WATCH_RATES_HZ, condition
-from onwrist.signals.people.cohort import Track
+from onwrist.signals.people.cohort import Track, steps_of
 from onwrist.signals.pulse.beats import Beats, DeviceIntervals
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, clean_ppg, fill_gaps, resample, teacher_input
 from onwrist.signals.recordings.recording import Recording
@@ -31,11 +32,16 @@ INTERVALS_S = (0.255, 2.3)
 # Share of each recording's 20-s stretches that get motion.
 MOTION_SHARE = 0.35
 STRETCH_S = 20.0
+# How an accelerometer sits and what it gives for a g varies; its noise, g.
+GAIN_SPREAD, NOISE_G = 0.2, (0.001, 0.015)
+# The light of a stretch of wrist has been through the front end once already, which is this late.
+FRONT_END_DELAY = 5
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What disturbs a pulse: stretches of wrist PPG in daily life (n,) at `ppg_hz`, and of acceleration (n, 3) at 25 Hz."""
+    """What disturbs a pulse: stretches of wrist PPG in daily life (n,) at `ppg_hz`, and of acceleration (n, 3) at 25 Hz; where
+    there are as many of both, each belongs to its own."""
 
     ppg: list[np.ndarray]
     acceleration: list[np.ndarray]
@@ -147,13 +153,22 @@ def play(x: np.ndarray, rate_hz: float, way: Replay, rng: np.random.Generator) -
 
 
 def disturb(
-    x: np.ndarray, rate_hz: float, rng: np.random.Generator, motion: Motion, heart_hz: float = float("nan")
-) -> np.ndarray:
+    x: np.ndarray,
+    rate_hz: float,
+    rng: np.random.Generator,
+    motion: Motion,
+    heart_hz: float = float("nan"),
+    worn: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Gain steps, baseline wander, noise, lost samples, steps and wrist motion on a raw signal (n,) at `rate_hz`.
 
     Args:
         motion: what is used as artefact.
         heart_hz: beats a second, NaN where unknown.
+        worn: (n, 3) g, acceleration of the recording itself; None where there is no accelerometer.
+
+    Returns:
+        The signal, and the acceleration with that of every artefact.
     """
     n = len(x)
     level = float(np.median(x))
@@ -166,32 +181,57 @@ def disturb(
     knots = max(4, int(n / rate_hz * rng.uniform(0.05, 0.5)))
     y = y + pulse * rng.uniform(0, 3) * np.interp(np.arange(n), np.linspace(0, n, knots), rng.standard_normal(knots))
     y = y + pulse * rng.uniform(0.0, 0.15) * rng.standard_normal(n)
-    y = y + pulse * bouts(n, rate_hz, rng, motion.acceleration, heart_hz)
+    made = bouts(n, rate_hz, rng, motion.acceleration, heart_hz, felt=worn is not None)
+    y = y + pulse * made.light
+    felt = None if worn is None or made.acceleration is None else worn + made.acceleration
+    pairs = felt is not None and len(motion.acceleration) == len(motion.ppg)
     for first in range(0, n, int(STRETCH_S * rate_hz)):
         last = min(n, first + int(STRETCH_S * rate_hz))
         if motion.ppg and rng.random() < MOTION_SHARE:
-            source = motion.ppg[rng.integers(len(motion.ppg))]
+            which = rng.integers(len(motion.ppg))
+            source = motion.ppg[which]
             count = int((last - first) / rate_hz * motion.ppg_hz) + 2
             if count < len(source):
                 start = rng.integers(0, len(source) - count)
-                wave = np.interp(
-                    np.arange(last - first) / rate_hz, np.arange(count) / motion.ppg_hz, source[start : start + count]
-                )
+                at, grid = np.arange(last - first) / rate_hz, np.arange(count) / motion.ppg_hz
+                wave = np.interp(at, grid, source[start : start + count])
                 y[first:last] += pulse * float(np.exp(rng.uniform(-2.5, 1.5))) * wave
+                if pairs and felt is not None:
+                    own = motion.acceleration[which][max(0, start - FRONT_END_DELAY) :][:count]
+                    for axis in range(own.shape[1]):
+                        felt[first:last, axis] += np.interp(at, grid[: len(own)], own[:, axis])
         if rng.random() < 0.05:
             # A lost packet: the front end holds the last value.
             lost = first + rng.integers(0, max(1, last - first))
             y[lost : min(n, lost + int(rng.uniform(0.05, 0.5) * rate_hz))] = y[lost]
-    return y.astype(np.float32)
+    return y.astype(np.float32), felt
+
+
+def turned(acceleration: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Acceleration (n, 3) of a sensor that sits otherwise, mirrored at times, and gives another number for a g."""
+    turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    return acceleration @ turn * float(np.exp(rng.uniform(-GAIN_SPREAD, GAIN_SPREAD)))
+
+
+def _worn(track: Track, way: Replay, count: int, rate_hz: float) -> np.ndarray:
+    """Acceleration (count, 3) g of a recording that is played another way: as strong, at other times; 0 where it has none."""
+    found = np.zeros((count, 3))
+    if track.acceleration is not None:
+        at = np.interp(np.arange(count) / rate_hz, way.new, way.old) + FRONT_END_DELAY / STUDENT_RATE_HZ
+        for axis in range(3):
+            own = track.acceleration[:, axis] * STEP_G
+            found[:, axis] = np.interp(at, np.arange(len(own)) / STUDENT_RATE_HZ, own)
+    return found
 
 
 def watch_version(
-    recording: Recording, track: Track, rng: np.random.Generator, motion: Motion
+    recording: Recording, track: Track, rng: np.random.Generator, motion: Motion, *, accelerometer: bool = False
 ) -> tuple[Track, np.ndarray, float]:
     """One augmented version of a recording.
 
     Args:
         track: the recording, prepared.
+        accelerometer: of the watch; the track's acceleration is then what it felt, else None.
 
     Returns:
         (track, clean, factor): the track's teacher signal and beats are of the undisturbed version, its student signal
@@ -230,10 +270,17 @@ def watch_version(
     if track.missing is not None:
         at = np.interp(np.arange(len(teacher)) / TEACHER_RATE_HZ, way.new, way.old) * TEACHER_RATE_HZ
         missing = track.missing[np.minimum(at.astype(int), len(track.missing) - 1)]
-    disturbed = disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60)
+    worn = None
+    if accelerometer:
+        worn = _worn(track, way, len(at_watch), watch_rate)
+    disturbed, felt = disturb(at_watch.copy(), watch_rate, rng, motion, way.rate_bpm / 60, worn)
     student = condition(disturbed, watch_rate, sees.floating)
+    acceleration = None
+    if felt is not None:
+        felt = turned(felt, rng) + rng.uniform(*NOISE_G) * rng.standard_normal(felt.shape)
+        acceleration = steps_of(felt, watch_rate)
     version = replace(
         track, teacher=teacher, student=student, ecg=None, beats=beats, device=device, missing=missing, extra={},
-        played=(way.new, way.old),
+        played=(way.new, way.old), acceleration=acceleration,
     )  # fmt: skip
     return version, clean, factor

@@ -194,14 +194,15 @@ def quantised(
     Returns:
         The quantised student, and "ptq" and "qat" -> `judging.evaluate.compare`.
     """
-    reference = run_torch(parent, data.x)
-    found = quantise(parent, calibration_batches(examples.x, course.seed))
-    judged = {"ptq": compare(reference, run_integers(read_integers(found), data.x), data)}
+    held, taught = data.fed(parent), examples.fed(parent)
+    reference = run_torch(parent, *held)
+    found = quantise(parent, calibration_batches(taught, course.seed))
+    judged = {"ptq": compare(reference, run_integers(read_integers(found), *held), data)}
     if course.steps:
         losses = train_quantised(
-            found, parent, examples.x, steps=course.steps, batch=course.batch, lr=course.lr, seed=course.seed,
+            found, parent, taught, steps=course.steps, batch=course.batch, lr=course.lr, seed=course.seed,
             keeper=lambda identity, parts: Keeper(out, identity, parts),
         )  # fmt: skip
         follow(losses, f"QAT {parent.name}", course.steps, progress, say)
-        judged["qat"] = compare(reference, run_integers(read_integers(found), data.x), data)
+        judged["qat"] = compare(reference, run_integers(read_integers(found), *held), data)
     return found, judged

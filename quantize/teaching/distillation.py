@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onwrist.models.student.graph import graph_of
+from onwrist.models.student.graph import graph_of, takes_acceleration
 from onwrist.models.student.names import ANSWERS_OUTPUT, EMBEDDING_OUTPUT, FRAMES_OUTPUT
 from onwrist.models.student.outputs import SHIPPED_ANSWERS, Answers
-from onwrist.quantize.teaching.examples import Examples
+from onwrist.quantize.teaching.examples import Examples, in_units
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Question, Questions
 
 # Of a value's span, from which on its error counts as it is and not squared: 1.5 BPM of a heart rate.
@@ -154,11 +154,14 @@ def draw_weights(labels: np.ndarray, answers: Answers = SHIPPED_ANSWERS) -> np.n
     return chance / chance.sum()
 
 
-def isolate(x: Tensor, context: int, rng: np.random.Generator) -> Tensor:
-    """Windows (B, context + n) with the past of some of them mirrored; a copy."""
-    alone = torch.from_numpy(rng.random(len(x)) < ISOLATED_SHARE)
-    mirrored = torch.cat([x[:, context + 1 : 2 * context + 1].flip(1), x[:, context:]], dim=1)
-    return torch.where(alone[:, None], mirrored, x)
+def isolate(inputs: Sequence[Tensor], context: int, rng: np.random.Generator) -> list[Tensor]:
+    """Windows (B, .., context + n) of each input with the past of some of them mirrored, of all inputs alike; copies."""
+    alone = torch.from_numpy(rng.random(len(inputs[0])) < ISOLATED_SHARE)
+    found = []
+    for x in inputs:
+        mirrored = torch.cat([x[..., context + 1 : 2 * context + 1].flip(-1), x[..., context:]], dim=-1)
+        found.append(torch.where(alone.view(-1, *[1] * (x.dim() - 1)), mirrored, x))
+    return found
 
 
 def imitation_loss(embedding: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -197,9 +200,12 @@ def train(
             examples.x, examples.embedding, examples.labels, examples.weight, examples.detail, examples.beats, examples.frames,
         )
     )  # fmt: skip
+    acceleration = torch.from_numpy(examples.acceleration)
     chance = np.cumsum(draw_weights(examples.labels, questions.answers))
     detail = (detail or Detail(model)).to(device)
     graph = graph_of(model)
+    if takes_acceleration(graph):
+        examples.check_acceleration()
     model.to(device)
     parameters = [p for p in [*model.parameters(), *detail.parameters()] if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
@@ -217,9 +223,12 @@ def train(
         share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
         for group in optimiser.param_groups:
             group["lr"] = lr * share
-        windows = isolate(x[rows], graph.context, rng).to(device)
+        inputs = [x[rows]]
+        if takes_acceleration(graph):
+            inputs.append(torch.from_numpy(in_units(acceleration[rows].numpy())))
+        windows = [part.to(device) for part in isolate(inputs, graph.context, rng)]
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            said, frames = graph.said_with_frames(windows)
+            said, frames = graph.said_with_frames(*windows)
         embedding, answers = said[EMBEDDING_OUTPUT].float(), said[ANSWERS_OUTPUT].float()
         wanted, asked, counted, known, pulses = (
             a[rows].to(device) for a in (target, labels, weight, known_detail, beats)
@@ -246,6 +255,8 @@ def train(
 def fingerprint(examples: Examples) -> str:
     """What examples these are: enough that others would not be taken for them."""
     sha = hashlib.sha256(repr(examples.x.shape).encode())
-    for part in (examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels, examples.frames):
+    for part in (
+        examples.x[:: max(1, len(examples) // 64)], examples.embedding, examples.labels, examples.frames, examples.acceleration,
+    ):  # fmt: skip
         sha.update(np.ascontiguousarray(part).tobytes())
     return sha.hexdigest()

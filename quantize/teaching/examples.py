@@ -13,11 +13,12 @@ from torch import nn
 
 from onwrist.errors import ConfigError
 from onwrist.models.encoders.checkpoint import embedding_width
-from onwrist.models.student.graph import NO_FRAMES, Framing
-from onwrist.models.student.network import EMBEDDING
+from onwrist.models.student.graph import NO_FRAMES, Framing, takes_acceleration
+from onwrist.models.student.network import ACCELERATION_UNIT_G, EMBEDDING
 from onwrist.quantize.teaching.augment import Motion, watch_version
 from onwrist.quantize.teaching.motion import accelerations
 from onwrist.quantize.teaching.questions import SHIPPED_QUESTIONS, Questions, label_frames, label_windows
+from onwrist.signals.front_end.acceleration import STEP_G
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.cohort import OPEN_SETS, Cohort, Progress, Track, cut, data_root, joined, prepare, silent
 from onwrist.signals.people.material import Material
@@ -30,6 +31,9 @@ from onwrist.writing import written_whole
 
 # Below this correlation with the undisturbed signal the pulse is gone: bad quality, nothing to imitate.
 DROWNED, FOLLOWED = 0.4, 0.7
+FELT_DROWNED, FELT_FOLLOWED = 0.2, 0.5
+# With an accelerometer one version in so many has none all the same: a student without one is to be what it was.
+ABSENT_EVERY = 4
 TEACHER_BATCH = 256
 # Closest windows of a version, however fast it is played.
 MIN_HOP_S = 3.0
@@ -53,6 +57,7 @@ class Examples:
             between the two where it is one of two rhythms and nobody could say which.
         records: name of each window's record.
         frames: float32 (n, columns, frames) as `questions.label_frames` gives them; no frames where nothing is asked of them.
+        acceleration: int8 (n, 3, window), steps of 1/64 g, zeros where there was none; (n, 0, 0) for students of light alone.
     """
 
     x: np.ndarray
@@ -63,13 +68,44 @@ class Examples:
     weight: np.ndarray
     records: np.ndarray
     frames: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    acceleration: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0), np.int8))
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 3:
             self.frames = np.zeros((*self.labels.shape, 0), np.float32)
+        if not self.acceleration.size:
+            self.acceleration = np.zeros((len(self.x), 0, 0), np.int8)
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def fed(self, student: nn.Module) -> list[np.ndarray]:
+        """Float input of a student: light (n, window) and, where it takes any, acceleration (n, 3, window).
+
+        Raises:
+            ConfigError: it takes some, and here is none.
+        """
+        if not takes_acceleration(student):
+            return [self.x]
+        self.check_acceleration()
+        return [self.x, in_units(self.acceleration)]
+
+    def check_acceleration(self) -> None:
+        """Raise where there is none.
+
+        Raises:
+            ConfigError: these examples are of light alone.
+        """
+        if not self.acceleration.size and len(self):
+            raise ConfigError(
+                "examples of light alone, and a student that takes acceleration", field="examples",
+                cure="Make them anew, for a watch with an accelerometer",
+            )  # fmt: skip
+
+
+def in_units(acceleration: np.ndarray) -> np.ndarray:
+    """int8 acceleration as a float student takes it."""
+    return acceleration.astype(np.float32) / np.float32(ACCELERATION_UNIT_G / STEP_G)
 
 
 @dataclass(frozen=True)
@@ -153,6 +189,7 @@ def build(
     device: str = "cpu",
     sees: StudentInput = USUAL,
     framing: Framing = NO_FRAMES,
+    accelerometer: bool = False,
     progress: Progress = silent,
 ) -> tuple[Examples, Standard]:
     """Examples of every training person, `versions` watch-like versions of each recording.
@@ -165,8 +202,9 @@ def build(
         standard: of the student that goes on learning; None makes one from these examples.
         material: recordings of one's own, beside the open sets or in their place.
         questions: what the labels answer. width: of the student's embedding.
-        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher. sees: what the student is fed. framing:
-            of its answers at frame rate.
+        scaled: the teacher's windows by their extremes, else in the recording's units. device: of the teacher. sees: what the
+            student is fed. framing: of its answers at frame rate.
+        accelerometer: for a student that takes acceleration too: the recordings' own, and that of what disturbs them.
 
     Raises:
         ConfigError: the sets are not there. SplitError: a test person would be trained on.
@@ -182,8 +220,11 @@ def build(
     motion = Motion([track.student for _, track in wrists], accelerations([r.acc for r, _ in wrists]), sees.rate_hz)
     parts: list[Examples] = []
     basis = None if standard is None else standard.basis
-    for _ in range(versions):
-        versioned = [watch_version(r, track, rng, motion) for r, track in progress(recordings, "disturb")]
+    for version in range(versions):
+        versioned = [
+            watch_version(r, track, rng, motion, accelerometer=accelerometer and (version + i) % ABSENT_EVERY > 0)
+            for i, (r, track) in enumerate(progress(recordings, "disturb"), 1)
+        ]
         # A version played faster is shorter: windows lie closer in it, so that fast pulses are not rarer for it.
         cohorts = [cut([t], float(np.clip(hop_s / f, MIN_HOP_S, sees.window_s))) for t, _, f in versioned]
         cohort = joined(cohorts)
@@ -197,7 +238,7 @@ def build(
         labels = label_windows(cohort, questions, originals)
         frames = label_frames(cohort, questions, framing, originals)
         clean = [clean for _, clean, _ in versioned]
-        parts.append(_examples(cohort, clean, context, raw, labels, frames, questions.quality))
+        parts.append(_examples(cohort, clean, context, raw, labels, frames, questions.quality, accelerometer))
     whole = Examples(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)))
     if standard is None:
         standard = Standard(whole.embedding.mean(axis=0), whole.embedding.std(axis=0) + 1e-6)
@@ -270,6 +311,7 @@ def _examples(
     labels: np.ndarray,
     frames: np.ndarray,
     quality: int | None,
+    accelerometer: bool,
 ) -> Examples:
     tracks, sees = cohort.tracks, cohort.sees
     follow = np.empty(len(cohort), np.float32)
@@ -280,12 +322,16 @@ def _examples(
         # Not by their spread: that of a constant is rounding, and its correlation none.
         moves = n > 10 and np.ptp(x[:n]) > 0 and np.ptp(y[:n]) > 0
         follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if moves else 0.0
-    lost = follow < DROWNED
+    acceleration = cohort.acceleration_windows(context) if accelerometer else np.zeros((0, 0, 0), np.int8)
+    # What is known to be motion can be told from a pulse that is weaker than it.
+    felt = acceleration.any(axis=(1, 2)) if accelerometer else np.zeros(len(cohort), bool)
+    drowned, followed = np.where(felt, FELT_DROWNED, DROWNED), np.where(felt, FELT_FOLLOWED, FOLLOWED)
+    lost = follow < drowned
     labels[lost] = frames[lost] = np.nan
     if quality is not None:
         labels[lost, quality] = 0.0
         # Between drowned and followed, good is no longer sure.
-        unsure = (follow < FOLLOWED) & ~lost & (labels[:, quality] == 1.0)
+        unsure = (follow < followed) & ~lost & (labels[:, quality] == 1.0)
         labels[unsure, quality] = np.nan
     return Examples(
         cohort.student_windows(context),
@@ -293,9 +339,10 @@ def _examples(
         labels,
         _detail(cohort),
         np.stack([_beat_map(tracks[i], start) for i, start in zip(cohort.at, cohort.start_s, strict=True)]),
-        np.clip((follow - DROWNED) / (FOLLOWED - DROWNED), 0.0, 1.0).astype(np.float32),
+        np.clip((follow - drowned) / (followed - drowned), 0.0, 1.0).astype(np.float32),
         cohort.records,
         frames,
+        acceleration,
     )
 
 

@@ -16,7 +16,7 @@ from onwrist.models.encoders.checkpoint import SHIPPED_TEACHER, load_strict, rea
 from onwrist.models.encoders.digests import damaged, told
 from onwrist.models.student.graph import AnyStudent, graph_of, make_student
 from onwrist.models.student.names import EMBEDDING_OUTPUT
-from onwrist.models.student.network import Student, StudentConfig
+from onwrist.models.student.network import Student, StudentConfig, network_of
 from onwrist.models.student.outputs import Answers
 from onwrist.quantize.teaching.examples import Standard
 from onwrist.resources import WEIGHTS
@@ -90,19 +90,21 @@ def load_student(path: Path | str) -> tuple[AnyStudent, Standard]:
 def take_over(student: Student, path: Path | str) -> Standard:
     """Start a student, in place, from another of the same trunk; returns the standardisation that it was taught with.
 
-    Layers of another shape (a head of another kind) keep their own weights.
+    Layers of another shape (a head of another kind), and those over acceleration that the other has none of, keep their own
+    weights.
 
     Raises:
         CheckpointError: not a student, or of another trunk.
     """
     state, metadata = read_state(path)
     was = student_config(metadata, path)
-    if replace(was, head=student.config.head, answers=student.config.answers) != student.config:
+    own = student.config
+    if replace(was, head=own.head, answers=own.answers, motion=own.motion) != own:
         raise CheckpointError("is a student of another size", where=path, cure=f"Use one of {student.config.name}")
     standard = replace(_standard(state, was.embedding, path), basis=None)
-    own = student.state_dict()
-    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
-    student.load_state_dict({**own, **fitting})
+    fresh = student.state_dict()
+    fitting = {name: value for name, value in state.items() if name in fresh and fresh[name].shape == value.shape}
+    student.load_state_dict({**fresh, **fitting})
     return standard
 
 
@@ -128,7 +130,7 @@ def student_of(metadata: dict[str, str], where: Path | str) -> AnyStudent:
         CheckpointError: not a student, or its function is not there. ExportError: that function makes another one now.
     """
     if "graph" not in metadata:
-        return Student(student_config(metadata, where))
+        return network_of(student_config(metadata, where))
     made = told(metadata, "graph", where)
     try:
         source, width, answers = str(made["source"]), int(made["embedding"]), Answers.of(made["answers"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from onwrist.errors import RecordingError
+from onwrist.signals.front_end.acceleration import AXES
 from onwrist.signals.pulse.clean import fill_gaps, resample
 from onwrist.signals.recordings.recording import Recording
 
@@ -67,6 +68,38 @@ def _present(samples: np.ndarray, from_hz: float, to_hz: float, count: int) -> n
         source = np.minimum((np.arange(i, min(i + BLOCK, count)) * from_hz / to_hz).astype(int), len(known) - 1)
         found[i : i + BLOCK] = known[source]
     return found
+
+
+def acceleration_wave(recording: Recording, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """A recording's acceleration beside its light, from the light's first sample to its last.
+
+    Returns:
+        (wave, present): wave float64 (n, 3) in g at `rate_hz`; present bool (n,), False where the recording has no sample,
+        which is everywhere in one without acceleration.
+
+    Raises:
+        RecordingError: its acceleration is not in g.
+    """
+    n, found = int(recording.seconds * rate_hz), recording.acc
+    if found is None:
+        return np.zeros((n, AXES)), np.zeros(n, bool)
+    if found.units != "g":
+        cure = "Give acceleration in g"
+        raise RecordingError(f"is in {found.units}", where=recording.source, field=found.name, cure=cure)
+    at = (np.arange(n) / rate_hz + recording.ppg.start_s - found.start_s) * found.rate_hz
+    known = np.isfinite(found.samples).all(axis=1)
+    if not known.any():
+        return np.zeros((n, AXES)), np.zeros(n, bool)
+    own = np.flatnonzero(known)
+    wave = np.stack([np.interp(at, own, found.samples[own, i]) for i in range(AXES)], axis=1)
+    inside = (at > -0.5) & (at <= len(known) - 0.5)
+    return wave, inside & known[np.clip(np.rint(at).astype(int), 0, len(known) - 1)]
+
+
+def convert_acceleration(wave: np.ndarray, bits: int, counts_per_g: float) -> np.ndarray:
+    """The accelerometer's converter: g (n, 3) to signed counts of so many bits, int32."""
+    low = -(1 << (bits - 1))
+    return np.clip(np.rint(wave * counts_per_g), low, -low - 1).astype(np.int32)
 
 
 def convert(wave: np.ndarray, bits: int) -> np.ndarray:

@@ -4,8 +4,7 @@ The same three stages as `signals.front_end.floating`, which stays their design 
 
 | stage | arithmetic |
 |---|---|
-| rate conversion | int32 counts x Q29 taps, int64 sum, rounded to int32 with `fraction` bits below the count |
-| high-pass | direct form I, Q29, int64 sum; the remainder of each output is added to the next (error feedback) |
+| rate conversion, high-pass | `signals.front_end.stages` |
 | running magnitude | int64 with 12 more bits; its weight is the bias-corrected exponential mean's own, from a recursion |
 | scale and quantise | one int64 division per output, rounded half away from zero, saturated to int8 |
 
@@ -19,15 +18,21 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.signal import butter
 
 from onwrist.errors import ConfigError
+from onwrist.signals.front_end.acceleration import AccelerationConfig, AccelerationDesign, acceleration_design
 from onwrist.signals.front_end.floating import FrontEnd, FrontEndConfig, polyphase
+from onwrist.signals.front_end.stages import (
+    TAP_BITS,
+    WORD_BITS,
+    Conversion,
+    IntegerHighPass,
+    highpass_of,
+    integer_poles,
+    integer_taps,
+)
 from onwrist.signals.front_end.student_input import USUAL
 
-TAP_BITS = POLE_BITS = 29
-# int32 less the sign, less a bit for the overshoot of the filters.
-WORD_BITS = 29
 MAX_BITS = 24
 # Samples that two front ends are compared over at once: more than an hour of them.
 COMPARED = 1 << 17
@@ -49,6 +54,7 @@ class FixedDesign:
         numerator: b0 of b0 * (1, -2, 1), Q29. a1, a2: Q29, of y = ... - a1 y1 - a2 y2.
         keep: factor of the running weight, Q24. floor: least magnitude, in its own units.
         steps: log2 of int8 steps per mean magnitude.
+        acceleration: of an accelerometer beside the light, where there is one.
     """
 
     rate_hz: float
@@ -63,6 +69,7 @@ class FixedDesign:
     keep: int
     floor: int
     steps: int
+    acceleration: AccelerationDesign | None = None
 
     @property
     def student_hz(self) -> int:
@@ -80,12 +87,17 @@ class FixedDesign:
         return self.taps.size * 4 + 4 * 8
 
     def plain(self) -> dict:
-        """As plain values, for the contract."""
-        return {**asdict(self), "taps": self.taps.tolist()}
+        """As plain values, for the contract; the accelerometer's are for themselves."""
+        return {n: v for n, v in {**asdict(self), "taps": self.taps.tolist()}.items() if n != "acceleration"}
 
 
-def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> FixedDesign:
+def design(
+    rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS, acceleration: AccelerationConfig | None = None
+) -> FixedDesign:
     """Quantise the float front end's coefficients; the config's floor is in counts.
+
+    Args:
+        acceleration: an accelerometer beside it.
 
     Raises:
         ConfigError: more than 24 bits, or a rate below the student's.
@@ -93,10 +105,7 @@ def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> Fix
     if not 8 <= bits <= MAX_BITS:
         raise ConfigError(f"{bits} bits", field="bits", cure=f"Use 8 to {MAX_BITS}")
     phases, up, down = polyphase(rate_hz, config)
-    taps = np.rint(phases * (1 << TAP_BITS)).astype(np.int64)
-    # A phase that did not sum to one would turn a constant into a ripple at the phase rate.
-    taps[np.arange(up), taps.argmax(axis=1)] += (1 << TAP_BITS) - taps.sum(axis=1)
-    b0, _, _, _, a1, a2 = butter(2, config.highpass_hz, "highpass", fs=config.student_hz, output="sos")[0]
+    numerator, a1, a2 = integer_poles(highpass_of(config.highpass_hz, config.student_hz))
     fraction = WORD_BITS - bits
     keep = np.exp(-1.0 / (config.scale_tau_s * config.student_hz))
     if config.floor * (1 << (fraction + MAGNITUDE_BITS)) < 1:
@@ -109,10 +118,9 @@ def design(rate_hz: float, bits: int, config: FrontEndConfig = IN_COUNTS) -> Fix
     if steps != 1 << int(np.log2(steps)):
         raise ConfigError(f"clip {config.clip:g}", field="clip", cure="Use a power of two, so that scaling is a shift")
     return FixedDesign(
-        rate_hz, bits, up, down, fraction, taps,
-        numerator=round(b0 * (1 << POLE_BITS)), a1=round(a1 * (1 << POLE_BITS)), a2=round(a2 * (1 << POLE_BITS)),
+        rate_hz, bits, up, down, fraction, integer_taps(phases), numerator=numerator, a1=a1, a2=a2,
         keep=round(keep * (1 << KEEP_BITS)), floor=round(config.floor * (1 << (fraction + MAGNITUDE_BITS))),
-        steps=int(np.log2(steps)),
+        steps=int(np.log2(steps)), acceleration=None if acceleration is None else acceleration_design(acceleration),
     )  # fmt: skip
 
 
@@ -138,10 +146,9 @@ class FixedFrontEnd:
 
     def reset(self) -> None:
         """Forget everything, as after a power-up."""
-        self.history: np.ndarray | None = None
-        self.phase = 0
-        self.x1 = self.x2 = self.y1 = self.y2 = self.remainder = 0
-        self.started = False
+        d = self.design
+        self.conversion = Conversion(d.taps, d.up, d.down, TAP_BITS - d.fraction)
+        self.highpass = IntegerHighPass(d.numerator, d.a1, d.a2)
         self.magnitude = self.weight = 0
         # (high-passed, running magnitude) of each output of the last push: what beats are found in.
         self.band: list[tuple[int, int]] = []
@@ -149,61 +156,32 @@ class FixedFrontEnd:
     @property
     def flat(self) -> bool:
         """Whether the running magnitude is at its floor: there is nothing to see."""
-        return self.started and self.magnitude <= self.design.floor
+        return self.highpass.started and self.magnitude <= self.design.floor
 
     def inputs_for(self, outputs: int) -> int:
         """Samples from now until that many outputs are there."""
-        d = self.design
-        return ((outputs - 1) * d.down + self.phase) // d.up + 1
+        return self.conversion.ticks.inputs_for(outputs)
 
     def due(self, inputs: int) -> np.ndarray:
         """Which of the next samples an output comes with: int (m,), indices below `inputs`."""
-        return self._ticks(inputs) // self.design.up
-
-    def _ticks(self, inputs: int) -> np.ndarray:
-        """When the outputs of the next samples come, in parts of a sample: int (m,)."""
-        d = self.design
-        count = max(0, -(-(inputs * d.up - self.phase) // d.down))
-        return self.phase + d.down * np.arange(count)
+        return self.conversion.ticks.of(inputs) // self.design.up
 
     def push(self, counts: np.ndarray) -> np.ndarray:
         """Counts (n,) in, int8 (m,) in steps of 1/32 mean magnitude out."""
         self.band = []
         if len(counts) == 0:
             return np.zeros(0, np.int8)
-        filtered = self._convert(np.asarray(counts, np.int64))
-        return np.array(self._scale(filtered.tolist()), np.int8)
-
-    def _convert(self, x: np.ndarray) -> np.ndarray:
-        d = self.design
-        width = d.taps.shape[1]
-        if self.history is None:
-            # As if the first value had been there for ever: no step, no ringing.
-            self.history = np.full(width - 1, x[0])
-        line = np.concatenate([self.history, x])
-        ticks = self._ticks(len(x))
-        windows = np.lib.stride_tricks.sliding_window_view(line, width)[ticks // d.up]
-        total = (windows * d.taps[ticks % d.up]).sum(axis=1)
-        self.phase = int(self.phase + d.down * len(ticks) - len(x) * d.up)
-        self.history = line[len(line) - (width - 1) :]
-        shift = TAP_BITS - d.fraction
-        return (total + (1 << (shift - 1))) >> shift
+        filtered = self.conversion.push(np.asarray(counts, np.int64))
+        return np.array(self._scale(self.highpass.push(filtered.tolist())), np.int8)
 
     def _scale(self, filtered: list[int]) -> list[int]:
         # Plain integers in a loop: each output needs the one before it.
         d = self.design
-        if filtered and not self.started:
-            self.x1 = self.x2 = filtered[0]
-            self.started = True
-        numerator, a1, a2, keep, floor = d.numerator, d.a1, d.a2, d.keep, d.floor
-        x1, x2, y1, y2, remainder = self.x1, self.x2, self.y1, self.y2, self.remainder
+        keep, floor = d.keep, d.floor
         magnitude, weight = self.magnitude, self.weight
-        mask, lift = (1 << POLE_BITS) - 1, MAGNITUDE_BITS + d.steps
+        lift = MAGNITUDE_BITS + d.steps
         out = []
-        for x in filtered:
-            total = numerator * (x - 2 * x1 + x2) - a1 * y1 - a2 * y2 + remainder
-            y, remainder = total >> POLE_BITS, total & mask
-            x2, x1, y2, y1 = x1, x, y1, y
+        for y in filtered:
             size = abs(y)
             weight = (1 << WEIGHT_BITS) + (weight * keep >> KEEP_BITS)
             alpha = ((1 << (ALPHA_BITS + WEIGHT_BITS)) + (weight >> 1)) // weight
@@ -212,7 +190,6 @@ class FixedFrontEnd:
             scale = max(magnitude, floor)
             steps = min(((size << lift) + (scale >> 1)) // scale, 128)
             out.append(min(steps, 127) if y >= 0 else -steps)
-        self.x1, self.x2, self.y1, self.y2, self.remainder = x1, x2, y1, y2, remainder
         self.magnitude, self.weight = magnitude, weight
         return out
 

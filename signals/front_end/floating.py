@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Interval
-from scipy.signal import butter, firwin, lfilter, sosfilt, sosfilt_zi
+from scipy.signal import lfilter
 
 from onwrist.errors import ConfigError
 from onwrist.ranges import Checked
+from onwrist.signals.front_end.stages import Conversion, HighPass, highpass_of, phases_of
 
 STUDENT_RATE_HZ = 25
 WATCH_RATES_HZ = (25, 32, 50, 64, 100, 125)
@@ -77,8 +77,6 @@ def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tupl
     Raises:
         ConfigError: the rate is below the student's.
     """
-    ratio = Fraction(config.student_hz) / Fraction(rate_hz).limit_denominator(1000)
-    up, down = ratio.numerator, ratio.denominator
     if rate_hz < config.student_hz:
         raise ConfigError(
             f"{rate_hz:g} Hz is below the student's {config.student_hz} Hz",
@@ -86,11 +84,7 @@ def polyphase(rate_hz: float, config: FrontEndConfig = FrontEndConfig()) -> tupl
             cure=f"Resample to {config.student_hz} Hz first (signals.resample); "
             f"content above {config.lowpass_hz:g} Hz is not needed",
         )
-    taps = max(3, round(config.filter_s * rate_hz))
-    kernel = firwin(taps * up, config.lowpass_hz, fs=rate_hz * up, window=("kaiser", 4.0)) * up
-    phases = kernel.reshape(taps, up).T[:, ::-1]
-    # Every phase passes DC with gain 1, or a constant would come out as a ripple at the phase rate.
-    return np.ascontiguousarray(phases / phases.sum(axis=1, keepdims=True)), up, down
+    return phases_of(rate_hz, config.student_hz, config.lowpass_hz, config.filter_s)
 
 
 class FrontEnd:
@@ -105,16 +99,13 @@ class FrontEnd:
 
     def __init__(self, rate_hz: float, config: FrontEndConfig = FrontEndConfig()):
         self.config, self.rate_hz = config, rate_hz
-        self.phases, self.up, self.down = polyphase(rate_hz, config)
-        self.sos = butter(2, config.highpass_hz, "highpass", fs=config.student_hz, output="sos")
         self.keep = float(np.exp(-1.0 / (config.scale_tau_s * config.student_hz)))
         self.reset()
 
     def reset(self) -> None:
         """Forget everything, as after a power-up or a gap that was too long to bridge."""
-        self.history: np.ndarray | None = None
-        self.phase = 0
-        self.zi: np.ndarray | None = None
+        self.conversion = Conversion(*polyphase(self.rate_hz, self.config))
+        self.highpass = HighPass(highpass_of(self.config.highpass_hz, self.config.student_hz))
         self.sum = self.weight = 0.0
 
     def push(self, samples: np.ndarray) -> np.ndarray:
@@ -122,30 +113,12 @@ class FrontEnd:
         x = np.asarray(samples, np.float64)
         if len(x) == 0:
             return np.zeros(0, np.float32)
-        taps = self.phases.shape[1]
-        if self.history is None:
-            # Start as if the first value had been there for ever: no step, no ringing.
-            self.history = np.full(taps - 1, x[0])
-        y = self._convert(x, taps)
+        y = self.conversion.push(x)
         if len(y) == 0:
             return y.astype(np.float32)
-        if self.zi is None:
-            self.zi = sosfilt_zi(self.sos) * y[0]
-        y, self.zi = sosfilt(self.sos, y, zi=self.zi)
+        y = self.highpass.push(y)
         magnitude = self._running_magnitude(np.abs(y))
         return np.clip(y / magnitude, -self.config.clip, self.config.clip).astype(np.float32)
-
-    def _convert(self, x: np.ndarray, taps: int) -> np.ndarray:
-        line = np.concatenate([self.history, x])
-        # `phase` counts in units of 1/up input samples, from the first sample of this burst.
-        count = max(0, -(-(len(x) * self.up - self.phase) // self.down))
-        ticks = self.phase + self.down * np.arange(count)
-        at, which = ticks // self.up, ticks % self.up
-        windows = np.lib.stride_tricks.sliding_window_view(line, taps)
-        y = np.einsum("nk,nk->n", windows[at], self.phases[which])
-        self.phase = int(self.phase + self.down * count - len(x) * self.up)
-        self.history = line[len(line) - (taps - 1) :]
-        return y
 
     def _running_magnitude(self, magnitude: np.ndarray) -> np.ndarray:
         # A bias-corrected exponential mean: right from the first sample on, no warm-up constant.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from onwrist.errors import RecordingError
 from onwrist.resources import SHIPPED
+from onwrist.signals.front_end.acceleration import SLOWEST_HZ, acceleration_float
 from onwrist.signals.front_end.floating import condition
 from onwrist.signals.front_end.student_input import USUAL, StudentInput
 from onwrist.signals.people.split import person_of, record_name, role
@@ -38,9 +39,11 @@ from onwrist.signals.pulse.clean import (
     teacher_input,
 )
 from onwrist.signals.recordings.readers import read_recording
-from onwrist.signals.recordings.recording import Recording
+from onwrist.signals.recordings.recording import Channel, Recording
 
 DATA_VARIABLE = "ONWRIST_DATA"
+# No wrist is accelerated more: a sample that a sensor or a file made up.
+MOST_G = 32.0
 # R-peak to upslope time to which every training record is moved (the encoder must not learn the monitor).
 COMMON_DELAY_S = 0.25
 # What shipped weights may be trained on; the other sets evaluate and stay out of the repository.
@@ -76,6 +79,7 @@ class Track:
         path: of the file, resolved, where the recording is somebody's own.
         played: moments (s) of it and of the recording, (k,) each, where it is played otherwise than it was recorded.
         sees: what the student signal is made for.
+        acceleration: int8 (m, 3), at the student's rate, through its front end: steps of 1/64 g; None without an accelerometer.
     """
 
     name: str
@@ -92,6 +96,7 @@ class Track:
     path: Path | None = None
     played: tuple[np.ndarray, np.ndarray] | None = None
     sees: StudentInput = USUAL
+    acceleration: np.ndarray | None = None
 
     def recorded_at(self, seconds: float) -> float:
         """Where a moment of it lies in the recording, seconds."""
@@ -159,6 +164,19 @@ class Cohort:
             out[row] = signal[np.minimum(index, len(signal) - 1)]
         return out
 
+    def acceleration_windows(self, context: int) -> np.ndarray:
+        """(n, 3, context + samples) int8, steps of 1/64 g: of the same moments as `student_windows`; zeros without an
+        accelerometer."""
+        sees, length = self.sees, self.sees.samples
+        out = np.zeros((len(self), 3, context + length), np.int8)
+        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+            signal = self.tracks[i].acceleration
+            if signal is not None and len(signal):
+                end = round((start + sees.window_s) * sees.rate_hz)
+                index = np.abs(np.arange(end - length - context, end))
+                out[row] = signal[np.minimum(index, len(signal) - 1)].T
+        return out
+
 
 def prepare(recording: Recording, name: str | None = None, source: str = "", sees: StudentInput = USUAL) -> Track:
     """Clean, resample and find beats: everything that windows need, once per recording.
@@ -195,7 +213,38 @@ def prepare(recording: Recording, name: str | None = None, source: str = "", see
         rise = upslopes(teacher, TEACHER_RATE_HZ)
         device = DeviceIntervals(labels["ibi_t"].astype(np.float64) + late, labels["ibi_s"].astype(np.float64), rise)
     who = (name, person_of(name), role(name), source)
-    return Track(*who, teacher, student, ecg, beats, missing, labels, device, sees=sees)
+    # Its front end is of the usual rate.
+    felt = felt_by(recording, len(student)) if sees.rate_hz == USUAL.rate_hz else None
+    return Track(*who, teacher, student, ecg, beats, missing, labels, device, sees=sees, acceleration=felt)
+
+
+def felt_by(recording: Recording, count: int) -> np.ndarray | None:
+    """Acceleration of a recording as `Track.acceleration`, (count, 3): at the moments of its PPG, 0 where there is none.
+
+    None where the recording has no acceleration in g, or a slower one than the front end takes.
+    """
+    acc = recording.acc
+    if acc is None or acc.units != "g" or acc.samples.ndim != 2 or acc.samples.shape[1] != 3:
+        return None
+    if acc.rate_hz < SLOWEST_HZ:
+        return None
+    steps = steps_of(without_glitches(acc).samples, acc.rate_hz)
+    at = np.arange(count) - round(acc.start_s * USUAL.rate_hz)
+    inside = (at >= 0) & (at < len(steps))
+    return np.where(inside[:, None], steps[np.clip(at, 0, len(steps) - 1)], 0).astype(np.int8)
+
+
+def without_glitches(acc: Channel) -> Channel:
+    """Acceleration in g with a line through what is missing or more than any wrist is accelerated."""
+    there = np.where(np.abs(acc.samples).max(axis=1, keepdims=True) <= MOST_G, acc.samples, np.nan)
+    if not np.isfinite(there).any():
+        return replace(acc, samples=np.zeros_like(there))
+    return replace(acc, samples=np.stack([fill_gaps(axis) for axis in there.T], axis=1))
+
+
+def steps_of(acceleration_g: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Acceleration (n, 3) g through its front end as the watch has it: int8 (m, 3); zeros where samples are missing (NaN)."""
+    return np.rint(acceleration_float(acceleration_g, rate_hz)).astype(np.int8)
 
 
 def _upright(ecg: np.ndarray, r_s: np.ndarray) -> np.ndarray:

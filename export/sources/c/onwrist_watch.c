@@ -43,6 +43,9 @@ static void start_anew(onwrist_watch *w) {
     onwrist_beats_reset(&w->pulse);
     w->beat_count = 0;
 #endif
+#ifdef ONWRIST_WITH_ACCELERATION
+    onwrist_acceleration_unpair(&w->motion);
+#endif
 }
 
 int32_t onwrist_watch_init(onwrist_watch *w, int8_t *arena, int32_t gap) {
@@ -61,6 +64,11 @@ int32_t onwrist_watch_init(onwrist_watch *w, int8_t *arena, int32_t gap) {
     w->taking = w->knows_expected = w->held = false;
     w->books = none;
     onwrist_init(&w->core, arena);
+#ifdef ONWRIST_WITH_ACCELERATION
+    w->acc_claim = w->acc_head = w->acc_write_at = w->acc_high_water = 0;
+    w->acc_tail = w->acc_read_at = 0;
+    onwrist_acceleration_init(&w->motion);
+#endif
     start_anew(w);
     ONWRIST_STORE(&w->ready, READY);
     return 0;
@@ -131,6 +139,91 @@ static bool take(onwrist_watch *w, onwrist_slot *slot) {
     return false;
 }
 
+#ifdef ONWRIST_WITH_ACCELERATION
+/* --- the accelerometer's ring: the same, with three words a sample --- */
+
+#define ACC_RING ((uint32_t)ONWRIST_ACC_RING)
+
+int32_t onwrist_watch_push_acceleration(onwrist_watch *w, uint32_t sequence, const int16_t *counts, int32_t n) {
+    const int32_t status = check(w);
+    if (status != 0) return status;
+    if (n < 0) return ONWRIST_BAD_ARGUMENT;
+    if (n == 0) return 0;
+    if (counts == NULL) return ONWRIST_NULL;
+    const uint32_t length = (uint32_t)n, claim = w->acc_head + length;
+    const uint32_t skip = length > ACC_RING ? length - ACC_RING : 0;
+    uint32_t at = (w->acc_write_at + skip % ACC_RING) % ACC_RING;
+    ONWRIST_STORE(&w->acc_claim, claim);
+    for (uint32_t i = skip; i < length; i++) {
+        const uint32_t x = (uint16_t)counts[3 * i], y = (uint16_t)counts[3 * i + 1], z = (uint16_t)counts[3 * i + 2];
+        ONWRIST_STORE(&w->acc_ring[at].sequence, sequence + i);
+        ONWRIST_STORE(&w->acc_ring[at].xy, x | y << 16);
+        ONWRIST_STORE(&w->acc_ring[at].z, z);
+        at = at + 1 < ACC_RING ? at + 1 : 0;
+    }
+    w->acc_write_at = at;
+    ONWRIST_STORE(&w->acc_head, claim);
+    const uint32_t behind = claim - ONWRIST_LOAD(&w->acc_tail);
+    const uint32_t waiting = behind < ACC_RING ? behind : ACC_RING;
+    if (waiting > w->acc_high_water) ONWRIST_STORE(&w->acc_high_water, waiting);
+    return 0;
+}
+
+/* Everything that waits goes through the front end; whether anything was used. */
+static bool drain(onwrist_watch *w) {
+    const uint32_t used = w->motion.books.used;
+    while ((int32_t)(ONWRIST_LOAD(&w->acc_head) - w->acc_tail) > 0) {
+        const onwrist_acceleration_slot *slot = &w->acc_ring[w->acc_read_at];
+        const uint32_t sequence = ONWRIST_LOAD(&slot->sequence), xy = ONWRIST_LOAD(&slot->xy), z = ONWRIST_LOAD(&slot->z);
+        const uint32_t behind = ONWRIST_LOAD(&w->acc_claim) - w->acc_tail;
+        const uint32_t taken = behind > ACC_RING ? behind - ACC_RING : 1;
+        w->acc_read_at = (w->acc_read_at + taken % ACC_RING) % ACC_RING;
+        ONWRIST_STORE(&w->acc_tail, w->acc_tail + taken);
+        if (behind > ACC_RING) {
+            w->motion.books.dropped += taken;
+            continue;
+        }
+        const int16_t counts[] = {(int16_t)(xy & 0xffffu), (int16_t)(xy >> 16), (int16_t)z};
+        onwrist_acceleration_receive(&w->motion, sequence, counts);
+    }
+    return w->motion.books.used != used;
+}
+
+/* Where the light stands; `last` only where a sample waits and none is lost. */
+static onwrist_light light_of(const onwrist_watch *w) {
+    const uint32_t behind = ONWRIST_LOAD(&w->head) - w->tail, waiting = behind < RING ? behind : RING;
+    const uint32_t burst = waiting < ONWRIST_BURST ? waiting : ONWRIST_BURST;
+    const int32_t parts = (int32_t)burst * ONWRIST_UP - w->core.phase;
+    const int32_t coming = parts > 0 ? (parts + ONWRIST_DOWN - 1) / ONWRIST_DOWN : 0;
+    const uint32_t last = burst > 0 ? ONWRIST_LOAD(&w->ring[(w->read_at + burst - 1) % RING].sequence) : 0;
+    const onwrist_light found = {w->core.filled, coming, waiting, w->expected, last, w->knows_expected};
+    return found;
+}
+
+static bool may_take(const onwrist_watch *w) {
+    const uint32_t behind = ONWRIST_LOAD(&w->acc_head) - w->acc_tail;
+    const onwrist_light light = light_of(w);
+    return onwrist_acceleration_ready(&w->motion, &light, behind < ACC_RING ? behind : ACC_RING);
+}
+
+static void take_acceleration(onwrist_watch *w) {
+    const bool came = drain(w);
+    const onwrist_light light = light_of(w);
+    onwrist_acceleration_meet(&w->motion, &light, came);
+}
+
+int32_t onwrist_watch_acceleration_books(const onwrist_watch *w, onwrist_acceleration_counters *out) {
+    const int32_t status = check(w);
+    if (status != 0) return status;
+    if (out == NULL) return ONWRIST_NULL;
+    *out = w->motion.books;
+    out->received = ONWRIST_LOAD(&w->acc_head);
+    out->waiting = out->received - w->acc_tail;
+    out->high_water = ONWRIST_LOAD(&w->acc_high_water);
+    return 0;
+}
+
+#endif
 /* --- gaps --- */
 
 /* Set up the samples that are missing before number `first`, whose count is `value`. */
@@ -232,6 +325,11 @@ static bool feed(onwrist_watch *w, int32_t count, uint32_t number, origin from, 
         w->now.bridged++;
     }
     push(w, count, from);
+#ifdef ONWRIST_WITH_ACCELERATION
+    if (w->core.filled == ONWRIST_HOP) {
+        out->unmoved = onwrist_acceleration_hop(&w->motion, w->core.arena + ONWRIST_ACC_OFFSET);
+    }
+#endif
     if (!onwrist_step(&w->core)) return false;
     onwrist_output made;
     onwrist_get(&w->core, &made);
@@ -261,8 +359,14 @@ int32_t onwrist_watch_run(onwrist_watch *w, onwrist_watch_output *out) {
     if (status != 0) return status;
     if (out == NULL) return ONWRIST_NULL;
     if (!w->taking) {
+#ifdef ONWRIST_WITH_ACCELERATION
+        if (!may_take(w)) return ONWRIST_IDLE;
+#endif
         (void)skip_lost(w);
         if (!waits(w)) return ONWRIST_IDLE;
+#ifdef ONWRIST_WITH_ACCELERATION
+        take_acceleration(w);
+#endif
         w->taking = true;
         w->left = ONWRIST_BURST;
     }

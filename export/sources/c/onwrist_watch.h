@@ -30,6 +30,11 @@
 #ifdef ONWRIST_WITH_BEATS
 #include "onwrist_beats.h"
 #endif
+#ifdef ONWRIST_WITH_ACCELERATION
+
+/* Of a student that takes acceleration: a second sensor, with numbers and an interrupt of its own. */
+#include "onwrist_acceleration.h"
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,6 +92,9 @@ typedef struct {
     const onwrist_beat *beats; /* found during the hop, oldest first; good until the next run */
     int32_t beat_count;
 #endif
+#ifdef ONWRIST_WITH_ACCELERATION
+    int32_t unmoved; /* rows of the hop, of ONWRIST_HOP, that are 0 for want of acceleration; all: as if there were none */
+#endif
 } onwrist_watch_output;
 
 typedef struct {
@@ -119,6 +127,13 @@ typedef struct {
     int32_t beat_count;
 #endif
     onwrist_slot ring[ONWRIST_RING];
+#ifdef ONWRIST_WITH_ACCELERATION
+    /* The same two sides of the accelerometer's ring. */
+    uint32_t acc_claim, acc_head, acc_write_at, acc_high_water;
+    uint32_t acc_tail, acc_read_at;
+    onwrist_acceleration motion;
+    onwrist_acceleration_slot acc_ring[ONWRIST_ACC_RING];
+#endif
 } onwrist_watch;
 
 /* arena: ONWRIST_ARENA_BYTES, aligned to 8. gap: one of ONWRIST_GAP_... */
@@ -132,6 +147,14 @@ int32_t onwrist_watch_run(onwrist_watch *watch, onwrist_watch_output *out);
 int32_t onwrist_watch_restart(onwrist_watch *watch);
 /* Consumer: a copy of the books. */
 int32_t onwrist_watch_books(const onwrist_watch *watch, onwrist_watch_counters *out);
+#ifdef ONWRIST_WITH_ACCELERATION
+/* Producer of acceleration, which may be another context than that of the light: n samples of x, y, z, the first with this
+ * sequence number; numbers count samples from the same power-up as the light's, at ONWRIST_ACC_RATE_HZ, and wrap at 2^32.
+ * Beyond ONWRIST_ACC_BITS is cut off. Returns 0 or an error. */
+int32_t onwrist_watch_push_acceleration(onwrist_watch *watch, uint32_t sequence, const int16_t *counts, int32_t n);
+/* Consumer: a copy of acceleration's books. */
+int32_t onwrist_watch_acceleration_books(const onwrist_watch *watch, onwrist_acceleration_counters *out);
+#endif
 
 #ifdef __cplusplus
 }

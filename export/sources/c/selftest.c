@@ -15,6 +15,15 @@ static int32_t differing(const int8_t *a, const int8_t *b, int32_t n) {
     return wrong;
 }
 
+#ifdef ONWRIST_WITH_ACCELERATION
+/* Rows of x, y, z beside the light of a hop. */
+static void put_acceleration(int32_t hop) {
+    if (watch.filled < ONWRIST_HOP || hop >= ONWRIST_GOLDEN_HOPS) return;
+    const int8_t *rows = onwrist_golden_acc_input + hop * ONWRIST_HOP * 3;
+    for (int32_t i = 0; i < ONWRIST_HOP * 3; i++) arena[ONWRIST_ACC_OFFSET + i] = rows[i];
+}
+
+#endif
 int32_t onwrist_selftest(void) {
     int32_t wrong = 0, hops = 0, at = 0;
     onwrist_output out;
@@ -23,6 +32,9 @@ int32_t onwrist_selftest(void) {
         at += onwrist_push(&watch, onwrist_golden_counts + at, ONWRIST_GOLDEN_COUNTS - at);
         wrong += differing(arena + ONWRIST_INPUT_OFFSET, onwrist_golden_input + hops * ONWRIST_HOP,
                            watch.filled == ONWRIST_HOP ? ONWRIST_HOP : 0);
+#ifdef ONWRIST_WITH_ACCELERATION
+        put_acceleration(hops);
+#endif
         if (!onwrist_step(&watch)) break;
         onwrist_get(&watch, &out);
         wrong += differing(out.embedding, onwrist_golden_embedding + hops * ONWRIST_EMBEDDING, ONWRIST_EMBEDDING);

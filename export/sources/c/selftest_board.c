@@ -130,6 +130,15 @@ static int32_t differing(const int8_t *a, const int8_t *b, int32_t n) {
     return wrong;
 }
 
+#ifdef ONWRIST_WITH_ACCELERATION
+/* Rows of x, y, z beside the light of a hop. */
+static void put_acceleration(int32_t hop) {
+    if (watch.filled < ONWRIST_HOP || hop >= ONWRIST_GOLDEN_HOPS) return;
+    const int8_t *rows = onwrist_golden_acc_input + hop * ONWRIST_HOP * 3;
+    for (int32_t i = 0; i < ONWRIST_HOP * 3; i++) arena[ONWRIST_ACC_OFFSET + i] = rows[i];
+}
+
+#endif
 int32_t onwrist_selftest_board(void (*put)(char)) {
     const char *name = start();
     int32_t wrong = 0, hops = 0, at = 0;
@@ -144,6 +153,9 @@ int32_t onwrist_selftest_board(void (*put)(char)) {
         uint32_t took = cycles() - before;
         wrong += differing(arena + ONWRIST_INPUT_OFFSET, onwrist_golden_input + hops * ONWRIST_HOP,
                            watch.filled == ONWRIST_HOP ? ONWRIST_HOP : 0);
+#ifdef ONWRIST_WITH_ACCELERATION
+        put_acceleration(hops);
+#endif
         before = cycles();
         const bool done = onwrist_step(&watch);
         took += cycles() - before;

@@ -46,6 +46,12 @@ int32_t onwrist_selftest_watch(void) {
     wrong += onwrist_telemetry_init(&telemetry) != 0;
     for (int32_t i = 0; i < ONWRIST_GOLDEN_STEPS; i++) {
         const int32_t length = onwrist_golden_length[i], takes = onwrist_golden_takes[i];
+#ifdef ONWRIST_WITH_ACCELERATION
+        if (length < -1) {
+            const int16_t *counts = onwrist_golden_acc_counts + 3 * onwrist_golden_offset[i];
+            wrong += onwrist_watch_push_acceleration(&watch, onwrist_golden_sequence[i], counts, -2 - length) != 0;
+        } else
+#endif
         if (length < 0) {
             wrong += onwrist_watch_restart(&watch) != 0;
         } else {
@@ -60,6 +66,9 @@ int32_t onwrist_selftest_watch(void) {
                 wrong += differing_beats(&out, hops, beats);
                 beats += out.beat_count;
 #endif
+#ifdef ONWRIST_WITH_ACCELERATION
+                wrong += hops < ONWRIST_GOLDEN_OUTPUTS && out.unmoved != onwrist_golden_unmoved[hops];
+#endif
                 wrong += differing(&out, hops++);
                 wrong += onwrist_telemetry_add(&telemetry, &watch, &out) != 0;
             } else {
@@ -71,6 +80,13 @@ int32_t onwrist_selftest_watch(void) {
     const uint32_t found[] = {b.received, b.dropped, b.discarded, b.used, b.gated,
                               b.pending,  b.bridged, b.resets,    b.hops, b.shown};
     for (uint32_t i = 0; i < sizeof found / sizeof found[0]; i++) wrong += found[i] != onwrist_golden_books[i];
+#ifdef ONWRIST_WITH_ACCELERATION
+    onwrist_acceleration_counters more;
+    wrong += onwrist_watch_acceleration_books(&watch, &more) != 0;
+    const uint32_t moved[] = {more.received, more.dropped, more.discarded, more.used,
+                              more.lost,     more.clipped, more.missing,   more.slips};
+    for (uint32_t i = 0; i < sizeof moved / sizeof moved[0]; i++) wrong += moved[i] != onwrist_golden_acc_books[i];
+#endif
     for (uint32_t i = 0; i < sizeof telemetry.bytes; i++) wrong += telemetry.bytes[i] != onwrist_golden_telemetry[i];
     return wrong + (hops != ONWRIST_GOLDEN_OUTPUTS);
 }

@@ -44,7 +44,8 @@ static int8_t *keep_frames(int8_t *at, const onwrist_watch *watch) {
 }
 #endif
 
-/* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead. After it the loop
+/* A burst is `length` counts, the first with this sequence number; -1 restarts the watch instead; -2 - n is n samples of
+ * acceleration, of three 16-bit counts, from the next whole word on. After it the loop
  * runs `takes` bursts out of the ring, -1: until nothing waits. `at` is where the last call stopped. */
 typedef struct {
     const uint32_t *sequence;
@@ -61,6 +62,21 @@ typedef struct {
     } at;
 } onwrist_script;
 
+#ifdef ONWRIST_WITH_ACCELERATION
+#define FACTS_MORE(s, out) *(s)->facts++ = (uint32_t)(out).unmoved
+#define ACCELERATION_WORDS(length) ((length) < -1 ? (3 * (-2 - (length)) + 1) / 2 : 0)
+static int32_t push(onwrist_watch *watch, uint32_t sequence, const int32_t *counts, int32_t length) {
+    if (length >= 0) return onwrist_watch_push(watch, sequence, counts, length);
+    return onwrist_watch_push_acceleration(watch, sequence, (const int16_t *)(const void *)counts, -2 - length);
+}
+#else
+#define FACTS_MORE(s, out) (void)(s)
+#define ACCELERATION_WORDS(length) 0
+static int32_t push(onwrist_watch *watch, uint32_t sequence, const int32_t *counts, int32_t length) {
+    return onwrist_watch_push(watch, sequence, counts, length);
+}
+#endif
+
 uint32_t onwrist_watch_size(void);
 int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s);
 
@@ -75,11 +91,11 @@ int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
     while (s->at.burst < s->bursts) {
         const int32_t length = s->length[s->at.burst], takes = s->takes[s->at.burst];
         if (!s->at.pushed) {
-            const int32_t status = length < 0 ? onwrist_watch_restart(watch)
-                                              : onwrist_watch_push(watch, s->sequence[s->at.burst],
-                                                                   s->counts + s->at.counts, length);
+            const int32_t *counts = s->counts + s->at.counts;
+            const int32_t status = length == -1 ? onwrist_watch_restart(watch)
+                                                : push(watch, s->sequence[s->at.burst], counts, length);
             if (status < 0) return status;
-            s->at.counts += length > 0 ? length : 0;
+            s->at.counts += length > 0 ? length : ACCELERATION_WORDS(length);
             s->at.pushed = 1;
             s->at.takes = 0;
         }
@@ -93,6 +109,7 @@ int32_t onwrist_play(onwrist_watch *watch, onwrist_script *s) {
                 *s->facts++ = out.reasons;
                 *s->facts++ = out.sequence;
                 *s->facts++ = out.first ? 1u : 0u;
+                FACTS_MORE(s, out);
                 s->beats = keep_beats(s->beats, &out);
                 s->frames = keep_frames(s->frames, watch);
                 if (s->books != NULL) (void)onwrist_watch_books(watch, s->books++);

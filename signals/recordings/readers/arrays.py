@@ -16,6 +16,7 @@ from onwrist.signals.recordings.recording import Channel, Recording
 
 MISSING_COUNT = -32768
 CAMERA_CHANNELS = ("red", "green", "blue")
+STANDARD_GRAVITY = 9.80665
 SIGNALS = {"ppg", "ecg", "acc", "resp", "rsp"}
 # Samples that are converted at once.
 PIECE = 1 << 20
@@ -221,7 +222,11 @@ def _acc(fields: _Fields, start: float | None) -> Channel | None:
         raise RecordingError(
             "no rate of the acceleration", where=fields.asked.name, field="fs_acc", cure="Store it in Hz"
         )
-    samples = (raw if raw.shape[-1] == 3 else raw.T).astype(np.float32) / np.float32(fields.scale("acc_lsb_per_g"))
+    samples = (raw if raw.shape[-1] == 3 else raw.T).astype(np.float32)
+    if fields.word("acc_unit", "").startswith("m/s2"):
+        samples = samples * np.float32((fields.number("acc_scale") or 1.0) / STANDARD_GRAVITY)
+    else:
+        samples = samples / np.float32(fields.scale("acc_lsb_per_g"))
     offset = (fields.number("acc_t0_unix") or start or 0.0) - (start or 0.0)
     return Channel(samples, rate, "acc", "g", offset)
 
