@@ -375,6 +375,17 @@ class Spec(Part):
                 raise ValueError(f"stream.hop_s: {hop_s:g} s is no multiple of {frame:g} s: use {near:.4g}")
         return self
 
+    @model_validator(mode="after")
+    def _moves(self) -> Spec:
+        if self.accelerometer is None:
+            return self
+        if self.input != InputPart():
+            raise ValueError("accelerometer: it is taught and played at the usual input alone; leave out input")
+        framed = next((a.name for a in self.answers if a.at == "frames"), "")
+        if framed:
+            raise ValueError(f"answers.{framed}.at: with an accelerometer every answer is said once a hop")
+        return self
+
     @property
     def trains(self) -> bool:
         """Whether a student has to be made for it."""

@@ -18,9 +18,8 @@ def test_a_constant_window_weighs_nothing_and_is_bad(recordings):
     still[25 * 60 : 25 * 75] = 0.1
     cohort = cut([replace(track, student=still)], 5.0)
     labels = np.stack([cohort.labels[{"heart_rate": "hr"}.get(name, name)] for name in ANSWERS], axis=1)
-    made = _examples(
-        cohort, [clean], 0, np.zeros((len(cohort), 4), np.float32), labels.copy(), ANSWERS.index("quality")
-    )
+    nothing, frames = np.zeros((len(cohort), 4), np.float32), np.zeros((*labels.shape, 0), np.float32)
+    made = _examples(cohort, [clean], 0, nothing, labels.copy(), frames, ANSWERS.index("quality"), False)
     inside = (cohort.start_s >= 60) & (cohort.start_s + 10 <= 75)
     assert inside.any()
     assert np.isfinite(made.weight).all()

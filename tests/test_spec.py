@@ -238,3 +238,21 @@ def test_an_onnx_file_alone_is_a_teacher(tmp_path):
     (tmp_path / "bad.onnx").write_bytes(b"no onnx")
     with pytest.raises(CheckpointError, match="no ONNX that runs here"):
         load_teacher(str(tmp_path / "bad.onnx"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[input]\nrate_hz = 50\n",
+        "[input]\nwindow_s = 20.0\n",
+        '[[answers]]\nname = "sleep"\nat = "frames"\nlabels = "quality"\n',
+    ],
+)
+def test_an_accelerometer_goes_with_the_usual_input_and_answers_a_hop(tmp_path, more):
+    (tmp_path / "net.py").write_text("def make(embedding, answers): ...\n")
+    spec = tmp_path / "my.toml"
+    spec.write_text(
+        f'[accelerometer]\nrate_hz = 32\nbits = 8\ncounts_per_g = 64\n[sensor]\nrate_hz = 100\n[student]\nsource = "net.py:make"\n{more}'
+    )
+    with pytest.raises(ConfigError, match="accelerometer"):
+        read_spec(spec)

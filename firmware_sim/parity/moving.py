@@ -259,14 +259,13 @@ def _share(value: float | None) -> str:
 
 def asked_of(file: Path) -> Asked:
     """The student of a file, float or INT8."""
-    from onwrist.models.student.graph import JUDGED_SAMPLES
     from onwrist.quantize.integers.training import load_integers
     from onwrist.quantize.judging.evaluate import run_integers, run_torch
     from onwrist.quantize.teaching.student_files import load_student
 
     if ".int8" in file.suffixes:
         integers = load_integers(file)
-        context = integers.window - JUDGED_SAMPLES
+        context = integers.window - integers.sees.samples
         return Asked(lambda data: run_integers(integers, *data.fed(integers)).answers, integers.answers, context)
     student, _ = load_student(file)
     return Asked(lambda data: run_torch(student, *data.fed(student)).answers, student.answers, student.context)
