@@ -17,6 +17,7 @@ from onwrist.firmware_sim.parity.deployed import Deployed
 from onwrist.firmware_sim.parity.gates import Played, agreement, compare_runtimes
 from onwrist.firmware_sim.parity.hops import BEAT, Hops
 from onwrist.firmware_sim.study.light import light
+from onwrist.firmware_sim.study.reference import find_intervals
 from onwrist.firmware_sim.watch.windows import Windows
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.readers import table as tables
@@ -171,6 +172,19 @@ def test_on_disk_or_in_memory_is_the_same(tmp_path, monkeypatch, name, kind):
     for ours, theirs in zip(light(spilled, RATE, 19, 60.0), light(whole, RATE, 19, 60.0), strict=True):
         np.testing.assert_array_equal(ours.counts, theirs.counts)
         np.testing.assert_array_equal(ours.present, theirs.present)
+
+
+def test_an_ecg_on_disk_is_the_same_reference(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "SPILL_ROWS", 1_000)
+    monkeypatch.setattr("onwrist.signals.recordings.readers.parquet.BATCH_ROWS", 500)
+    t = np.arange(60 * 128) / 128
+    beats = 1000.0 * np.exp(-((((t * 1.2) % 1.0) - 0.5) ** 2) / 4e-4)
+    pq.write_table(pa.table({"time": t, "ppg": pulse(t, dc=1e5, ac=500), "ecg": beats}), tmp_path / "a.parquet")
+    whole, spilled = (read_recording(tmp_path / "a.parquet", spill=s) for s in (False, True))
+    assert isinstance(spilled.ecg.samples, Spilled)
+    ours, theirs = find_intervals(spilled), find_intervals(whole)
+    assert len(ours.end) > 60
+    np.testing.assert_array_equal(ours.end, theirs.end)
 
 
 def test_slices_of_a_column_on_disk():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from onwrist.models.student.network import Student, StudentConfig
+from onwrist.quantize.integers import training
 from onwrist.quantize.judging.evaluate import Evaluation
 from onwrist.quantize.teaching import course
 from onwrist.quantize.teaching.examples import Examples
@@ -22,6 +23,7 @@ STEPS, KILLED_AFTER = 10, 6
 def quantised(out, after=lambda step: None, seed=0):
     """PTQ and QAT of a small student that knows nothing; its state, every step kept."""
     course.Keeper.__init__.__defaults__ = (0.0,)
+    training.CALIBRATION_BATCHES, training.CALIBRATION_BATCH = 1, 32
     torch.manual_seed(0)
     small = StudentConfig("small", stem=4, frames=8, widths=(8,), dilations=(1,), head=(), embedding=16)
     parent = Student(small).eval()
@@ -58,9 +60,9 @@ def curve(out):
 
 @pytest.fixture(scope="module", autouse=True)
 def keeper():
-    usual = course.Keeper.__init__.__defaults__
+    usual = course.Keeper.__init__.__defaults__, training.CALIBRATION_BATCHES, training.CALIBRATION_BATCH
     yield
-    course.Keeper.__init__.__defaults__ = usual
+    course.Keeper.__init__.__defaults__, training.CALIBRATION_BATCHES, training.CALIBRATION_BATCH = usual
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ from onwrist.signals.recordings.spilled import BLOCK, Spilled
 # One jump longer than this is a mended or broken clock, or two recordings; never a pause worth keeping as NaN.
 MAX_JUMP_S = 86400.0
 HOUR_S = 3600.0
+# No recording passes more changes to summer time; what has more pauses of an hour has pauses of an hour.
+MOST_SUMMERS = 2
 # 48 days at 64 Hz: one signal of a gigabyte.
 MAX_SAMPLES = 2**28
 # Rows this dense are a recording, even if a week of it is missing.
@@ -198,11 +200,17 @@ def _refuse_jump(t: np.ndarray | Spilled, place: _Place) -> None:
 
 def _hours_ahead(t: np.ndarray | Spilled, place: _Place) -> list[str]:
     """A word on clocks that go ahead by an hour and hardly more: summer time, or a pause of just so long."""
-    return [
-        f"the clock of '{place['field']}' goes ahead by an hour between rows {first + i + 1} and {first + i + 2}; an hour is "
-        "taken to be missing: mend the stamps if it was summer time"
+    jumps = [
+        first + int(i)
         for first, step in _blocks(t)
         for i in np.flatnonzero((step >= HOUR_S) & (step < HOUR_S + 1.0))
+    ]  # fmt: skip
+    if len(jumps) > MOST_SUMMERS:
+        return []  # pauses of an hour, one after the other
+    return [
+        f"the clock of '{place['field']}' goes ahead by an hour between rows {i + 1} and {i + 2}; an hour is "
+        "taken to be missing: mend the stamps if it was summer time"
+        for i in jumps
     ]
 
 
