@@ -121,7 +121,9 @@ def _distil(config: DistillConfig) -> None:
         config.path, student, standard, {"recipe": recipe}, parent=config.start, teacher=teacher_file(config.teacher)
     )
     # What the training asked of single beats goes with no student, but is there for whoever asks it again.
-    save_weights(config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {})
+    save_weights(
+        config.path.with_suffix(".detail.safetensors"), detail.state_dict(), {"recipe": recipe}, parent=config.path
+    )
     count = sum(layer.weight.numel() for _, layer in layers_of(student))
     say(f"{config.path}: {count:,} weights, {len(examples):,} windows")
     print(words_of(student, evaluation(shape.context, config.data, bar)))

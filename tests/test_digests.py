@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,8 @@ from onwrist.quantize.teaching.examples import Standard
 from onwrist.quantize.teaching.student_files import load_student, save_student
 from onwrist.resources import WEIGHTS, weights_metadata
 from onwrist.writing import claim_file
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,17 @@ def test_each_file_names_what_it_was_made_from(family):
     assert len({s["self"] for s in said}) == 3
     for load, file in zip(LOADERS, family, strict=True):
         load(file)
+
+
+def test_nothing_writes_weights_but_what_gives_them_digests():
+    floors = ("onwrist", "signals", "models", "quantize", "export", "firmware_sim")
+    writers = [
+        path.relative_to(ROOT)
+        for floor in floors for path in sorted((ROOT / floor).rglob("*.py"))
+        if re.search(r"from safetensors\S* import [^\n]*\bsave|safetensors\.\S*save", path.read_text())
+    ]  # fmt: skip
+    assert [str(w) for w in writers] == ["models/encoders/checkpoint.py"]
+    assert "with_digests(" in (ROOT / writers[0]).read_text()
 
 
 def parts(file):

@@ -152,3 +152,19 @@ def test_links_of_the_readme_lead_somewhere():
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (ROOT / link).exists(), f"{page.name}: {link}"
     assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_map_names_every_room_and_none_holds_a_fifth_of_the_lines():
+    floors = ("onwrist", "signals", "models", "quantize", "export", "firmware_sim")
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = {m[1]: m[2] for m in re.finditer(r"^\| `(\w+)` \|[^|]*\| ([^\n]*) \|$", text, re.MULTILINE)}
+    lines = {}
+    for floor in floors:
+        for file in sorted((ROOT / floor).rglob("*.py")):
+            room = "/".join(file.relative_to(ROOT).parts[:-1][:2])
+            lines[room] = lines.get(room, 0) + len(file.read_text().splitlines())
+    rooms = [room for room in lines if "/" in room]
+    assert [room for room in rooms if f"`{room.partition('/')[2]}`" not in table[room.partition("/")[0]]] == []
+    assert max(lines[room] for room in rooms) < sum(lines.values()) / 5
+    for path in re.findall(r"^\| [^|`]* \| (`[^|]*) \|$", text, re.MULTILINE):
+        assert [p for p in re.findall(r"`([\w./]+/[\w./]*)`", path) if not (ROOT / p).exists()] == []

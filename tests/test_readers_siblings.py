@@ -11,8 +11,10 @@ import pytest
 import scipy.io
 import wfdb
 from made import BPM, COUNTS, PLAIN, RATE, SECONDS, TIMES, T, assert_good, pulse, put, table
+from test_readers_binary import e4
 
 from onwrist.errors import RecordingError
+from onwrist.models.bench.labels import load_labels
 from onwrist.signals.recordings.readers import read_recording
 
 X = pulse(T, dc=1000, ac=50)
@@ -186,3 +188,51 @@ def test_wfdb_segments_with_a_pause_between_them(tmp_path, layout):
     (tmp_path / "all_layout.hea").write_text("all_layout 1 64 0\n~ 0 1/NU 0 0 0 0 0 PLETH\n")
     (tmp_path / "all.hea").write_text(f"all/{3 + layout} 1 64 9600\n{begins}part 3840\n~ 1920\npart 3840\n")
     assert_good(read_recording(tmp_path / "all.hea"), seconds=150, missing=0.2, bpm=BPM)
+
+
+def damaged_e4(folder, name, text):
+    (e4(folder) / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("64.0\n" + "\n".join(COUNTS), "rate of 1"),
+        ("1600000000000\n64.0\n" + "\n".join(COUNTS), "since 1970"),
+        ("1600000000,0\n64,0\n" + "\n".join(v.replace(".", ",") for v in COUNTS), "2 columns.*with a point"),
+    ],
+)
+def test_an_e4_table_that_would_be_read_wrongly(tmp_path, text, message):
+    with pytest.raises(RecordingError, match=message):
+        read_recording(damaged_e4(tmp_path / "s", "BVP.csv", text))
+
+
+def test_e4_intervals_in_milliseconds_are_left_out_with_a_word(tmp_path):
+    rows = "".join(f"{5 + 0.8333 * k:.4f},833.3\n" for k in range(50))
+    found = read_recording(damaged_e4(tmp_path / "s", "IBI.csv", "1600000000.0, IBI\n" + rows))
+    assert "ibi_s" not in found.labels
+    assert any("IBI.csv is left out" in n for n in found.notices)
+
+
+def labelled(folder, label):
+    for person in "abc":
+        put(folder / f"{person}.csv", PLAIN)
+    rows = (f"{p},{p}.csv,{s},{label(p, s)}" for p in "abc" for s in (0, 10, 20))
+    return put(folder / "labels.csv", "person,recording,start,label\n" + "\n".join(rows) + "\n")
+
+
+def test_labels_with_a_decimal_comma_are_numbers_and_with_a_unit_are_refused(tmp_path):
+    windows, tasks = load_labels(labelled(tmp_path, lambda p, s: f'"{60 + s},5"'), "rate")
+    assert sorted(set(windows.labels[tasks[0].label])) == [60.5, 70.5, 80.5]
+    with pytest.raises(RecordingError, match="'60 bpm' is a number with a unit"):
+        load_labels(labelled(tmp_path, lambda p, s: f"{60 + s} bpm"), "rate")
+    classes = load_labels(labelled(tmp_path, lambda p, s: "n1" if s else "n2"), "stage")[1]
+    assert [task.kind for task in classes] == ["auroc"]
+
+
+def test_a_window_that_is_labelled_twice_contradicts_itself(tmp_path):
+    path = labelled(tmp_path, lambda p, s: s // 10)
+    path.write_text(path.read_text() + "a,a.csv,10,0\n")
+    with pytest.raises(RecordingError, match="line 3 is labelled '1' there and '0' here"):
+        load_labels(path, "x")

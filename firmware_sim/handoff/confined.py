@@ -37,6 +37,11 @@ class Row:
     found: str
 
 
+def check(what: str, wrong: str, right: str = "") -> Row:
+    """A row of what was checked: failed if there is a word of what is wrong."""
+    return Row("FAIL" if wrong else "ok", what, wrong or right)
+
+
 def confined(job: str, given: Any, *, seconds: float = SECONDS) -> list[Row]:
     """Rows of `jobs.JOBS[job]`, run on `given` in a process of its own; never raises for what happens there."""
     with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryFile() as answer:

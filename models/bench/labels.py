@@ -38,6 +38,7 @@ MISSING = (*MISSING_WORDS, "unknown")
 # How alike two names are (difflib's ratio) of which one is taken for the other mistyped.
 ALMOST = 0.8
 SEPARATORS = ",;\t|"
+_MEASURE = re.compile(r"([-+]?\d+(?:[.,]\d+)?)(\s*[a-zµ°/%]*)", re.IGNORECASE)
 
 # Sleep stages by the words of AASM and of the older rules; a stage has one name here.
 STAGES = {
@@ -188,6 +189,7 @@ def load_labels(
     rows = [row for row in labelled if not _is_missing(row["label"], name)]
     if labelled and not rows:
         raise RecordingError("every label is missing", where=path, field="label", cure="Label at least two people")
+    _refuse_contradictions(rows, path)
     labels = _classes([row["label"] for row in rows], name, path)
     cut = _Cutter(path.parent, channel, rate_hz)
     waves: list[np.ndarray] = []
@@ -281,6 +283,17 @@ def _identity(person: str) -> str:
     return f"{number:g}" if number is not None and number == int(number) and "." in person else person.casefold()
 
 
+def _refuse_contradictions(rows: list[dict[str, str]], path: Path) -> None:
+    said: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        first = said.setdefault((row["person"], row["recording"], row["start"]), row)
+        if first["label"] != row["label"]:
+            raise RecordingError(
+                f"the window of line {first['line']} is labelled {first['label']!r} there and {row['label']!r} here",
+                where=f"{path}:{row['line']}", field="label", cure="Decide for one, or leave the window out",
+            )  # fmt: skip
+
+
 def _is_missing(label: str, name: str) -> bool:
     if label in MISSING:
         return True
@@ -289,6 +302,7 @@ def _is_missing(label: str, name: str) -> bool:
 
 def _classes(labels: list[str], name: str, path: Path) -> dict[str, np.ndarray]:
     """Task name to a value a row: 0 or 1 for classes, numbers for values."""
+    labels = _plain_numbers(labels, path)
     distinct = sorted(set(labels))
     numbers = [_number(label) for label in labels]
     if name in SEED_TASKS and set(numbers) - {0.0, 1.0}:
@@ -317,6 +331,25 @@ def _classes(labels: list[str], name: str, path: Path) -> dict[str, np.ndarray]:
     if len(distinct) == 2:
         return {f"{name or path.stem}: {distinct[1]}": np.array([float(label == distinct[1]) for label in labels])}
     return {f"{name or path.stem}: {word}": np.array([float(label == word) for label in labels]) for word in distinct}
+
+
+def _plain_numbers(labels: list[str], path: Path) -> list[str]:
+    """Labels that are all numbers with a decimal comma, as numbers; numbers with a unit are no words either.
+
+    Raises:
+        RecordingError: every label is a number and the same word behind it.
+    """
+    found = [_MEASURE.fullmatch(label) for label in labels]
+    if None in found or not any("," in label or (m and m[2]) for label, m in zip(labels, found, strict=True)):
+        return labels
+    units = {m[2].strip() for m in found if m}
+    if units == {""}:
+        return [label.replace(",", ".") for label in labels]
+    if len(units) == 1 and len(set(labels)) > 2:
+        raise RecordingError(
+            f"{labels[0]!r} is a number with a unit", where=path, field="label", cure="Write the numbers alone"
+        )
+    return labels
 
 
 def _number(text: str) -> float | None:

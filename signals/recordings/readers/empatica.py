@@ -11,9 +11,14 @@ from onwrist.signals.recordings.clock import MAX_JUMP_S, MAX_SAMPLES
 from onwrist.signals.recordings.readers.asked import Asked
 from onwrist.signals.recordings.readers.precision import single
 from onwrist.signals.recordings.recording import Channel, Recording
+from onwrist.signals.recordings.stamps import EPOCH_S
 
 # 64 LSB per g (Empatica's info.txt).
 E4_LSB_PER_G = 64.0
+# Its fastest sensor gives 64 a second; what is faster is a sample where the rate should stand.
+E4_FASTEST_HZ = 256.0
+# No interval between beats is longer; a file of longer ones is in milliseconds.
+LONGEST_S = 10.0
 MAX_DEPTH, MAX_LOOKED_AT = 3, 20_000
 # Files of one EmbracePlus session follow one another; stamps of the joins differ by less than this.
 MICROSECONDS = 1e-6
@@ -103,6 +108,11 @@ def _numbers(file: Path, asked: Asked, columns: int, skip: int = 0) -> np.ndarra
         raise RecordingError(
             f"has {values.shape[1]} columns, not {columns}", where=asked.name, field=file.name, cure="Export it again"
         )
+    if not np.isnan(values[:, columns:]).all():
+        raise RecordingError(
+            f"has {values.shape[1]} columns, not {columns}", where=asked.name, field=file.name,
+            cure="Write decimals with a point, or export it again",
+        )  # fmt: skip
     return values[:, :columns]
 
 
@@ -111,10 +121,10 @@ def _table(file: Path, asked: Asked, columns: int = 1) -> tuple[float, float, np
     if len(values) < 3:
         raise RecordingError("has no samples", where=asked.name, field=file.name, cure="Export it again")
     start, rate = float(values[0, 0]), float(values[1, 0])
-    if not (np.isfinite(start) and np.isfinite(rate) and rate > 0):
+    if not (np.isfinite(start) and start <= EPOCH_S[1] and 0 < rate <= E4_FASTEST_HZ):
         raise RecordingError(
             f"starts at {start:g} with a rate of {rate:g} Hz", where=asked.name, field=file.name,
-            cure="Row 1 is the start, row 2 the rate: export it again",
+            cure="Row 1 is the start in seconds since 1970, row 2 the rate: export it again",
         )  # fmt: skip
     if np.isnan(values[-1]).any():
         values = values[:-1]
@@ -134,6 +144,14 @@ def _intervals(file: Path, asked: Asked) -> dict[str, float | np.ndarray]:
     values = _numbers(file, asked, 2, skip=1)
     if len(values) == 0:
         return {}
+    usual = float(np.median(values[:, 1]))
+    if not usual <= LONGEST_S:
+        raise RecordingError(
+            f"intervals of {usual:g} s",
+            where=asked.name,
+            field=file.name,
+            cure="Write them in seconds, or export it again",
+        )
     return {
         "ibi_t": values[:, 0].astype(np.float32), "ibi_s": values[:, 1].astype(np.float32), "ibi_t0_unix": start
     }  # fmt: skip
