@@ -63,7 +63,9 @@ def peak(work) -> int:
 
 def test_a_watch_that_plays_keeps_little_of_an_output(monkeypatch):
     monkeypatch.setattr(Deployed, "tflm", lambda self: Still())
-    monkeypatch.setattr("onwrist.firmware_sim.parity.hops.BLOCK", 64)  # as much less than the run as it is less than a day
+    monkeypatch.setattr(
+        "onwrist.firmware_sim.parity.hops.BLOCK", 64
+    )  # as much less than the run as it is less than a day
     deployed = Deployed(load_artifacts("watch"))
     held = []
     for minutes in (3, 12):
