@@ -114,9 +114,8 @@ def _columns(hops: list[Hop]) -> dict[str, np.ndarray]:
 
 
 def _frames(hops: list[Hop]) -> np.ndarray:
-    if not hops:
-        return np.zeros((0, 0, 0), np.int8)
-    return np.stack([np.zeros((0, len(h.answers)), np.int8) if h.frames is None else h.frames for h in hops])
+    said = [h.frames for h in hops if h.frames is not None]
+    return np.stack(said) if said else np.zeros((len(hops), 0, len(hops[0].answers) if hops else 0), np.int8)
 
 
 def _rows(rows: list[np.ndarray], dtype: type) -> np.ndarray:
