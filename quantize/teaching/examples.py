@@ -262,7 +262,9 @@ def _examples(
         a, b = (round(t * STUDENT_RATE_HZ) for t in (start, start + WINDOW_S))
         x, y = tracks[i].student[a:b], clean[i][a:b]
         n = min(len(x), len(y))
-        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if n > 10 and x[:n].std() > 0 and y[:n].std() > 0 else 0.0
+        # Not by their spread: that of a constant is rounding, and its correlation none.
+        moves = n > 10 and np.ptp(x[:n]) > 0 and np.ptp(y[:n]) > 0
+        follow[row] = np.corrcoef(x[:n], y[:n])[0, 1] if moves else 0.0
     lost = follow < DROWNED
     labels[lost] = np.nan
     if quality is not None:
