@@ -30,7 +30,8 @@ class AnswersConfig(Checked):
     students: tuple[Path, ...] = ()
     """Student files, float or INT8 (default: the shipped INT8 students)."""
     half: Literal["even", "odd", "all"] = "odd"
-    """Which of the people, by their place in the sorted names: even to choose on, odd to report on."""
+    """Which of the people, by their place in the sorted names: even to choose on, odd to report on. On even the logits from which
+    quality and irregular would count by the model card's rule are said too."""
     out: Path = Path("runs/answers.json")
     """Where the results are written."""
     data: Data = None
@@ -41,12 +42,20 @@ def main(config: AnswersConfig) -> None:
     from onwrist.command import bar, results
     from onwrist.models.student.network import LADDER
     from onwrist.quantize.judging.answers import everybody, judge, text
+    from onwrist.quantize.judging.operating_point import in_words, operating_point
     from onwrist.quantize.teaching.student_files import int8_weights
 
     files = config.students or tuple(int8_weights(size) for size in LADDER)
     people = everybody(LADDER["watch"].context, config.half, config.data, bar)
-    found = {Path(file).stem: judge(_answers_of(file), people) for file in files}
-    results(found, config.out, text(found))
+    stems = [Path(file).stem for file in files]
+    names = stems if len(set(stems)) == len(stems) else [str(file) for file in files]
+    found = {name: judge(_answers_of(file), people) for name, file in zip(names, files, strict=True)}
+    lines = [text(found)]
+    if config.half == "even":
+        for name, file in zip(names, files, strict=True):
+            point = operating_point(people["patients"], _answers_of(file)(people["patients"]))
+            lines.append(f"\n{name}: {in_words(point)}")
+    results(found, config.out, "\n".join(lines))
 
 
 def _answers_of(file: Path) -> Callable[[Judged], np.ndarray]:

@@ -33,6 +33,8 @@ class DistillConfig(Checked):
     """Float student to go on from: its trunk, its embedding and, where it has the same head, its answers."""
     mean: bool = False
     """Keep the mean of the start's weights and of what became of them: new skill, and hardly less of the old."""
+    refit: bool = False
+    """Then fit the embedding's layer alone to the teacher (least squares): for a start that was taught by another one."""
     examples: Path | None = None
     """File that keeps the examples between runs (.npz, 2.5 kB a window): read where it exists, else written."""
     quality_at: Annotated[float, Interval(ge=-20, le=20)] = 0.0
@@ -41,8 +43,8 @@ class DistillConfig(Checked):
     """Logit of irregular from which a pulse is flagged; moved into the bias likewise."""
     out: Path | None = None
     """File to write (default: runs/distill/SIZE.safetensors, or in a folder of the teacher's name there)."""
-    steps: Annotated[int, Interval(ge=1, le=1_000_000)] = 4000
-    """Optimiser steps."""
+    steps: Annotated[int, Interval(ge=0, le=1_000_000)] = 4000
+    """Optimiser steps; 0 with --refit leaves what the start sees and answers as it is."""
     batch: Annotated[int, Interval(ge=1, le=65_536)] = 256
     """Windows per step."""
     lr: Annotated[float, Interval(gt=0, le=1)] = 2e-3
@@ -87,6 +89,7 @@ def _distil(config: DistillConfig) -> None:
     from onwrist.quantize.teaching.course import Course, distil
     from onwrist.quantize.teaching.distillation import Detail
     from onwrist.quantize.teaching.examples import build, load_examples, save_examples
+    from onwrist.quantize.teaching.readout import fit_embedding
     from onwrist.quantize.teaching.student_files import meet_half_way, save_student, take_over
 
     torch.manual_seed(config.seed)
@@ -111,11 +114,14 @@ def _distil(config: DistillConfig) -> None:
     distil(student, examples, course, detail=detail, out=config.path, device=device, progress=bar, say=say)
     if config.start and config.mean:
         meet_half_way(student, config.start)
+    if config.refit:
+        fit_embedding(student, examples, config.seed, bar)
     student.move_thresholds({"quality": config.quality_at, "irregular": config.irregular_at})
     recipe = {
         "teacher": config.teacher,
         "start": config.start and config.start.name,
         "mean": config.mean,
+        "refit": config.refit,
         "steps": config.steps,
         "batch": config.batch,
         "seed": config.seed,

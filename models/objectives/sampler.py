@@ -16,6 +16,9 @@ from onwrist.signals.pulse.beats import Beats, agreement
 from onwrist.signals.pulse.clean import TEACHER_RATE_HZ, WINDOW_S, min_max
 
 SAMPLES = int(WINDOW_S * TEACHER_RATE_HZ)
+# Log of the time stretch of a disturbed window: most are played at about their own speed, the others so that a resting
+# pulse of 80 becomes anything from 44 to 200: without them nobody's heart beats above 150.
+USUAL_STRETCH, WIDE_STRETCH, WIDE_SHARE = 0.25, (-0.6, 0.92), 0.4
 # Validation people, inside the training role: one block of record numbers, with the neighbour gap around it.
 VALIDATION_NUMBERS = range(400, 450)
 VALIDATION_GAP = 8
@@ -46,6 +49,11 @@ def heart_of(track: Track) -> tuple[Beats, np.ndarray]:
     if track.beats is None or track.ecg is None:
         raise RecordingError("has no ECG", where=track.name, cure="Leave it out: pretraining learns from both")
     return track.beats, track.ecg
+
+
+def _stretch(rng: np.random.Generator) -> float:
+    wide = rng.random() < WIDE_SHARE
+    return float(np.exp(rng.uniform(*WIDE_STRETCH) if wide else rng.uniform(-USUAL_STRETCH, USUAL_STRETCH)))
 
 
 class Sampler:
@@ -100,7 +108,7 @@ class Sampler:
         for _ in range(50):
             at = int(rng.integers(len(self.tracks))) if chosen is None else chosen
             track = self.tracks[at]
-            stretch = float(np.exp(rng.uniform(-0.25, 0.25))) if disturb else 1.0
+            stretch = _stretch(rng) if disturb else 1.0
             room = len(track.teacher) / TEACHER_RATE_HZ - WINDOW_S * stretch - 1.0
             if room <= 0:
                 continue
