@@ -429,17 +429,19 @@ def _at_home(spec: Spec, folder: Path) -> Spec:
     globs = tuple(g if "://" in g or Path(g).is_absolute() else str(folder / g) for g in spec.data.recordings)
     source, recording, people = spec.teacher.source, spec.stream.recording, spec.study.people
     student = spec.student.source
-    if student and (folder / student.rpartition(":")[0]).is_file():
+    if student and _is_there(folder / student.rpartition(":")[0], file=True):
         student = str(folder / student)
-    if (source and (folder / source.rpartition(":")[0]).is_file()) or (source and (folder / source).exists()):
+    if source and (_is_there(folder / source.rpartition(":")[0], file=True) or _is_there(folder / source)):
         source = str(folder / source)
-    if (folder / recording).exists():
+    if _is_there(folder / recording):
         recording = str(folder / recording)
-    if people and (folder / people).exists():
+    if people and _is_there(folder / people):
         people = str(folder / people)
     persons = spec.data.people and str(folder / spec.data.people)
     answers = tuple(
-        a.model_copy(update={"labels": str(folder / a.labels)}) if a.labels and (folder / a.labels).is_file() else a
+        a.model_copy(update={"labels": str(folder / a.labels)})
+        if a.labels and _is_there(folder / a.labels, file=True)
+        else a
         for a in spec.answers
     )
     return spec.model_copy(
@@ -452,6 +454,14 @@ def _at_home(spec: Spec, folder: Path) -> Spec:
             "study": spec.study.model_copy(update={"people": people}),
         }
     )
+
+
+def _is_there(path: Path, *, file: bool = False) -> bool:
+    """Whether a path (or a file) is there; one that no file system takes, too long a name, is not."""
+    try:
+        return path.is_file() if file else path.exists()
+    except OSError:
+        return False
 
 
 def _all_of(error: ValidationError) -> str:

@@ -12,10 +12,11 @@ from onwrist.export.handoff.artifacts import Artifacts
 from onwrist.models.student.outputs import SHIPPED_ANSWERS
 from onwrist.models.student.tracing import trace
 from onwrist.quantize.integers.arithmetic import read_integers
-from onwrist.quantize.integers.fake_quant import INPUT_SCALE, quantise
+from onwrist.quantize.integers.fake_quant import quantise
 from onwrist.resources import SHIPPED
 from onwrist.signals.front_end.acceleration import acceleration_float
 from onwrist.signals.front_end.floating import condition
+from onwrist.signals.front_end.student_input import USUAL
 from onwrist.signals.recordings.readers import read_recording
 
 SEED = 5
@@ -77,7 +78,7 @@ def _quantised(network: nn.Module, name: str, rates: dict[str, float]) -> Artifa
     rows = np.arange(0, min(len(light), len(wrist)) - size, size)
     batch = (
         torch.from_numpy(np.stack([light[i : i + size] for i in rows])),
-        torch.from_numpy(np.stack([wrist[i : i + size].T for i in rows]) * INPUT_SCALE),
+        torch.from_numpy(np.stack([wrist[i : i + size].T for i in rows]) * USUAL.scale),
     )
     quantised = quantise(graph, [batch[: len(graph.inputs)]])
     model = read_integers(quantised)

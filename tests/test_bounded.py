@@ -85,7 +85,8 @@ def made_run(count: int):
     embedding, answers = np.repeat(chunks[:, -1:], WIDTH, 1), np.full((count, ANSWERS), 100, np.int8)
     hops = Hops(
         nothing, nothing, nothing, np.zeros(count, np.int64), one > 1, one, chunks, chunks.astype(np.float32), embedding, answers,
-        np.zeros(count, np.int32), one, np.zeros(0, BEAT), one - 1,
+        np.zeros(count, np.int32), one, np.zeros(0, BEAT), one - 1, np.zeros((count, 0, ANSWERS), np.int8), one - 1,
+            np.zeros((count, 0, 3), np.int8),
     )  # fmt: skip
     played = Played(chunks, hops.first, Windows(chunks, hops.first, 400))
     return SimpleNamespace(

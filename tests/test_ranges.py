@@ -44,7 +44,7 @@ CONFIGS = {
 NUMBERS = [(verb, *found) for verb, config in CONFIGS.items() for found in numbers(config)]
 # What has no default; what another rule than the range of one number asks for.
 needed = {"cohort": {"recordings": ("x",)}, "Setting": {"size": "watch", "digest": ""}}
-OTHER_RULES = {"hop_s", "fifo", "rate_hz", "widths", "dilations", "batch"}
+OTHER_RULES = {"hop_s", "fifo", "rate_hz", "widths", "dilations", "batch", "motion"}
 
 
 def within(value, kinds, interval, words):
@@ -106,7 +106,7 @@ def test_help_shows_ranges(capsys):
     with pytest.raises(SystemExit):
         run(lambda config: None, CONFIGS["distill"], ["--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "(default: 4000; 1 to 1,000,000)" in text
+    assert "(default: 4000; 0 to 1,000,000)" in text
     assert "(default: 0.002; above 0, at most 1)" in text
 
 

@@ -138,7 +138,7 @@ def test_a_student_of_two_inputs_is_taught_and_judged(made, done):
 def test_what_the_wrist_did_is_part_of_what_is_judged(home, made):
     """The same held-out person without the sensor is said something else of."""
     student, _ = load_student(made / STUDENT)
-    data = held_out(read_spec(home / "my.toml"), student.context, silent)
+    data = held_out(read_spec(home / "my.toml"), student, silent)
     light, acceleration = data.fed(student)
     assert acceleration.any()
     with_it, without = (run_torch(student, light, a).embedding for a in (acceleration, 0 * acceleration))

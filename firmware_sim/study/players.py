@@ -106,7 +106,8 @@ class SimulatedPlayer:
         self.config = WatchConfig(setting.hop_s, sensor, setting.gap)
         # All that the watch asks of a model is its geometry, and which answer decides what is shown.
         answers = SimpleNamespace(gate=kit.gate, framed=False)
-        self.model = SimpleNamespace(window=kit.window, stride=kit.stride, answers=answers, sees=kit.sees)
+        light = (SimpleNamespace(name="ppg", channels=1, period=1),)
+        self.model = SimpleNamespace(window=kit.window, stride=kit.stride, answers=answers, sees=kit.sees, inputs=light)
         self.step = LiteRTStep(kit.step, kit.first_state())
 
     def play(self, pieces: Iterable[Light]) -> Iterator[Outputs]:

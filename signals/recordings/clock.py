@@ -335,7 +335,9 @@ def _of_steps(t: np.ndarray | Spilled, mean: float, place: _Place, notices: list
             where = counted if isinstance(counted, Spilled) else counted.take()
         return Clock(rate, total, rows, where, notices=tuple(notices))
     far = float(np.mean(np.abs(some - usual) > usual))
-    if far > MAX_IRREGULAR or not 0.5 < size / mean < 1.5:
+    # Without its gaps, which say nothing about the steps between them.
+    typical = float(some[some <= GAP_STEPS * usual].mean())
+    if far > MAX_IRREGULAR or not 0.5 < size / typical < 1.5:
         raise RecordingError(
             f"times are not one clock: half the steps are under {usual:.3g} s, {100 * far:.0f} % are over twice that",
             cure="Give rate_hz, and leave the time column out", **place,
