@@ -19,6 +19,7 @@ from onwrist.firmware_sim.parity.hops import BEAT, Hops
 from onwrist.firmware_sim.study.light import light
 from onwrist.firmware_sim.study.reference import find_intervals
 from onwrist.firmware_sim.watch.windows import Windows
+from onwrist.signals.front_end.student_input import USUAL
 from onwrist.signals.recordings.readers import read_recording
 from onwrist.signals.recordings.readers import table as tables
 from onwrist.signals.recordings.recording import Channel, Recording
@@ -86,17 +87,16 @@ def made_run(count: int):
     hops = Hops(
         nothing, nothing, nothing, np.zeros(count, np.int64), one > 1, one, chunks, chunks.astype(np.float32), embedding, answers,
         np.zeros(count, np.int32), one, np.zeros(0, BEAT), one - 1, np.zeros((count, 0, ANSWERS), np.int8), one - 1,
-            np.zeros((count, 0, 3), np.int8),
+        np.zeros((count, 0, 3), np.int8),
     )  # fmt: skip
     played = Played(chunks, hops.first, Windows(chunks, hops.first, 400))
-    return SimpleNamespace(
-        hops=hops, embedding=embedding, answers=answers, played=played, real=Windows(hops.real, hops.first, 400)
-    )
+    real = Windows(hops.real, hops.first, 400)
+    return SimpleNamespace(hops=hops, embedding=embedding, answers=answers, played=played, real=real, real_beside=[])
 
 
 def test_comparisons_keep_a_number_of_an_output_and_not_its_embedding(monkeypatch):
     monkeypatch.setattr(play, "TorchFloat", lambda student: StillWindow(np.float32))
-    model = SimpleNamespace(embedding_scale=1.0, quantise_input=lambda x: x.astype(np.int8))
+    model = SimpleNamespace(embedding_scale=1.0, quantise_input=lambda x: x.astype(np.int8), sees=USUAL)
     deployed = SimpleNamespace(model=model, artifacts=SimpleNamespace(student=None))
     held = []
     for count in (6_000, 18_000):
