@@ -105,7 +105,7 @@ def main(config: SearchConfig) -> int:
         replace(shape_of(spec), name="searched"), round(spec.stream.hop_s * spec.input.rate_hz), examples.x.shape[1], budget, config.against,
         {
             "examples": fingerprint(examples), "course": asdict(course), "budget": asdict(budget), "against": config.against,
-            "hop_s": spec.stream.hop_s, "sensor": asdict(sensor),
+            "hop_s": spec.stream.hop_s, "sensor": asdict(sensor), "sampler": "constraints",
         },
     )  # fmt: skip
     study = open_study(config.study or str(out / "study.db"), spec.name, task, config.seed)

@@ -106,6 +106,15 @@ def test_nothing_on_the_front_is_beaten_or_over_budget(task, tmp_path):
     assert JUDGED in study.trials[0].user_attrs
 
 
+def test_a_long_search_of_which_little_is_trained_goes_on(task, tmp_path):
+    """The sampler weighs a tenth of all shapes, and has to have values of each: far more are refused than trained."""
+    narrow = replace(task, budget=Budget(instructions=1_000))
+    study = open_study(str(tmp_path / "study.db"), "mine", narrow, 2)
+    run(study, narrow, 60)
+    assert len(points(study, narrow)) == 2  # the ladder's, which are there whatever they cost
+    assert sum(refused(study).values()) == 58
+
+
 @pytest.mark.slow
 def test_costs_before_training_are_those_of_the_shipped_student():
     """Random weights cost what trained ones do, to the byte and to the instruction."""

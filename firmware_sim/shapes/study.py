@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 FIRST_AT_RANDOM = 10
 # A half-trained shape is given up where so many cheaper ones were better by then.
 BEATEN_BY = 2
+# Values of a shape that was refused before anything was trained: worse than any, and never weighed, because a constraint is broken.
+WORST_ERROR, WORST_SPENT = 1e3, 1e12
 LADDER_KEY, WHY, COSTS, JUDGED, RUNG_ERROR, IDENTITY = "ladder", "why", "costs", "judged", "rung", "identity"
+REFUSED = "refused"
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,9 @@ def open_study(store: str, name: str, task: Task, seed: int) -> optuna.Study:
         warnings.simplefilter("ignore")  # several of the sampler's options are called experimental
         # A process that joins must not propose what another did.
         study.sampler = optuna.samplers.TPESampler(
-            seed=seed + len(study.trials), multivariate=True, group=True, n_startup_trials=FIRST_AT_RANDOM
-        )
+            seed=seed + len(study.trials), multivariate=True, group=True, n_startup_trials=FIRST_AT_RANDOM,
+            constraints_func=lambda trial: (1.0 if trial.user_attrs.get(REFUSED) else 0.0,),
+        )  # fmt: skip
     return study
 
 
@@ -113,8 +117,6 @@ def explore(
     Args:
         cost: of a shape, as far as it keeps a budget; the ladder's two are there to compare with, whatever they cost. teach: trains it, asks once whether to give up, judges it.
     """
-    from optuna.trial import TrialState
-
     while True:
         trial = study.ask()
         config = shape(trial, task.like, task.hop)
@@ -139,12 +141,19 @@ def explore(
 
             judged = teach(config, give_up)
             why = "" if judged else "given up half-way: cheaper ones were better by then"
-        if judged is None or costs is None:
-            trial.set_user_attr(WHY, why)
-            study.tell(trial, state=TrialState.PRUNED)
-        else:
+        # The sampler has to be told values of every shape: it cannot weigh one without.
+        half_way = trial.user_attrs.get(RUNG_ERROR)
+        if judged is not None and costs is not None:
             trial.set_user_attr(JUDGED, asdict(judged))
-            study.tell(trial, [judged.error, _spent(costs, task.against)])
+            values = [judged.error, _spent(costs, task.against)]
+        elif half_way is not None and costs is not None:
+            trial.set_user_attr(WHY, why)
+            values = [half_way, _spent(costs, task.against)]
+        else:
+            trial.set_user_attr(WHY, why)
+            trial.set_user_attr(REFUSED, True)
+            values = [WORST_ERROR, WORST_SPENT]
+        study.tell(trial, values)
         yield trial.number, why
 
 
@@ -164,6 +173,8 @@ def points(study: optuna.Study, task: Task) -> list[Point]:
 
     found = []
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,)):
+        if JUDGED not in trial.user_attrs:
+            continue
         config = shape(optuna.trial.FixedTrial(trial.params), task.like, task.hop)
         judged = Judged(**trial.user_attrs[JUDGED])
         found.append(
@@ -174,11 +185,11 @@ def points(study: optuna.Study, task: Task) -> list[Point]:
 
 def refused(study: optuna.Study) -> dict[str, int]:
     """How many shapes were not trained to the end, by the first words of why."""
-    import optuna
-
     found: dict[str, int] = {}
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.PRUNED,)):
-        why = str(trial.user_attrs.get(WHY, "stopped"))
+    for trial in study.get_trials(deepcopy=False):
+        if WHY not in trial.user_attrs:
+            continue
+        why = str(trial.user_attrs[WHY])
         key = (
             "given up half-way"
             if why.startswith("given up")
