@@ -20,7 +20,7 @@ class SurveyConfig(Checked):
     """Many recordings through the watch."""
 
     recordings: Positional[tuple[Path, ...]] = ()
-    """Recordings or names of shipped ones (default: all that ship)."""
+    """Recordings, folders of them, or names of shipped ones (default: all that ship)."""
     size: Size = "watch"
     hop_s: HopS = 1.0
     sensor_hz: SensorHz = 64
@@ -38,11 +38,12 @@ def main(config: SurveyConfig) -> int:
     from onwrist.firmware_sim.watch.watch import WatchConfig
     from onwrist.resources import SHIPPED
     from onwrist.resources import recording as shipped_or_own
-    from onwrist.signals.recordings.readers import read_recording
+    from onwrist.signals.recordings.readers import read_recording, recordings_in
 
     artifacts = load_artifacts(config.size)
     watch = WatchConfig(config.hop_s, SensorConfig(config.sensor_hz))
-    paths = [shipped_or_own(p) for p in config.recordings] or sorted(SHIPPED.glob("*.npz"))
+    asked = [shipped_or_own(p) for p in config.recordings] or sorted(SHIPPED.glob("*.npz"))
+    paths = [inside for p in asked for inside in recordings_in(p)]
     found = plain([survey(read_recording(p), artifacts, watch) for p in bar(paths, f"survey {config.size}")])
     results(found, config.out, table_of(found))
     return GATE_FAILED if any(r["verdict"] == "FAIL" for r in found["recordings"]) else 0

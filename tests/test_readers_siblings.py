@@ -15,7 +15,7 @@ from test_readers_binary import e4
 
 from onwrist.errors import RecordingError
 from onwrist.models.bench.labels import load_labels
-from onwrist.signals.recordings.readers import read_recording
+from onwrist.signals.recordings.readers import read_recording, recordings_in
 
 X = pulse(T, dc=1000, ac=50)
 AROUND_ZERO = [f"{float(v) - 1000:.4f}" for v in COUNTS]
@@ -236,3 +236,17 @@ def test_a_window_that_is_labelled_twice_contradicts_itself(tmp_path):
     path.write_text(path.read_text() + "a,a.csv,10,0\n")
     with pytest.raises(RecordingError, match="line 3 is labelled '1' there and '0' here"):
         load_labels(path, "x")
+
+
+def test_a_folder_of_recordings_stands_for_all_of_them_and_an_export_for_one(tmp_path):
+    study, export = tmp_path / "study", tmp_path / "e4"
+    for folder in (study, export, study / "more"):
+        folder.mkdir()
+    for name in ("b.csv", "a.npz", "README.md"):
+        (study / name).touch()
+    for name in ("BVP.csv", "ACC.csv"):
+        (export / name).touch()
+    assert [p.name for p in recordings_in(study)] == ["a.npz", "b.csv"]
+    assert recordings_in(export) == [export]
+    assert recordings_in(study / "b.csv") == [study / "b.csv"]
+    assert recordings_in(study / "none") == [study / "none"]

@@ -25,6 +25,8 @@ KINDS = {
 # First bytes that leave no doubt, whatever a file is called.
 MAGIC = ((b"\x89HDF\r\n\x1a\n", "hdf5"), (b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"MATLAB ", "matlab"), (b"PK\x03\x04", "zip"),
          (b"0       ", "edf"), (b"\xffBIOSEMI", "edf"))  # fmt: skip
+# The pulse of an Empatica E4 export, by which its folder is known.
+E4_SIGNAL = "BVP.csv"
 SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 
 
@@ -129,6 +131,17 @@ def _read(path: Path, asked: Asked) -> Recording:
         with gunzipped(path, asked.name) as unpacked:
             return _read_kind(unpacked, kind, asked)
     return _read_kind(path, kind, asked)
+
+
+def recordings_in(path: Path) -> list[Path]:
+    """What a path stands for where many are asked for: itself, or the recordings of a folder, by name.
+
+    The folder of an Empatica export is one recording.
+    """
+    if not path.is_dir() or (path / E4_SIGNAL).exists():
+        return [path]
+    inside = sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in KINDS)
+    return [path] if all(p.suffix.lower() == ".avro" for p in inside) else inside
 
 
 def _kind(path: Path, asked: Asked) -> str:
