@@ -377,6 +377,7 @@ def test_a_report_is_empty_of_nobody():
 # --- what the embedding adds ---
 
 
+@pytest.mark.slow
 def test_what_an_embedding_adds_is_found_where_it_adds_and_only_there():
     """Ten people, a rhythm that intervals tell half of: noise adds nothing, the truth adds the rest."""
     rng = np.random.default_rng(0)

@@ -63,6 +63,7 @@ def peak(work) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_watch_that_plays_keeps_little_of_an_output(monkeypatch):
     monkeypatch.setattr(Deployed, "tflm", lambda self: Still())
     monkeypatch.setattr(
@@ -209,6 +210,7 @@ print(samples, int(most.split()[1]) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_worker_s_memory_does_not_grow_with_a_file(tmp_path):
     hour = 3600 * RATE

@@ -142,6 +142,7 @@ def test_no_parquet_is_refused(tmp_path):
         read_fleet(tmp_path / "t.parquet", RULES)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_moved_shows_it_and_exits_with_1(tmp_path):
     bundle = packed(files_of(plain_bundle()), tmp_path / "b.zip")
 

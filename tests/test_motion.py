@@ -238,6 +238,7 @@ def test_shipped_shapes_are_described_as_before():
     assert describe(SHAPE)["motion"] == (8, 24)
 
 
+@pytest.mark.slow
 def test_int8_of_both_inputs_is_the_float_student(begun, examples):
     from onwrist.quantize.integers.arithmetic import read_integers
     from onwrist.quantize.integers.fake_quant import quantise

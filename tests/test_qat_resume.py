@@ -71,6 +71,7 @@ def whole(tmp_path_factory):
     return quantised(out), curve(out)
 
 
+@pytest.mark.slow
 def test_a_killed_qat_goes_on_and_ends_the_same(tmp_path, whole):
     out, state = tmp_path / "q.safetensors", tmp_path / "q.safetensors.course.pt"
     program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_qat_resume as t; t.killed(sys.argv[1])"
@@ -85,6 +86,7 @@ def test_a_killed_qat_goes_on_and_ends_the_same(tmp_path, whole):
     assert curve(out) == whole[1]
 
 
+@pytest.mark.slow
 def test_the_state_of_another_qat_is_no_help(tmp_path, whole):
     class Killed(Exception):
         pass

@@ -101,6 +101,7 @@ def test_calibrated_costs_are_its_parents_and_add_up(parent, data):
     assert min(t.without.distance for t in tensors) < found.everything.distance
 
 
+@pytest.mark.slow
 def test_the_command_leaves_picture_and_numbers(run_script, tmp_path):
     done = run_script(
         "firmware_sim/sensitivity.py", "--size", "band", "--most-windows", "10", "--out", tmp_path,
