@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from onwrist.ranges import Checked, Share
 from onwrist.settings import Bits, HopS, RecordingHz, SensorHz, Size, Teacher
+
+if TYPE_CHECKING:
+    from onwrist.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def main(config: CohortConfig) -> int:
 
     limits = Gates()
     if config.spec:
-        limits = read_spec(config.spec).gates
-        config = of_spec(config, config.spec)
+        spec = read_spec(config.spec)
+        config, limits = of_spec(config, spec), spec.gates
     if not config.recordings:
         raise ConfigError("no recordings", field="recordings", cure="Name files, folders or patterns")
     # What can be wrong with the words is found before the work.
@@ -125,24 +128,24 @@ def main(config: CohortConfig) -> int:
     return GATE_FAILED if word == "FAIL" else 0
 
 
-def of_spec(config: CohortConfig, path: Path) -> CohortConfig:
+def of_spec(config: CohortConfig, spec: Spec) -> CohortConfig:
     """The config of a spec: student, sensor, stream and gates; its recordings and people where the command names none.
 
     Raises:
-        ConfigError: no spec, or the student that it makes is not there yet.
+        ConfigError: the student that it makes is not there yet.
     """
     from onwrist.errors import ConfigError
     from onwrist.firmware_sim.handoff.road import QUANTISED, STUDENT
-    from onwrist.spec import read_spec
 
-    spec = read_spec(path)
     weights = student = None
     if spec.trains:
         folder = Path("build") / spec.name
         weights, student = folder / QUANTISED, folder / STUDENT
         for file in (weights, student):
             if not file.is_file():
-                raise ConfigError("its student is not there yet", where=file, cure=f"Run onwrist deploy {path} first")
+                raise ConfigError(
+                    "its student is not there yet", where=file, cure=f"Run onwrist deploy {config.spec} first"
+                )
     return replace(
         config, recordings=config.recordings or spec.data.recordings, size=spec.student.size, weights=weights, student=student,
         teacher=None, hop_s=spec.stream.hop_s, gap=spec.stream.gap, sensor_hz=spec.sensor.rate_hz, bits=spec.sensor.bits,

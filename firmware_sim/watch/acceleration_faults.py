@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Interval
 
-from onwrist.firmware_sim.watch.fault import AccelerationFault, Fault, Period, Seconds, stretches
+from onwrist.firmware_sim.watch.fault import AccelerationFault, Fault, Period, Seconds, held_back, stretches
 from onwrist.ranges import Share
 
 
@@ -33,10 +33,7 @@ class Late(AccelerationFault):
     """Seconds from one to the next."""
 
     def deliver(self, bursts, scene, rng):
-        for burst in bursts:
-            into = burst.time_s % self.every_s
-            wait = self.every_s - into if into >= self.every_s - self.seconds else 0.0
-            yield replace(burst, time_s=burst.time_s + wait)
+        return held_back(bursts, self.every_s, self.seconds)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -72,6 +72,14 @@ class Fault(Checked):
 def stretches(t: np.ndarray, every_s: float, seconds: float) -> np.ndarray:
     """Mask of the last `seconds` of every `every_s`."""
     return t % every_s >= every_s - min(seconds, every_s)
+
+
+def held_back(bursts: Iterator[Burst], every_s: float, seconds: float) -> Iterator[Burst]:
+    """Packets of the last `seconds` of every `every_s` arrive at its end."""
+    for burst in bursts:
+        into = burst.time_s % every_s
+        wait = every_s - into if into >= every_s - seconds else 0.0
+        yield replace(burst, time_s=burst.time_s + wait)
 
 
 @dataclass(frozen=True)

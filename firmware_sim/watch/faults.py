@@ -32,7 +32,16 @@ from annotated_types import Interval
 
 from onwrist.errors import ConfigError
 from onwrist.firmware_sim.watch import acceleration_faults
-from onwrist.firmware_sim.watch.fault import AccelerationFault, Burst, Fault, Period, Scene, Seconds, stretches
+from onwrist.firmware_sim.watch.fault import (
+    AccelerationFault,
+    Burst,
+    Fault,
+    Period,
+    Scene,
+    Seconds,
+    held_back,
+    stretches,
+)
 from onwrist.ranges import Checked, Seed, Share, meant_name
 from onwrist.resources import SHIPPED
 from onwrist.signals.pulse.clean import clean_ppg, fill_gaps
@@ -203,10 +212,7 @@ class Late(Fault):
     """Seconds from one to the next."""
 
     def deliver(self, bursts, scene, rng):
-        for burst in bursts:
-            into = burst.time_s % self.every_s
-            wait = self.every_s - into if into >= self.every_s - self.seconds else 0.0
-            yield replace(burst, time_s=burst.time_s + wait)
+        return held_back(bursts, self.every_s, self.seconds)
 
 
 @dataclass(frozen=True)

@@ -155,26 +155,25 @@ class Cohort:
         Before the start of a recording the past is the recording mirrored in time, the same rule that
         `mirror_past` applies to an isolated window.
         """
-        rate_hz, length = self.sees.rate_hz, self.sees.samples
-        out = np.empty((len(self), context + length), np.float32)
-        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+        out = np.empty((len(self), context + self.sees.samples), np.float32)
+        for row, i in enumerate(self.at):
             signal = self.tracks[i].student
-            end = round((start + self.sees.window_s) * rate_hz)
-            index = np.abs(np.arange(end - length - context, end))
-            out[row] = signal[np.minimum(index, len(signal) - 1)]
+            out[row] = signal[self._seen(row, context, len(signal))]
         return out
+
+    def _seen(self, row: int, context: int, length: int) -> np.ndarray:
+        """Places of a window and its past in a signal of `length` samples at the student's rate."""
+        end = round((self.start_s[row] + self.sees.window_s) * self.sees.rate_hz)
+        return np.minimum(np.abs(np.arange(end - self.sees.samples - context, end)), length - 1)
 
     def acceleration_windows(self, context: int) -> np.ndarray:
         """(n, 3, context + samples) int8, steps of 1/64 g: of the same moments as `student_windows`; zeros without an
         accelerometer."""
-        sees, length = self.sees, self.sees.samples
-        out = np.zeros((len(self), 3, context + length), np.int8)
-        for row, (i, start) in enumerate(zip(self.at, self.start_s, strict=True)):
+        out = np.zeros((len(self), 3, context + self.sees.samples), np.int8)
+        for row, i in enumerate(self.at):
             signal = self.tracks[i].acceleration
             if signal is not None and len(signal):
-                end = round((start + sees.window_s) * sees.rate_hz)
-                index = np.abs(np.arange(end - length - context, end))
-                out[row] = signal[np.minimum(index, len(signal) - 1)].T
+                out[row] = signal[self._seen(row, context, len(signal))].T
         return out
 
 
