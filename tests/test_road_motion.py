@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from roads import exact_everywhere
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.step_reader import read_step
@@ -98,11 +99,7 @@ def test_the_bundle_verifies(made):
 @pytest.mark.slow
 def test_every_byte_is_the_same_everywhere(made):
     (run,) = json.loads((made / "handoff/report.json").read_text())["runs"]
-    firmware = {f["name"]: f for f in run["firmware"]}
-    assert any("M4F" in name for name in firmware)
-    assert all(f["wrong"] == 0 and f["bytes"] == f["hops"] * (25 + 32 + 1) > 0 for f in firmware.values())
-    exact = {r["runtime"]: r["equal"] for r in run["runtimes"]}
-    assert {exact[n] for n in ("TFLM, stream", "TFLM", "numpy model", "numpy model, stream")} == {1.0}
+    exact_everywhere(run, 25 + 32 + 1)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from roads import exact_everywhere
 
 from onwrist.errors import ExportError
 from onwrist.export.graphs.step_reader import read_step
@@ -86,11 +87,7 @@ def test_the_bundle_verifies(bundle):
 @pytest.mark.slow
 def test_every_byte_is_the_same_everywhere(bundle):
     (run,) = json.loads((bundle / "report.json").read_text())["runs"]
-    firmware = {f["name"]: f for f in run["firmware"]}
-    assert any("M4F" in name for name in firmware)
-    assert all(f["wrong"] == 0 and f["bytes"] == f["hops"] * (50 + 32 + 4) > 0 for f in firmware.values())
-    exact = {r["runtime"]: r["equal"] for r in run["runtimes"]}
-    assert {exact[n] for n in ("TFLM, stream", "TFLM", "numpy model", "numpy model, stream")} == {1.0}
+    exact_everywhere(run, 50 + 32 + 4)
     gates = {g["name"]: g for g in run["gates"]}
     assert gates["budget of the spec, flash"]["passed"]
     assert gates["budget of the spec, instructions per hop, emulated M4F"]["passed"]
